@@ -1,0 +1,87 @@
+"""The card of a model: what it is, how inputs are prepared, what it was trained on, how good it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import BadModel
+from core.tasks import Task
+
+
+@dataclass(frozen=True)
+class ImagePreprocessing:
+    """How a picture becomes the network's input of ``channels × height × width``.
+
+    ``mean`` and ``std`` are per channel in units of 0..1. ``fit`` is ``cover`` (shorter side
+    resized, centre cropped) or ``glyph`` (one object on a plain background: polarity set so that
+    the background is dark, its bounding box scaled to ``box`` pixels and centred by mass).
+    """
+
+    channels: int
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fit: Literal["cover", "glyph"] = "cover"
+    box: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """``card.json`` as a value; ``raw`` keeps everything the file says, for the Overview page."""
+
+    name: str
+    title: str
+    task: Task
+    summary: str
+    factory: str
+    classes: tuple[str, ...]
+    preprocessing: ImagePreprocessing
+    folder: Path
+    weights: str | None
+    weights_factory: str | None
+    extra: str | None
+    modules_needed: tuple[str, ...]
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> ModelCard:
+        """Read ``card.json``.
+
+        Raises ``BadModel`` when it is not JSON or lacks a key.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            prepared = raw["preprocessing"]
+            return cls(
+                name=raw["name"],
+                title=raw["title"],
+                task=Task(raw["task"]),
+                summary=raw["summary"],
+                factory=raw["factory"],
+                classes=tuple(raw["classes"]),
+                preprocessing=ImagePreprocessing(
+                    channels=int(prepared["channels"]),
+                    height=int(prepared["height"]),
+                    width=int(prepared["width"]),
+                    mean=tuple(prepared["mean"]),
+                    std=tuple(prepared["std"]),
+                    fit=prepared["fit"],
+                    box=prepared.get("box"),
+                ),
+                folder=path.parent,
+                weights=raw.get("weights"),
+                weights_factory=raw.get("weights_factory"),
+                extra=raw.get("extra"),
+                modules_needed=tuple(raw.get("modules_needed", ())),
+                raw=raw,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadModel(
+                f"The model card {path.name} in '{path.parent.name}' cannot be read: {error!r}.",
+                "Expected a JSON object with name, title, task, factory, classes, preprocessing.",
+            ) from error

@@ -1,0 +1,86 @@
+"""Which models there are, without importing torch or any of them.
+
+Packages announce models through the entry-point group ``fluoroscope.models``: a function that
+returns the paths of their ``card.json`` files.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadModel, MissingExtra, UnknownName
+from core.models.card import ModelCard
+from core.models.reference import ModelRef
+from core.provenance import sha256_of_file
+
+
+@cache
+def catalogue() -> dict[str, ModelCard]:
+    """Every announced model by name, in the order announced; installed or not."""
+    cards: dict[str, ModelCard] = {}
+    for entry in metadata.entry_points(group="fluoroscope.models"):
+        for path in entry.load()():
+            card = ModelCard.read(Path(path))
+            cards[card.name] = card
+    return cards
+
+
+def card(name: str) -> ModelCard:
+    """The card of a model.
+
+    Raises ``UnknownName`` with the nearest names.
+    """
+    cards = catalogue()
+    if name not in cards:
+        raise UnknownName.of("model", name, cards, "See `fluoroscope list models`.")
+    return cards[name]
+
+
+def missing(model: ModelCard) -> str:
+    """What is not installed that this model needs, and how to get it; empty if nothing."""
+    absent = [module for module in model.modules_needed if util.find_spec(module) is None]
+    if not absent:
+        return ""
+    return f"Install it with: pip install 'fluoroscope[{model.extra}]'"
+
+
+def resolve(dotted: str) -> Any:
+    """The object behind ``"module:name"``, importing the module now."""
+    module, _, name = dotted.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def weights_file(model: ModelCard) -> Path:
+    """Where the weights lie on disk.
+
+    Raises ``MissingExtra`` when they come with a package that is not installed, ``BadModel`` when
+    the file is gone.
+    """
+    if how := missing(model):
+        raise MissingExtra(f"The model '{model.name}' needs an optional package.", f"{how}.")
+    if model.weights_factory:
+        path = Path(resolve(model.weights_factory)())
+    else:
+        path = model.folder / str(model.weights)
+    if not path.is_file():
+        raise BadModel(
+            f"The weights of '{model.name}' are missing: there is no {path.name}.",
+            "Train it again with the command in its card, or reinstall fluoroscope.",
+        )
+    return path
+
+
+@cache
+def _fingerprint(path: Path, size: int, modified: int) -> str:
+    return sha256_of_file(path)
+
+
+def reference(name: str) -> ModelRef:
+    """The reference of a model by name, with the fingerprint of its weights as they are now."""
+    path = weights_file(card(name))
+    status = path.stat()
+    return ModelRef(name, _fingerprint(path, status.st_size, status.st_mtime_ns))

@@ -1,0 +1,127 @@
+"""A model in memory, and the only way to its module."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.models.adapter import Adapter
+from core.models.card import ModelCard
+from core.models.reference import ModelRef
+
+_HOOK_TABLES = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+)
+# Hooks are per module, but random generators, autograd's mode and Captum's bookkeeping are global:
+# one lock for all models of a process.
+_LOCK = threading.RLock()
+
+
+@dataclass
+class LoadedModel:
+    """A live module with its card, adapter and device.
+
+    ``exclusive()`` is the only way to the module, for every forward.
+    """
+
+    ref: ModelRef
+    card: ModelCard
+    adapter: Adapter
+    device: torch.device
+    _module: nn.Module = field(repr=False)
+    _depth: int = field(default=0, repr=False)
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @contextmanager
+    def exclusive(self, seed: int = 0) -> Iterator[nn.Module]:
+        """The module in eval mode with frozen parameters and seeded generators, for this thread
+        alone.
+
+        Whatever happens inside, afterwards mode, hooks, buffers' identity, ``requires_grad``,
+        gradients and random generators are exactly as before. Entered again by the same thread
+        (urgent work between two passes of a long call), it gives a twin that shares the weights
+        but neither hooks nor flags, so the outer call is not disturbed.
+        """
+        with _LOCK:
+            module = self._module if self._depth == 0 else twin(self._module)
+            self._depth += 1
+            try:
+                with _untouched(module), _seeded(seed, self.device), torch.enable_grad():
+                    module.eval()
+                    for parameter in module.parameters():
+                        parameter.requires_grad_(False)
+                    yield module
+            finally:
+                self._depth -= 1
+
+
+def twin(module: nn.Module) -> nn.Module:
+    """A second module with the same weights in the same memory, but hooks and flags of its own."""
+    memo: dict[int, Any] = {}
+    for parameter in module.parameters():
+        memo[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
+    for buffer in module.buffers():
+        memo[id(buffer)] = buffer
+    double = copy.deepcopy(module, memo)
+    for part in double.modules():
+        for table in _HOOK_TABLES:
+            getattr(part, table).clear()
+    return double
+
+
+@contextmanager
+def _untouched(module: nn.Module) -> Iterator[None]:
+    parts = [
+        (part, part.training, [(name, dict(getattr(part, name))) for name in _HOOK_TABLES])
+        for part in module.modules()
+    ]
+    parameters = [(p, p.requires_grad, p.grad) for p in module.parameters()]
+    extras = [(part, set(part.__dict__)) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, training, tables in parts:
+            part.training = training
+            for name, hooks in tables:
+                table = getattr(part, name)
+                if table or hooks:
+                    table.clear()
+                    table.update(hooks)
+        for part, known in extras:  # what hooks leave behind: saved inputs, outputs, relevances
+            for name in set(part.__dict__) - known:
+                delattr(part, name)
+        for parameter, requires_grad, gradient in parameters:
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = gradient
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    import random
+
+    import numpy as np
+
+    devices = [device] if device.type == "cuda" else []
+    python, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices, device_type="cuda"):
+        try:
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy_state)

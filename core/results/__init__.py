@@ -1,0 +1,7 @@
+"""Results: frozen, numpy only, the one thing that figures import."""
+
+from core.results.architecture import Architecture, Fit, LayerInfo
+from core.results.attribution import Attribution
+from core.results.prediction import Prediction
+
+__all__ = ["Architecture", "Attribution", "Fit", "LayerInfo", "Prediction"]
