@@ -1,0 +1,18 @@
+"""Trained sample models: one file each, with weights, card and held-out examples in ``weights/``.
+
+Guests of Fluoroscope: announced through the entry-point group ``fluoroscope.models``, the way any
+other package may announce its own. Nothing here imports torch until a model is built.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MODELS = ("digits_cnn", "fashion_cnn", "fashion_vit", "imagenet_efficientnet")
+
+
+def catalogue() -> tuple[Path, ...]:
+    """The paths of the models' ``card.json`` files, in the order in which they are shown."""
+    weights = Path(__file__).parent / "weights"
+    cards = (weights / name / "card.json" for name in MODELS)
+    return tuple(card for card in cards if card.is_file())
