@@ -6,6 +6,7 @@ other package may announce its own. Nothing here imports torch until a model is 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 MODELS = ("digits_cnn", "fashion_cnn", "fashion_vit", "imagenet_efficientnet")
@@ -16,3 +17,9 @@ def catalogue() -> tuple[Path, ...]:
     weights = Path(__file__).parent / "weights"
     cards = (weights / name / "card.json" for name in MODELS)
     return tuple(card for card in cards if card.is_file())
+
+
+def examples() -> Path:
+    """The folder of example images with its ``index.json``: the checkout's, else the installed."""
+    beside = Path(__file__).parents[1] / "assets" / "examples"
+    return beside if beside.is_dir() else Path(sys.prefix) / "share" / "fluoroscope" / "examples"

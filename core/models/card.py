@@ -1,4 +1,4 @@
-"""The card of a model: what it is, how inputs are prepared, what it was trained on, how good it is."""
+"""The card of a model: what it is, how inputs are prepared, how good it is, where it came from."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     import numpy as np
 
     devices = [device] if device.type == "cuda" else []
-    python, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    python, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices, device_type="cuda"):
         try:
             torch.manual_seed(seed)

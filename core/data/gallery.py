@@ -1,0 +1,70 @@
+"""The example inputs that come with models, by name, without decoding any of them.
+
+Packages announce a folder of examples through the entry-point group ``fluoroscope.examples``: a
+function that returns a folder with files and an ``index.json`` of
+``{"file", "title", "models", "label"}``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from core.errors import UnknownName
+from core.tasks import Example
+
+
+@dataclass(frozen=True)
+class GalleryItem:
+    """One example on disk: ``name`` is its file name, ``label`` the true class or empty."""
+
+    name: str
+    title: str
+    models: tuple[str, ...]
+    label: str
+    path: Path
+
+    def example(self) -> Example:
+        """Its bytes."""
+        return Example(self.name, self.path.read_bytes())
+
+
+@cache
+def gallery() -> tuple[GalleryItem, ...]:
+    """Every announced example, in the order of its index."""
+    items = []
+    for entry in metadata.entry_points(group="fluoroscope.examples"):
+        folder = Path(entry.load()())
+        index = folder / "index.json"
+        if not index.is_file():
+            continue
+        for row in json.loads(index.read_text(encoding="utf-8")):
+            items.append(
+                GalleryItem(
+                    name=row["file"],
+                    title=row["title"],
+                    models=tuple(row["models"]),
+                    label=str(row.get("label", "")),
+                    path=folder / row["file"],
+                )
+            )
+    return tuple(items)
+
+
+def examples_for(model: str) -> tuple[GalleryItem, ...]:
+    """The examples that suit a model, the best first."""
+    return tuple(item for item in gallery() if model in item.models)
+
+
+def gallery_item(name: str) -> GalleryItem:
+    """The example called ``name``.
+
+    Raises ``UnknownName`` with the nearest names.
+    """
+    for item in gallery():
+        if item.name == name:
+            return item
+    raise UnknownName.of("example", name, (item.name for item in gallery()))

@@ -1,0 +1,130 @@
+"""Where to compute: device, threads, batch size, and what to do when memory runs out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import torch
+
+from core.errors import BadParameter
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose(name: str = "auto") -> torch.device:
+    """The device called ``name``; ``auto`` is CUDA, else MPS, else CPU.
+
+    Raises ``BadParameter`` when it is not a device or not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadParameter(
+            f"'{name}' is not a device, expected auto, cpu, cuda, cuda:1 or mps.",
+            "Leave it out to use the best there is.",
+        ) from None
+    index = device.index or 0
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and index < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise BadParameter(
+            f"There is no device '{name}' on this machine.", "Use --device cpu or --device auto."
+        )
+    return device
+
+
+def probe_threads(seconds: float = 0.3) -> int:
+    """Set the number of CPU threads to the fastest by measurement, and return it.
+
+    A busy neighbour can make two threads several times slower than one, so counts from all cores
+    down to one are timed on a small convolution. ``OMP_NUM_THREADS`` set by the user is obeyed.
+    """
+    if os.environ.get("OMP_NUM_THREADS", "").isdecimal():
+        return torch.get_num_threads()
+    counts, count = [], torch.get_num_threads()
+    while count >= 1:
+        counts.append(count)
+        count //= 2
+    images = torch.ones(8, 16, 32, 32)
+    kernel = torch.ones(32, 16, 3, 3)
+    best = dict.fromkeys(counts, float("inf"))
+    deadline = time.perf_counter() + seconds
+    with torch.no_grad():
+        while True:
+            for threads in counts:
+                torch.set_num_threads(threads)
+                torch.conv2d(images, kernel)
+                started = time.perf_counter()
+                for _ in range(5):
+                    torch.conv2d(images, kernel)
+                best[threads] = min(best[threads], time.perf_counter() - started)
+            if time.perf_counter() > deadline:
+                break
+    chosen = min(counts, key=best.__getitem__)
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this error is a device or the host running out of memory, in any of its spellings."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    )
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has finished, so that a clock tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def best_batch(
+    run: Callable[[int], None],
+    device: torch.device,
+    largest: int = 64,
+    longest: float = 0.25,
+) -> tuple[int, float]:
+    """The batch size with the best throughput, and its seconds per example.
+
+    ``run(size)`` makes one pass. Sizes 1, 2, 4 … are tried until throughput stops improving by 5 %
+    twice in a row, a pass takes longer than ``longest`` seconds (so that Cancel is answered soon),
+    or memory runs out.
+    """
+    best_size, best_time, misses, size = 1, float("inf"), 0, 1
+    while size <= largest and misses < 2:
+        try:
+            run(size)
+            elapsed = float("inf")
+            for _ in range(2):
+                synchronise(device)
+                started = time.perf_counter()
+                run(size)
+                synchronise(device)
+                elapsed = min(elapsed, time.perf_counter() - started)
+        except Exception as error:
+            if size > 1 and out_of_memory(error):
+                break
+            raise
+        per_example = elapsed / size
+        if per_example < 0.95 * best_time:
+            best_size, best_time, misses = size, per_example, 0
+        else:
+            misses += 1
+        if elapsed > longest:
+            break
+        size *= 2
+    return best_size, best_time

@@ -1,0 +1,89 @@
+"""From a reference to a live model: architecture, weights and adapter, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from core.device import choose
+from core.errors import BadModel
+from core.models.adapter import Adapter
+from core.models.card import ModelCard
+from core.models.catalogue import card, resolve, weights_file
+from core.models.image import ImageAdapter
+from core.models.loaded import LoadedModel
+from core.models.reference import ModelRef
+from core.provenance import sha256_of_file
+from core.tasks import Task
+
+
+def load(ref: ModelRef, device: str = "auto") -> LoadedModel:
+    """The model behind ``ref`` in eval mode on ``device``.
+
+    Raises ``UnknownName``, ``MissingExtra``, or ``BadModel`` when the weights changed since ``ref``
+    was made, do not fit the architecture, or hold NaN.
+    """
+    about = card(ref.name)
+    path = weights_file(about)
+    if sha256_of_file(path) != ref.fingerprint:
+        raise BadModel(
+            f"The weights of '{ref.name}' changed on disk since the page was opened.",
+            "Choose the model again to use the new weights.",
+        )
+    module = build(about, read_weights(path))
+    where = choose(device)
+    return LoadedModel(ref, about, adapter(about), where, module.to(where).eval())
+
+
+def adapter(about: ModelCard) -> Adapter:
+    """The adapter of the card's task."""
+    makers = {Task.IMAGE_CLASSIFICATION: ImageAdapter}
+    return makers[about.task](about.classes, about.preprocessing)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or of a ``.pth`` file without running code from it.
+
+    Raises ``BadModel`` when it cannot be read.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadModel(
+            f"The weights file {path.name} cannot be read: {reason}.",
+            "It may be cut off or damaged: fetch or train it again.",
+        ) from error
+
+
+def build(about: ModelCard, weights: Mapping[str, Tensor]) -> nn.Module:
+    """The architecture of the card with exactly these weights.
+
+    Raises ``BadModel`` that names missing, unexpected, mis-shaped or non-finite tensors.
+    """
+    module: nn.Module = resolve(about.factory)()
+    expected = module.state_dict()
+    faults = [f"missing {name}" for name in expected if name not in weights]
+    faults += [f"unexpected {name}" for name in weights if name not in expected]
+    for name, tensor in weights.items():
+        if name in expected and tensor.shape != expected[name].shape:
+            faults.append(
+                f"{name} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+            )
+        elif tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            faults.append(f"{name} holds NaN or infinite values")
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise BadModel(
+            f"The weights of '{about.name}' do not fit: {'; '.join(faults[:3])}{more}.",
+            "Use the weights that belong to this card, or train it again.",
+        )
+    module.load_state_dict(dict(weights))
+    return module

@@ -1,0 +1,63 @@
+"""What a model answers: logits and probabilities, one result per example."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from core.errors import BadModel
+from core.models.loaded import LoadedModel
+from core.progress import Meter
+from core.provenance import Provenance
+from core.results.prediction import Prediction
+from core.tasks import Example
+
+
+def predict(
+    model: LoadedModel,
+    inputs: Sequence[Example],
+    parameters: Mapping[str, Any],
+    seed: int,
+    meter: Meter,
+) -> tuple[Prediction, ...]:
+    """One ``Prediction`` per example; ``parameters`` is empty.
+
+    Raises ``BadInput`` for an unreadable example, ``BadModel`` when the answer is not finite.
+    """
+    meter.expect(len(inputs), "Predicting")
+    batch = model.adapter.encode(inputs, model.device)
+    started = time.perf_counter()
+    with model.exclusive(seed) as module, torch.no_grad():
+        meter.tick(len(inputs))
+        logits = model.adapter.logits(module, batch.features, *batch.context).float().cpu()
+    seconds = time.perf_counter() - started
+    if not bool(torch.isfinite(logits).all()):
+        raise BadModel(
+            f"'{model.ref.name}' answered with NaN or infinite numbers.",
+            "Its weights or its preprocessing are wrong: check the card, or train it again.",
+        )
+    probabilities = logits.softmax(dim=1)
+    return tuple(
+        Prediction(
+            example=example.name,
+            classes=model.adapter.classes,
+            logits=logits[row].numpy(),
+            probabilities=probabilities[row].numpy(),
+            axis=batch.axes[row],
+            picture=batch.pictures[row],
+            provenance=Provenance(
+                model=model.ref.name,
+                weights=model.ref.fingerprint,
+                inputs=(example.sha256,),
+                verb="predict",
+                parameters=dict(parameters),
+                seed=seed,
+                device=str(model.device),
+                seconds=seconds / len(inputs),
+            ),
+        )
+        for row, example in enumerate(inputs)
+    )

@@ -1,0 +1,39 @@
+"""The dashboard: page frame, sidebar and navigation. Started by ``fluoroscope serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import cached, sidebar
+
+_STATIC = Path(__file__).parent / "static"
+_VIEWS = Path(__file__).parent / "views"
+
+
+def main() -> None:
+    """Draw the frame, then the chosen page."""
+    st.set_page_config(
+        page_title="Fluoroscope",
+        page_icon=str(_STATIC / "favicon.png"),
+        layout="wide",
+        initial_sidebar_state="expanded",
+    )
+    st.logo(str(_STATIC / "logo.svg"), icon_image=str(_STATIC / "icon.svg"), size="large")
+    page = st.navigation(
+        {
+            "Explain": [
+                st.Page(_VIEWS / "attribution.py", title="Attribution", default=True),
+            ],
+            "Learn": [
+                st.Page(_VIEWS / "overview.py", title="Overview"),
+            ],
+        }
+    )
+    cached.engine()  # starts and warms up the worker while the page draws
+    sidebar.draw()
+    page.run()
+
+
+main()

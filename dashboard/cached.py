@@ -1,0 +1,112 @@
+"""From a selection to core calls: the only file with ``st.cache_*``.
+
+The engine is shared by all sessions of the server; results come back through its handles, so
+nothing here waits.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+
+import streamlit as st
+from core.engine.process import ProcessExecutor
+from core.workspace import Workspace, workspace
+from PIL import Image
+
+from core.data.gallery import GalleryItem, examples_for, gallery_item
+from core.engine.call import Call
+from core.engine.executor import Handle
+from core.errors import BadInput
+from core.models.card import ModelCard
+from core.models.catalogue import catalogue, missing, reference
+from core.models.reference import ModelRef
+from core.tasks import Example
+from dashboard import state
+
+UPLOAD = "upload:"
+
+
+@st.cache_resource(show_spinner=False, on_release=lambda engine: engine.close())
+def engine() -> ProcessExecutor:
+    """The worker process of this server, warmed up with the first model."""
+    started = ProcessExecutor(
+        device=os.environ.get("FLUOROSCOPE_DEVICE", "auto"), workspace=place()
+    )
+    started.warm(reference(next(iter(models()))))
+    return started
+
+
+@st.cache_resource(show_spinner=False)
+def place() -> Workspace:
+    """The folder of results and uploads."""
+    return workspace()
+
+
+def models() -> dict[str, ModelCard]:
+    """Models whose packages are installed, by name; never empty in a working installation."""
+    return {name: card for name, card in catalogue().items() if not missing(card)}
+
+
+def model_ref(name: str) -> ModelRef:
+    """The reference of a model as it is on disk now."""
+    return reference(name)
+
+
+def items(model: str) -> tuple[GalleryItem, ...]:
+    """The bundled examples of a model."""
+    return examples_for(model)
+
+
+def example(name: str) -> Example:
+    """The bytes of a bundled example or of an upload.
+
+    Raises ``UnknownName`` or ``BadInput``.
+    """
+    if name.startswith(UPLOAD):
+        return place().read_upload(name.removeprefix(UPLOAD))
+    return gallery_item(name).example()
+
+
+def keep_upload(name: str, data: bytes) -> str:
+    """Store an uploaded file and return the name a selection knows it by."""
+    if not data:
+        raise BadInput(f"'{name}' is empty (0 bytes).", "Choose another file.")
+    return UPLOAD + place().save_upload(name, data)
+
+
+@st.cache_data(show_spinner=False, max_entries=200)
+def thumbnail(name: str, size: int = 112) -> str:
+    """A bundled example as a small ``data:`` address. Uploads are never decoded here."""
+    with Image.open(gallery_item(name).path, formats=("PNG", "JPEG")) as image:
+        picture = image.convert("RGB")
+        if max(picture.size) < size:
+            picture = picture.resize((size, size), Image.Resampling.NEAREST)
+        picture.thumbnail((2 * size, 2 * size))
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG" if max(image.size) < size else "JPEG", quality=85)
+    kind = "png" if buffer.getvalue()[:4] == b"\x89PNG" else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def handle(call: Call) -> Handle:
+    """The handle of a call in this browser session; handed in the first time it is asked for.
+
+    A failed or cancelled call stays so until ``forget``.
+    """
+    handles = state.handles()
+    if call.key not in handles:
+        handles[call.key] = engine().submit(call)
+    return handles[call.key]
+
+
+def forget(call: Call) -> None:
+    """Let a failed or cancelled call be handed in again."""
+    state.handles().pop(call.key, None)
+
+
+def stored(call: Call) -> bool:
+    """Whether the result of a call is there already, so that showing it costs nothing."""
+    known = state.handles().get(call.key)
+    return engine().stored(call) if known is None else known.state == "done"

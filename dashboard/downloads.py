@@ -1,0 +1,51 @@
+"""The Export popover that stands beside every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.errors import FluoroscopeError
+from dashboard.export import FORMATS, MIME, export
+
+# What plotly's own tool bar shows: nothing that Export does better.
+CHART = {"displaylogo": False, "displayModeBar": False, "responsive": True}
+_MEANING = {
+    "png": "PNG · picture",
+    "svg": "SVG · vector",
+    "pdf": "PDF · vector, for papers",
+    "html": "HTML · interactive, self-contained",
+    "json": "JSON · numbers and provenance",
+    "plotly.json": "Plotly JSON · the figure",
+    "npz": "NPZ · arrays for NumPy",
+}
+
+
+def button(
+    figure: go.Figure, results: Sequence[Any], name: str, document: dict[str, Any] | None = None
+) -> None:
+    """Export ``figure`` and the ``results`` behind it as ``name.<format>``; nothing is rendered
+    before the click.
+    """
+    with st.popover("Export", type="tertiary", icon=":material/download:"):
+        chosen = st.selectbox(
+            "Format",
+            FORMATS,
+            format_func=lambda format_: _MEANING.get(format_, format_.upper()),
+            key=f"format:{name}",
+        )
+        try:
+            st.download_button(
+                f"Download {name}.{chosen}",
+                data=lambda: export(figure, results, chosen, document=document),
+                file_name=f"{name}.{chosen}",
+                mime=MIME[chosen],
+                on_click="ignore",
+                key=f"download:{name}:{chosen}",
+                type="primary",
+            )
+        except FluoroscopeError as error:
+            st.error(str(error))

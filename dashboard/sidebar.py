@@ -1,0 +1,71 @@
+"""The sidebar: the model in hand and the example in hand, the same on every page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.errors import FluoroscopeError
+from dashboard import cached, gallery, state
+
+# What Streamlit's file chooser offers; what is accepted is decided by content, not by name.
+SUFFIXES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
+
+
+def draw() -> None:
+    """Model, example and upload; fills empty fields of the selection with the first choice."""
+    chosen = state.selection()
+    models = cached.models()
+    if chosen.model not in models:
+        if chosen.model:
+            _gone(f"There is no model '{chosen.model}' here, so the first one is shown.")
+        chosen = state.change(model=next(iter(models)), example="", methods=(), settings={})
+    with st.sidebar:
+        st.selectbox(
+            "Model",
+            list(models),
+            format_func=lambda name: models[name].title,
+            **state.bind(
+                "model", chosen.model, also={"example": "", "methods": (), "target": "top"}
+            ),
+        )
+        card = models[chosen.model]
+        measured = card.raw.get("metrics", {})
+        size = f"{card.raw['parameters']:,} parameters".replace(",", "\u2009")
+        accuracy = measured.get("accuracy")
+        quality = f" · {accuracy:.1%} accurate" if accuracy else ""
+        st.caption(f"{len(card.classes):,} classes · {size}{quality}")
+        _example(chosen)
+
+
+def _example(chosen: state.Selection) -> None:
+    items = cached.items(chosen.model)
+    known = [item.name for item in items]
+    name = chosen.example
+    if not name.startswith(cached.UPLOAD) and name not in known:
+        if name:
+            _gone(f"There is no example '{name}' for this model, so the first one is shown.")
+        name = known[0] if known else ""
+        state.change(example=name)
+    st.markdown("Example")
+    gallery.strip(
+        [gallery.Thumbnail(item.name, item.title, cached.thumbnail(item.name)) for item in items],
+        name,
+        lambda picked: state.change(example=picked),
+    )
+    upload = st.file_uploader(
+        "Your own picture",
+        type=SUFFIXES,
+        key="upload",
+        help="PNG, JPEG, WebP, GIF, BMP or TIFF. It stays on the machine that runs Fluoroscope.",
+    )
+    if upload is not None and state.is_new(upload.file_id):
+        try:
+            state.change(example=cached.keep_upload(upload.name, upload.getvalue()))
+        except FluoroscopeError as error:
+            st.error(str(error))
+        else:
+            st.rerun()
+
+
+def _gone(message: str) -> None:
+    st.toast(message)

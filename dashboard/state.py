@@ -1,0 +1,185 @@
+"""What is in hand: one frozen selection shared by all pages, kept in the URL.
+
+The address bar is the truth: widgets are filled from it before they are drawn and write to it when
+they change, so a copied link, a reload and the browser's back button all show the same view.
+This is the only file that touches ``st.session_state``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import streamlit as st
+
+SIGNS = ("both", "positive", "negative")
+SCALES = ("shared", "own")
+MODES = ("overlay", "map")
+_KEPT = "selection"
+_MOST_HANDLES = 64
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The model, the example and the view of it. Empty fields stand for their defaults.
+
+    ``example`` is the name of a bundled example or ``upload:<sha256>``; ``methods`` are names;
+    ``settings`` maps ``method.parameter`` to what was typed, only where it differs from the
+    default.
+    """
+
+    model: str = ""
+    example: str = ""
+    methods: tuple[str, ...] = ()
+    target: str = "top"
+    view: str = "overlay"
+    sign: str = "both"
+    scale: str = "shared"
+    opacity: int = 70
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
+        """Read an address; what is missing or senseless becomes its default."""
+
+        def one(name: str, allowed: tuple[str, ...] = ()) -> str:
+            value = (query.get(name) or [""])[-1]
+            default = str(getattr(cls, name))
+            return value if value and (not allowed or value in allowed) else default
+
+        opacity = one("opacity")
+        pairs = [text.partition("=") for text in query.get("set", [])]
+        return cls(
+            model=one("model"),
+            example=one("example"),
+            methods=tuple(dict.fromkeys(filter(None, one_list(query, "methods")))),
+            target=one("target"),
+            view=one("view", MODES),
+            sign=one("sign", SIGNS),
+            scale=one("scale", SCALES),
+            opacity=min(100, max(0, int(opacity))) if opacity.isdecimal() else cls.opacity,
+            settings={name: value for name, sign, value in pairs if sign},
+        )
+
+    def to_query(self) -> dict[str, str | list[str]]:
+        """The address of this selection; defaults are left out."""
+        query: dict[str, str | list[str]] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "methods":
+                if value:
+                    query["methods"] = ",".join(value)
+            elif item.name == "settings":
+                if value:
+                    query["set"] = [f"{name}={text}" for name, text in sorted(value.items())]
+            elif value != item.default:
+                query[item.name] = str(value)
+        return query
+
+
+def one_list(query: Mapping[str, list[str]], name: str) -> list[str]:
+    """A comma-separated list from an address."""
+    return [part.strip() for part in ",".join(query.get(name, [])).split(",")]
+
+
+def selection() -> Selection:
+    """The selection in hand: from the address, or, after a change of page, the one kept."""
+    query = {name: st.query_params.get_all(name) for name in st.query_params}
+    known = {item.name for item in fields(Selection)} | {"set"}
+    if any(name in known for name in query):
+        chosen = Selection.from_query(query)
+    else:
+        chosen = st.session_state.get(_KEPT, Selection())
+    return keep(chosen)
+
+
+def keep(chosen: Selection) -> Selection:
+    """Make this the selection in hand and show it in the address bar."""
+    st.session_state[_KEPT] = chosen
+    wanted = chosen.to_query()
+    shown = {
+        name: values if name == "set" else values[-1]
+        for name in st.query_params
+        if (values := st.query_params.get_all(name))
+    }
+    if shown != wanted:
+        st.query_params.from_dict(wanted)
+    return chosen
+
+
+def change(**changes: Any) -> Selection:
+    """Replace fields of the selection in hand; for callbacks."""
+    return keep(replace(selection(), **changes))
+
+
+def bind(
+    name: str,
+    value: Any,
+    convert: Callable[[Any], Any] | None = None,
+    also: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Arguments that tie a widget to the field ``name``: it shows ``value``, and a change of it is
+    written back, through ``convert`` where there is one, together with the fields ``also``.
+
+    >>> st.selectbox("Model", names, **bind("model", selection.model))
+    """
+    key = f"bound:{name}"
+
+    def write() -> None:
+        new = st.session_state[key]
+        if new is not None:
+            change(**{name: convert(new) if convert else new}, **(also or {}))
+
+    st.session_state[key] = value
+    return {"key": key, "on_change": write}
+
+
+def bind_setting(method: str, parameter: str, value: Any, default: Any) -> dict[str, Any]:
+    """Like ``bind`` for one parameter of one method; the default is not kept in the address."""
+    name = f"{method}.{parameter}"
+    key = f"bound:set:{name}"
+
+    def write() -> None:
+        settings = {k: v for k, v in selection().settings.items() if k != name}
+        if st.session_state[key] not in (None, default):
+            settings[name] = str(st.session_state[key])
+        change(settings=settings)
+
+    st.session_state[key] = value
+    return {"key": key, "on_change": write}
+
+
+def is_new(token: str) -> bool:
+    """Whether this is seen for the first time in this browser session, like a finished upload."""
+    seen: set[str] = st.session_state.setdefault("seen", set())
+    if token in seen:
+        return False
+    seen.add(token)
+    return True
+
+
+def handles() -> dict[str, Any]:
+    """Handles of this browser session by the key of their call, the oldest finished ones let go."""
+    held: dict[str, Any] = st.session_state.setdefault("handles", {})
+    for key in list(held)[: max(0, len(held) - _MOST_HANDLES)]:
+        if held[key].state == "done":
+            del held[key]
+    return held
+
+
+def plain(text: str) -> str:
+    """Text of a person or a file as it stands, with nothing in it read as Markdown."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:])", r"\\\1", text)
+
+
+def asked() -> set[str]:
+    """Keys of the dear calls that were started by a click in this browser session."""
+    keys: set[str] = st.session_state.setdefault("asked", set())
+    return keys
+
+
+def read(key: str) -> Any:
+    """What a component reported under its key; for its callbacks."""
+    return st.session_state[key]

@@ -1,0 +1,262 @@
+"""Attribution: which parts of an input spoke for the answer, by several methods side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import pandas as pd
+import streamlit as st
+from core.attribution.registry import METHODS
+
+from core.attribution.method import AttributionMethod
+from core.engine.call import Call
+from core.engine.executor import Handle
+from core.errors import FluoroscopeError
+from core.results import Architecture, Attribution, Prediction
+from dashboard import cached, controls, downloads, state, waiting
+from dashboard.export import document
+from dashboard.figures.attribution import attribution_maps
+from dashboard.figures.prediction import probability_bars
+from dashboard.theme import is_dark
+
+# Shown on the first visit, as far as they fit the model: one of each kind.
+FIRST = ("integrated_gradients", "guided_backprop", "grad_cam", "occlusion")
+# A method whose estimate is below this many seconds runs without being asked to.
+CHEAP = 4.0
+_TITLES = {method.name: method.title for method in METHODS}
+_SIGNS = {"both": "For and against", "positive": "For only", "negative": "Against only"}
+_VIEWS = {"overlay": "Over the picture", "map": "Map alone"}
+_SCALES = {"shared": "One scale for all", "own": "Each its own"}
+
+
+def main() -> None:
+    """Draw the page for the selection in hand."""
+    st.title("Attribution")
+    st.markdown("Which parts of this input spoke for the answer, and which against it?")
+    chosen = state.selection()
+    try:
+        model, example = cached.model_ref(chosen.model), cached.example(chosen.example)
+    except FluoroscopeError as error:
+        st.error(str(error))
+        return
+    predicting = cached.handle(Call("predict", model, (example,), urgent=True))
+    inspecting = cached.handle(Call("describe", model, urgent=True))
+    beside, middle = st.columns([2, 7], gap="large")
+    if waiting.settled(predicting, inspecting):
+        failures = [
+            waiting.failed("Prediction", predicting),
+            waiting.failed("Inspecting the model", inspecting),
+        ]
+        if any(failures):
+            return
+        prediction: Prediction = predicting.result()[0]
+        with beside:
+            _answer(prediction)
+        with middle:
+            _explain(chosen, inspecting.result(), prediction, predicting.call)
+    else:
+        with middle:
+            waiting.watch({"Prediction": predicting, "Inspecting the model": inspecting})
+
+
+def _answer(prediction: Prediction) -> None:
+    best = prediction.top(1)[0]
+    answer, probability = prediction.classes[best], prediction.probabilities[best]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{state.plain(answer)}** with {probability:.1%}")
+        figure = probability_bars(prediction, dark=is_dark(st.context.theme.type))
+    st.plotly_chart(figure, theme=None, config=downloads.CHART, key="probabilities")
+    downloads.button(figure, [prediction], f"{PurePath(prediction.example).stem}.prediction")
+
+
+def _explain(
+    chosen: state.Selection, architecture: Architecture, prediction: Prediction, asked: Call
+) -> None:
+    usable = [method for method in METHODS if architecture.fits[method.name].usable]
+    methods = _toolbar(chosen, architecture, usable, prediction)
+    if not methods:
+        st.info("Choose at least one method.")
+        return
+    handles, dear = {}, {}
+    for method in methods:
+        settings = controls.settings_of(method, chosen)
+        call = Call(
+            "attribute",
+            asked.model,
+            asked.inputs,
+            {"method": method.name, "target": chosen.target, "settings": settings},
+        )
+        seconds = method.cost(settings, prediction.axis).seconds(architecture)
+        if seconds <= CHEAP or call.key in state.asked() or cached.stored(call):
+            handles[method.name] = cached.handle(call)
+        else:
+            dear[method.name] = (call, seconds)
+    done = [handles[name].result() for name in handles if handles[name].state == "done"]
+    results = [attribution for each in done for attribution in each]
+    waited = [_TITLES[m.name] for m in methods if m.name in dear or not _ended(handles[m.name])]
+    _maps(chosen, results, waited, prediction)
+    for name, handle in handles.items():
+        waiting.failed(_TITLES[name], handle)
+    for name, (call, seconds) in dear.items():
+        _offer(_TITLES[name], call, seconds)
+    waiting.watch({_TITLES[name]: handle for name, handle in handles.items()})
+    if results:
+        _details(results)
+
+
+def _ended(handle: Handle) -> bool:
+    return handle.state in ("done", "failed", "cancelled")
+
+
+def _offer(title: str, call: Call, seconds: float) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Compute", key=f"compute:{call.key}"):
+            state.asked().add(call.key)
+            st.rerun()
+        st.markdown(f"{title} · :gray[takes about {waiting.duration(seconds)} here]")
+
+
+def _toolbar(
+    chosen: state.Selection,
+    architecture: Architecture,
+    usable: Sequence[AttributionMethod],
+    prediction: Prediction,
+) -> list[AttributionMethod]:
+    names = [method.name for method in usable]
+    wanted = [name for name in chosen.methods or FIRST if name in names]
+    for name in chosen.methods:
+        if name not in names:
+            fit = architecture.fits.get(name)
+            reason = fit.reason if fit else f"There is no method '{state.plain(name)}'."
+            st.warning(f"{_TITLES.get(name, state.plain(name))} is not shown. {reason}")
+    methods, target, view, settings = st.columns([6, 4, 1.4, 1.6], vertical_alignment="bottom")
+    picked = methods.multiselect(
+        "Methods",
+        names,
+        format_func=lambda name: _TITLES[name],
+        **state.bind("methods", wanted, tuple),
+    )
+    best = prediction.classes[prediction.top(1)[0]]
+    options = ["top", "top3", "top vs second", *prediction.classes]
+    if chosen.target not in options:
+        options.append(chosen.target)
+    fixed = {
+        "top": f"Predicted class: {best}",
+        "top3": "The three most likely",
+        "top vs second": "Most likely against second",
+    }
+    target.selectbox(
+        "Explain",
+        options,
+        format_func=lambda name: fixed.get(name, name),
+        accept_new_options=True,
+        help="A class, or the contrast of two: type 'cat vs dog'.",
+        **state.bind("target", chosen.target),
+    )
+    with view.popover("View", width="stretch"):
+        _view_controls(chosen)
+    layers = [layer.name for layer in architecture.layers if layer.grid is not None]
+    with settings.popover("Settings", width="stretch"):
+        _settings(chosen, [m for m in usable if m.name in picked], layers, architecture)
+    return [method for name in picked for method in usable if method.name == name]
+
+
+def _view_controls(chosen: state.Selection) -> None:
+    st.segmented_control(
+        "Picture", _VIEWS, format_func=_VIEWS.get, **state.bind("view", chosen.view)
+    )
+    st.segmented_control("Sign", _SIGNS, format_func=_SIGNS.get, **state.bind("sign", chosen.sign))
+    st.segmented_control(
+        "Colour scale", _SCALES, format_func=_SCALES.get, **state.bind("scale", chosen.scale)
+    )
+    st.slider("Opacity (%)", 0, 100, step=5, **state.bind("opacity", chosen.opacity))
+
+
+def _settings(
+    chosen: state.Selection,
+    methods: Sequence[AttributionMethod],
+    layers: Sequence[str],
+    architecture: Architecture,
+) -> None:
+    for tab, method in zip(
+        st.tabs([*(method.title for method in methods), "Not valid here"]),
+        [*methods, None],
+        strict=True,
+    ):
+        with tab:
+            if method is not None:
+                st.caption(method.summary)
+                controls.draw_settings(method, controls.settings_of(method, chosen), layers)
+                st.caption(method.reference)
+                continue
+            refused = [m for m in METHODS if not architecture.fits[m.name].usable]
+            for other in refused:
+                st.markdown(f"**{other.title}** · {architecture.fits[other.name].reason}")
+            if not refused:
+                st.caption("Every method is valid for this model.")
+
+
+def _maps(
+    chosen: state.Selection,
+    results: Sequence[Attribution],
+    waited: Sequence[str],
+    prediction: Prediction,
+) -> None:
+    figure = attribution_maps(
+        results,
+        picture=prediction.picture,
+        pending=waited,
+        mode=chosen.view,
+        sign=chosen.sign,
+        opacity=chosen.opacity / 100,
+        shared_scale=chosen.scale == "shared",
+        dark=is_dark(st.context.theme.type),
+    )
+    st.plotly_chart(figure, theme=None, config=downloads.CHART, key="maps")
+    if results:
+        names = "-".join(dict.fromkeys(result.method for result in results))
+        downloads.button(
+            figure,
+            results,
+            f"{PurePath(prediction.example).stem}.{names}"[:80],
+            document(results, prediction),
+        )
+
+
+def _details(results: Sequence[Attribution]) -> None:
+    summaries = {method.name: method for method in METHODS}
+    rows = [
+        {
+            "Method": summaries[result.method].title,
+            "Target": result.target.title,
+            "Fit": result.fit.level,
+            "Sum": float(result.values.sum(dtype="float64")),
+            "Score": result.score,
+            "Delta": result.delta,
+            "Seconds": result.provenance.seconds,
+            "How to read it": " ".join(
+                filter(None, [summaries[result.method].summary, result.fit.reason])
+            ),
+        }
+        for result in results
+    ]
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config={
+            "Sum": number(format="%.3f", help="Sum of all values, in logits."),
+            "Score": number(format="%.3f", help="The explained output f(x), a logit."),
+            "Delta": number(
+                format="%.4f",
+                help="Sum minus (f(x) − f(baseline)), in logits; near 0 is good. "
+                "Empty where the theory promises no completeness.",
+            ),
+            "Seconds": number(format="%.2f", help="Time of the computation."),
+            "How to read it": st.column_config.TextColumn(width="large"),
+        },
+    )
+
+
+main()

@@ -1,0 +1,160 @@
+"""Overview: what the model in hand is, layer by layer, and how good it is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from core.attribution.registry import METHODS
+
+from core.engine.call import Call
+from core.models.card import ModelCard
+from core.results import Architecture
+from dashboard import cached, downloads, state, waiting
+from dashboard.figures.architecture import architecture_chart
+from dashboard.figures.prediction import class_quality
+from dashboard.figures.training import training_curves
+from dashboard.theme import is_dark
+
+
+def main() -> None:
+    """Draw the page for the model in hand."""
+    chosen = state.selection()
+    card = cached.models()[chosen.model]
+    st.title("Overview")
+    st.markdown("What is this model made of, what did it learn from, and how good is it?")
+    inspecting = cached.handle(Call("describe", cached.model_ref(chosen.model), urgent=True))
+    architecture: Architecture | None = None
+    if inspecting.state == "done":
+        architecture = inspecting.result()
+    _numbers(card, architecture)
+    st.markdown(card.summary)
+    made, good, learned, fits = st.tabs(["Layers", "Quality", "Training", "Methods that fit"])
+    with made:
+        if architecture is not None:
+            _layers(card, architecture)
+        elif not waiting.failed("Inspecting the model", inspecting):
+            waiting.watch({"Inspecting the model": inspecting})
+    with good:
+        _quality(card)
+    with learned:
+        _training(card)
+    with fits:
+        if architecture is not None:
+            _fits(architecture)
+
+
+def _numbers(card: ModelCard, architecture: Architecture | None) -> None:
+    metrics: dict[str, Any] = card.raw.get("metrics", {})
+    held_out = f"on {metrics['n']:,} held-out examples" if metrics.get("n") else ""
+    source = f"Reported by: {metrics['source']}" if metrics.get("reported") else held_out
+    columns = st.columns(5)
+    accuracy = metrics.get("accuracy")
+    columns[0].metric(
+        "Accuracy (reported)" if metrics.get("reported") else "Accuracy",
+        "–" if accuracy is None else f"{accuracy:.2%}",
+        help=f"{source}. Higher is better." if source else None,
+    )
+    f1 = metrics.get("f1_macro")
+    columns[1].metric(
+        "Macro F1", "–" if f1 is None else f"{f1:.3f}", help="Mean F1 over classes; 1 is best."
+    )
+    columns[2].metric("Classes", f"{len(card.classes):,}")
+    columns[3].metric("Parameters", f"{card.raw['parameters']:,}")
+    operations = "…" if architecture is None else _magnitude(architecture.multiply_adds)
+    columns[4].metric("Multiply-adds", operations, help="For one forward of one example.")
+
+
+def _magnitude(number: float) -> str:
+    for size, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{number / size:.3g}{suffix}"
+    return f"{number:.0f}"
+
+
+def _layers(card: ModelCard, architecture: Architecture) -> None:
+    figure = architecture_chart(architecture, dark=is_dark(st.context.theme.type))
+    st.plotly_chart(figure, theme=None, config=downloads.CHART, key="architecture")
+    downloads.button(figure, [architecture], f"{card.name}.layers")
+    rows = [
+        {
+            "Layer": "\u2003" * (layer.depth - 1) + layer.name.rpartition(".")[2]
+            if layer.name
+            else card.title,
+            "Kind": layer.kind,
+            "Output shape": " × ".join(map(str, layer.output_shape)),
+            "Parameters": layer.parameters,
+            "Multiply-adds": layer.multiply_adds * max(layer.calls, 1),
+            "Calls": layer.calls,
+        }
+        for layer in architecture.layers
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    if architecture.rewrites:
+        st.caption(
+            "For hooked methods, rewritten with the same weights: "
+            + "; ".join(architecture.rewrites)
+            + "."
+        )
+    if architecture.unrewritable:
+        st.caption(f"Could not be rewritten for hooked methods: {architecture.unrewritable}")
+
+
+def _quality(card: ModelCard) -> None:
+    metrics = card.raw.get("metrics", {})
+    if metrics.get("reported"):
+        st.markdown(f"Not measured here. Reported by {metrics.get('source', 'its authors')}.")
+    per_class = metrics.get("per_class")
+    if per_class:
+        figure = class_quality(per_class, dark=is_dark(st.context.theme.type))
+        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="quality")
+        downloads.button(figure, [], f"{card.name}.quality", {"metrics": metrics})
+
+
+def _training(card: ModelCard) -> None:
+    data, training = card.raw.get("data", {}), card.raw.get("training", {})
+    split = ", ".join(f"{count:,} {name}" for name, count in data.get("split", {}).items())
+    facts = {
+        "Data": data.get("name"),
+        "Source": data.get("source"),
+        "Data licence": data.get("licence"),
+        "Split": split,
+        "Note": data.get("note"),
+        "Optimiser": training.get("optimiser"),
+        "Epochs": training.get("epochs"),
+        "Trained for": training.get("seconds") and f"{training['seconds']:.0f} s",
+        "On": training.get("device"),
+        "Weights licence": card.raw.get("licence"),
+    }
+    history = card.folder / "history.json"
+    if history.is_file():
+        figure = training_curves(
+            json.loads(history.read_text(encoding="utf-8")), dark=is_dark(st.context.theme.type)
+        )
+        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="training")
+        downloads.button(figure, [], f"{card.name}.training", {"training": training})
+    st.table(pd.Series({name: str(value) for name, value in facts.items() if value}, name=""))
+    if training.get("command"):
+        st.caption("Trained by")
+        st.code(training["command"], language="shell")
+
+
+def _fits(architecture: Architecture) -> None:
+    rows = [
+        {
+            "Method": method.title,
+            "Fit": architecture.fits[method.name].level,
+            "Why": architecture.fits[method.name].reason or "Nothing stands in its way.",
+        }
+        for method in METHODS
+    ]
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config={"Why": st.column_config.TextColumn(width="large")},
+    )
+
+
+main()

@@ -1,0 +1,65 @@
+"""What is under way: progress, time left and Cancel, without blocking the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from core.engine.executor import Handle
+from core.errors import Cancelled
+from dashboard import cached
+
+_OPEN = ("waiting", "running")
+
+
+def settled(*handles: Handle) -> bool:
+    """Whether none of these is under way."""
+    return all(handle.state not in _OPEN for handle in handles)
+
+
+def watch(handles: Mapping[str, Handle]) -> None:
+    """A line of progress per call that is under way; redraws the page when one of them ends."""
+    under_way = {title: handle for title, handle in handles.items() if not settled(handle)}
+    if under_way:
+        _lines(under_way)
+
+
+@st.fragment(run_every=0.3)
+def _lines(handles: Mapping[str, Handle]) -> None:
+    for title, handle in handles.items():
+        text, bar, stop = st.columns([3, 5, 1], vertical_alignment="center", gap="small")
+        progress = handle.progress
+        left = progress.remaining
+        note = "waiting" if handle.state == "waiting" else progress.note or "computing"
+        text.markdown(f"{title} · :gray[{note.lower()}]")
+        bar.progress(progress.fraction, "" if left is None else f"{duration(left)} left")
+        if stop.button("Cancel", key=f"cancel:{handle.call.key}", type="tertiary"):
+            handle.cancel()
+    if any(settled(handle) for handle in handles.values()):
+        st.rerun()
+
+
+def failed(title: str, handle: Handle) -> bool:
+    """Say what went wrong with a call, with a way to try again; False when nothing did."""
+    if handle.error is None:
+        return False
+    again = "Compute" if isinstance(handle.error, Cancelled) else "Try again"
+    notice, button = st.columns([8, 1], vertical_alignment="center")
+    if isinstance(handle.error, Cancelled):
+        notice.info(f"{title}: cancelled.")
+    else:
+        notice.error(f"{title}: {handle.error}")
+    if button.button(again, key=f"again:{handle.call.key}", type="tertiary"):
+        cached.forget(handle.call)
+        st.rerun()
+    return True
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
