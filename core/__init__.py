@@ -1,1 +1,50 @@
+"""Fluoroscope's engine room: load a model, ask what it answers and why.
 
+    import core
+
+    model = core.reference("digits_cnn")
+    image = core.open_example("seven.png")
+    (prediction,) = core.predict(model, [image])
+    (attribution,) = core.attribute(model, [image], "integrated_gradients", n_steps=50)
+
+The public names are loaded when they are first used, so importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "Attribution": "core.results",
+    "Architecture": "core.results",
+    "Prediction": "core.results",
+    "Example": "core.tasks",
+    "FluoroscopeError": "core.errors",
+    "METHODS": "core.attribution.registry",
+    "attribute": "core.notebook",
+    "describe": "core.notebook",
+    "models": "core.notebook",
+    "open_example": "core.notebook",
+    "predict": "core.notebook",
+    "reference": "core.models.catalogue",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - a list, made from the table above
+
+if TYPE_CHECKING:
+    from core.attribution.registry import METHODS
+    from core.errors import FluoroscopeError
+    from core.models.catalogue import reference
+    from core.notebook import attribute, describe, models, open_example, predict
+    from core.results import Architecture, Attribution, Prediction
+    from core.tasks import Example
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'core' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -55,11 +54,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # a stranger's file may break a reader in any way
+        lines = str(error).splitlines()
+        reason = lines[0].partition(" This file can still")[0] if lines else type(error).__name__
         raise BadModel(
-            f"The weights file {path.name} cannot be read: {reason}.",
-            "It may be cut off or damaged: fetch or train it again.",
+            f"The weights file {path.name} cannot be read: {reason.rstrip('.')}.",
+            "Expected tensors only; it may be cut off or damaged: fetch or train it again.",
         ) from error
 
 

@@ -1,0 +1,70 @@
+"""The verbs for notebooks and scripts: the same calls as the dashboard's, run inline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from core.attribution.registry import method as declared
+from core.engine.call import Call
+from core.engine.inline import InlineExecutor
+from core.models.catalogue import catalogue
+from core.models.reference import ModelRef
+from core.parameters import checked
+from core.results import Architecture, Attribution, Prediction
+from core.tasks import Example
+
+
+def models() -> tuple[str, ...]:
+    """Names of all announced models."""
+    return tuple(catalogue())
+
+
+def open_example(path: str | Path) -> Example:
+    """A file as an example."""
+    return Example(Path(path).name, Path(path).read_bytes())
+
+
+def predict(
+    model: ModelRef, inputs: Sequence[Example], *, device: str = "auto"
+) -> tuple[Prediction, ...]:
+    """What the model answers, one ``Prediction`` per example."""
+    found: tuple[Prediction, ...] = _run(Call("predict", model, tuple(inputs), device=device))
+    return found
+
+
+def describe(model: ModelRef, *, device: str = "auto") -> Architecture:
+    """What the model is made of, and which methods fit it."""
+    found: Architecture = _run(Call("describe", model, device=device))
+    return found
+
+
+def attribute(
+    model: ModelRef,
+    inputs: Sequence[Example],
+    method: str,
+    *,
+    target: str | int = "top",
+    seed: int = 0,
+    device: str = "auto",
+    **settings: Any,
+) -> tuple[Attribution, ...]:
+    """Why the model answers so: one ``Attribution`` per example and target, examples first.
+
+    ``settings`` are the method's own parameters. Raises ``UnknownName`` or ``BadParameter`` before
+    anything is computed, ``NotValid`` when the method does not fit the model.
+    """
+    each = declared(method)
+    parameters = {
+        "method": method,
+        "target": str(target),
+        "settings": checked(each.parameters, settings, each.name),
+    }
+    call = Call("attribute", model, tuple(inputs), parameters, seed=seed, device=device)
+    found: tuple[Attribution, ...] = _run(call)
+    return found
+
+
+def _run(call: Call) -> Any:
+    return InlineExecutor(device=call.device).submit(call).result()

@@ -1,0 +1,71 @@
+"""Devices are found or refused in words; batch sizes come from measuring and survive full memory."""
+
+import pytest
+import torch
+
+from core.device import best_batch, choose, out_of_memory, probe_threads
+from core.errors import BadParameter
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_the_best_there_is() -> None:
+    best = (
+        "cuda"
+        if torch.cuda.is_available()
+        else "mps"
+        if torch.backends.mps.is_available()
+        else "cpu"
+    )
+    assert choose().type == best
+    assert choose("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["quantum", "cuda:99", "xpu:0", ""])
+def test_missing_devices_are_refused(name: str) -> None:
+    with pytest.raises(BadParameter, match="device"):
+        choose(name)
+
+
+def test_best_batch_stops_where_memory_ends() -> None:
+    tried = []
+
+    def run(size: int) -> None:
+        tried.append(size)
+        if size > 4:
+            raise torch.OutOfMemoryError("out of memory")
+
+    size, seconds = best_batch(run, CPU)
+    assert size <= 4
+    assert seconds >= 0
+    assert max(tried) <= 8
+
+
+def test_best_batch_does_not_swallow_other_errors() -> None:
+    def run(size: int) -> None:
+        raise ValueError("not about memory")
+
+    with pytest.raises(ValueError, match="not about memory"):
+        best_batch(run, CPU)
+
+
+def test_memory_errors_are_known_in_all_spellings() -> None:
+    assert out_of_memory(torch.OutOfMemoryError("x"))
+    assert out_of_memory(MemoryError())
+    assert out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
+    assert out_of_memory(RuntimeError("MPS backend out of memory"))
+    assert not out_of_memory(RuntimeError("shapes do not match"))
+    assert not out_of_memory(ValueError("out of memory"))
+
+
+def test_threads_are_measured_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        assert probe_threads() == before
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        chosen = probe_threads(seconds=0.02)
+        assert 1 <= chosen <= before
+        assert torch.get_num_threads() == chosen
+    finally:
+        torch.set_num_threads(before)
