@@ -29,8 +29,6 @@ _HOMES = {
     "predict": "core.notebook",
     "reference": "core.models.catalogue",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - a list, made from the table above
-
 if TYPE_CHECKING:
     from core.attribution.registry import METHODS
     from core.errors import FluoroscopeError
@@ -38,6 +36,21 @@ if TYPE_CHECKING:
     from core.notebook import attribute, describe, models, open_example, predict
     from core.results import Architecture, Attribution, Prediction
     from core.tasks import Example
+
+__all__ = [
+    "METHODS",
+    "Architecture",
+    "Attribution",
+    "Example",
+    "FluoroscopeError",
+    "Prediction",
+    "attribute",
+    "describe",
+    "models",
+    "open_example",
+    "predict",
+    "reference",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,18 +11,18 @@ import io
 import os
 
 import streamlit as st
-from core.engine.process import ProcessExecutor
-from core.workspace import Workspace, workspace
 from PIL import Image
 
 from core.data.gallery import GalleryItem, examples_for, gallery_item
 from core.engine.call import Call
 from core.engine.executor import Handle
+from core.engine.process import ProcessExecutor
 from core.errors import BadInput
 from core.models.card import ModelCard
 from core.models.catalogue import catalogue, missing, reference
 from core.models.reference import ModelRef
 from core.tasks import Example
+from core.workspace import Workspace, workspace
 from dashboard import state
 
 UPLOAD = "upload:"

@@ -13,11 +13,16 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from core.errors import BadInput, BadParameter, Cancelled, FluoroscopeError, UnknownName
+
+if TYPE_CHECKING:
+    from core.engine.call import Call
+    from core.engine.inline import InlineExecutor
+    from core.results import Attribution
 
 app = typer.Typer(
     name="fluoroscope",
@@ -188,7 +193,6 @@ def attribute(
 ) -> None:
     """Explain images: write ``<image>.<method>.<format>`` for each."""
     from core.attribution.registry import method as declared
-
     from core.engine.call import Call
     from core.models.catalogue import reference
     from core.parameters import checked
@@ -241,6 +245,35 @@ def attribute(
                 file = out_folder / f"{stem}.{each.name}.{name}"
                 write(file, figure, results, name, document(results, prediction))
                 print(file)
+
+
+def _engine(device: str, folder: str | None) -> InlineExecutor:
+    from core.engine.inline import InlineExecutor
+    from core.workspace import workspace
+
+    return InlineExecutor(device=device, workspace=workspace(folder))
+
+
+def _with_bar(engine: InlineExecutor, call: Call, title: str) -> tuple[Attribution, ...]:
+    """The result of a call, with a progress bar on standard error while a person is watching."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        line = bar.add_task(title, total=None)
+        handle = engine.submit(
+            call, notify=lambda p: bar.update(line, completed=p.done, total=p.total)
+        )
+        results: tuple[Attribution, ...] = handle.result()
+    return results
 
 
 def _setting(text: str) -> tuple[str, str]:

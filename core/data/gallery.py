@@ -35,22 +35,22 @@ class GalleryItem:
 @cache
 def gallery() -> tuple[GalleryItem, ...]:
     """Every announced example, in the order of its index."""
-    items = []
+    items: list[GalleryItem] = []
     for entry in metadata.entry_points(group="fluoroscope.examples"):
         folder = Path(entry.load()())
         index = folder / "index.json"
         if not index.is_file():
             continue
-        for row in json.loads(index.read_text(encoding="utf-8")):
-            items.append(
-                GalleryItem(
-                    name=row["file"],
-                    title=row["title"],
-                    models=tuple(row["models"]),
-                    label=str(row.get("label", "")),
-                    path=folder / row["file"],
-                )
+        items += [
+            GalleryItem(
+                name=row["file"],
+                title=row["title"],
+                models=tuple(row["models"]),
+                label=str(row.get("label", "")),
+                path=folder / row["file"],
             )
+            for row in json.loads(index.read_text(encoding="utf-8"))
+        ]
     return tuple(items)
 
 

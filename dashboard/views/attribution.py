@@ -7,9 +7,9 @@ from pathlib import PurePath
 
 import pandas as pd
 import streamlit as st
-from core.attribution.registry import METHODS
 
 from core.attribution.method import AttributionMethod
+from core.attribution.registry import METHODS
 from core.engine.call import Call
 from core.engine.executor import Handle
 from core.errors import FluoroscopeError

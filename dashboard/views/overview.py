@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from core.attribution.registry import METHODS
 
+from core.attribution.registry import METHODS
 from core.engine.call import Call
 from core.models.card import ModelCard
 from core.results import Architecture
