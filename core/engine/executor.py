@@ -1,4 +1,10 @@
-"""The seam: where calls are handed in and handles come back, whoever does the computing."""
+"""The seam: where calls are handed in and handles come back, whoever does the computing.
+
+A ``Call`` is a small value whose result depends on nothing but itself, and a ``Handle`` promises
+nothing about where that happens: no process, no shared memory, no file. So an executor on a cluster
+(Ray) is one more class with ``submit`` and ``close``, which carries calls to
+``core.engine.workbench.Workbench.run`` and results back, and no page or command notices.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +38,10 @@ class Handle(Protocol):
         """Why it failed or was cancelled, if it was."""
 
     def cancel(self) -> None:
-        """Ask it to stop; within a second ``state`` is ``cancelled`` (or ``done``, if it was)."""
+        """Ask it to stop; within a second ``state`` is ``cancelled`` (or ``done``, if it was).
+
+        Others who asked for the same are not disturbed: it goes on computing for them.
+        """
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for and return the result; raises what the call raised, or ``TimeoutError``."""

@@ -1,0 +1,149 @@
+"""The server's end of the pipe to one worker process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import core
+from core.engine.message import Setup, receive, send
+from core.errors import EngineError
+
+_log = logging.getLogger(__name__)
+_CLOSE_SECONDS = 2.0
+_TAIL_BYTES = 4000
+_TAIL_LINES = 3
+
+
+class Link:
+    """A worker process, a thread that writes to it and one that hears it; nothing here blocks.
+
+    ``heard(link, message)`` is called for every message and then ``ended(link)`` once, when the
+    process is gone, both in the link's own thread.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        log: IO[bytes],
+        heard: Callable[[Link, Any], None],
+        ended: Callable[[Link], None],
+    ) -> None:
+        self.killed = False
+        self.served = False
+        self._heard = heard
+        self._ended = ended
+        self._log = log
+        self._log_start = log.seek(0, os.SEEK_END)
+        self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        # -P: what lies in the current folder must not stand in for a library.
+        command = [sys.executable, "-P", "-m", "core.engine.worker"]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(),
+            )
+        except OSError as error:
+            raise EngineError(
+                f"The worker process cannot be started: {error.strerror or error}.",
+                "Free some memory or processes and reload the page.",
+            ) from error
+        self.send(setup)
+        self._writer = threading.Thread(target=self._write, name="engine-write", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="engine-read", daemon=True)
+        self._writer.start()
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The worker's process number."""
+        return self._process.pid
+
+    @property
+    def ending(self) -> str:
+        """How the process ended, in words."""
+        status = self._process.returncode
+        if status is None or status >= 0:
+            return f"it ended with exit status {status}"
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = f"signal {-status}"
+        hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+        return f"it was ended by {name}{hint}"
+
+    @property
+    def tail(self) -> str:
+        """The last lines that it wrote to its log."""
+        try:
+            end = self._log.seek(0, os.SEEK_END)
+            self._log.seek(max(self._log_start, end - _TAIL_BYTES))
+            text = self._log.read().decode(errors="replace")
+        except (OSError, ValueError):
+            return ""
+        return "\n".join([line for line in text.splitlines() if line.strip()][-_TAIL_LINES:])
+
+    def send(self, message: Any) -> None:
+        """Send a message; one to a process that is gone is lost."""
+        self._outbox.put(message)
+
+    def kill(self) -> None:
+        """End the process now, on purpose."""
+        self.killed = True
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process, gently if it can; returns when it is gone."""
+        self._outbox.put(None)
+        try:
+            self._process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        for thread in (self._writer, self._reader):
+            if thread is not threading.current_thread():
+                thread.join(_CLOSE_SECONDS)
+
+    def _write(self) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None  # noqa: S101 - Popen was asked for it
+        with suppress(OSError):  # the process is gone; the reader notices
+            while (message := self._outbox.get()) is not None:
+                send(pipe, message)
+        with suppress(OSError):
+            pipe.close()
+
+    def _read(self) -> None:
+        pipe = self._process.stdout
+        assert pipe is not None  # noqa: S101 - Popen was asked for it
+        try:
+            while (message := receive(pipe)) is not None:
+                self._heard(self, message)
+        except Exception as error:  # whatever it says, this thread must see to its end
+            _log.warning("The worker process said something unintelligible: %r", error)
+        finally:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.5)  # it closed the pipe, so it is about to end
+            self._process.kill()
+            self._process.wait()
+            pipe.close()
+            self._outbox.put(None)
+            self._ended(self)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the folder of this package first, wherever the server was started."""
+    home = str(Path(core.__file__ or "").parent.parent)
+    path = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}

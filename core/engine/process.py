@@ -1,0 +1,326 @@
+"""Computing in one long-lived worker process: for the dashboard, whose own process stays thin.
+
+Nothing here imports torch, and nothing here waits. What the worker sends is decoded without
+pickle. When the worker dies, the call that was running fails, and everything else is asked again
+of a new one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+from core.codec import decode
+from core.engine.call import Call
+from core.engine.handle import CallHandle, Work
+from core.engine.link import Link
+from core.engine.message import (
+    Ask,
+    Cancel,
+    Done,
+    Failed,
+    Hurry,
+    Loaded,
+    Setup,
+    Started,
+    Ticked,
+    Warm,
+)
+from core.engine.verbs import VERBS, Verbs
+from core.errors import Cancelled, EngineError, StorageError, WorkerDied
+from core.models.reference import ModelRef
+from core.progress import Progress
+from core.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 0.8  # between a cancel and the end of a worker that does not hear it
+_STARTS = 3
+_RECENT = 32
+_LOGS_KEPT = 20
+
+
+@dataclass(eq=False)
+class _Pending(Work):
+    """A call that the worker knows of; ``abandoned`` when nobody waits for it any more."""
+
+    number: int = 0
+    handles: dict[object, CallHandle] = field(default_factory=dict)
+    loaded: bool = False
+    abandoned: bool = False
+    watched: bool = False
+
+
+class ProcessExecutor:
+    """Hands calls to a worker process, urgent ones first, and results back.
+
+    The worker starts at once and in the background. Equal calls under way are computed once. Each
+    ``owner`` (a browser session) gets one handle on it, the same however often it asks; a call is
+    given up when all its owners have cancelled. A call without an owner is an owner of its own.
+    """
+
+    def __init__(
+        self, device: str = "auto", workspace: Workspace | None = None, *, verbs: Verbs = VERBS
+    ) -> None:
+        self._device = device
+        self._verbs = verbs
+        self._store = workspace.store if workspace else None
+        self._setup = Setup(
+            verbs,
+            str(self._store.folder) if self._store else None,
+            self._store.limit if self._store else 0,
+        )
+        self._log_file = _log_file(workspace)
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, _Pending] = {}  # in the order of submission
+        self._by_key: dict[str, _Pending] = {}  # without the abandoned
+        self._stack: list[_Pending] = []  # running; the last one is computing, others suspended
+        self._recent: OrderedDict[str, Any] = OrderedDict()  # even where nothing can be stored
+        self._warm: Warm | None = None
+        self._failed_starts = 0
+        self._closed = False
+        self._link: Link | None = None
+        with self._lock:
+            self._link = self._start()
+        atexit.register(self.close)
+
+    def submit(self, call: Call, *, owner: str | None = None) -> CallHandle:
+        """Hand in a call.
+
+        Raises ``UnknownName`` for a verb that does not exist, ``EngineError`` when closed or when
+        no worker can be started.
+        """
+        self._verbs.check(call.verb)
+        call = self._placed(call)
+        with self._lock:
+            value = self._recent.get(call.key)
+            known = value is not None or call.key in self._by_key
+        if not known and self._store is not None:
+            value = self._store.get(call.key)
+        with self._lock:
+            if self._closed:
+                raise EngineError("The engine is closed.", "Reload the page to start it again.")
+            if value is not None:
+                self._remember(call.key, value)
+                return CallHandle.finished(call, value)
+            if call.key not in self._by_key:
+                self._ask(_Pending(call, number=next(self._numbers)))
+            return self._join(self._by_key[call.key], call, owner)
+
+    def stored(self, call: Call) -> bool:
+        """Whether the result of a call is there already, so that it costs nothing."""
+        key = self._placed(call).key
+        return key in self._recent or (self._store is not None and key in self._store)
+
+    def warm(self, ref: ModelRef) -> None:
+        """Load a model and what computing needs, while there is nothing else to do."""
+        with self._lock:
+            self._warm = Warm(ref, self._device)
+            if self._link is not None:
+                self._link.send(self._warm)
+
+    def close(self) -> None:
+        """End the worker; calls under way are cancelled. May be called again."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            link, self._link = self._link, None
+            for work in list(self._pending.values()):
+                self._settle(work, error=Cancelled("The engine was closed."))
+        atexit.unregister(self.close)
+        if link is not None:
+            link.close()
+        self._log_file.close()
+
+    def __enter__(self) -> ProcessExecutor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _placed(self, call: Call) -> Call:
+        return replace(call, device=self._device) if call.device == "auto" else call
+
+    def _start(self) -> Link:
+        return Link(self._setup, self._log_file, self._heard, self._ended)
+
+    def _ask(self, work: _Pending) -> None:
+        if self._link is None:
+            self._link = self._start()
+            self._failed_starts = 0
+        self._pending[work.number] = work
+        self._by_key[work.call.key] = work
+        self._link.send(Ask(work.number, work.call))
+
+    def _join(self, work: _Pending, call: Call, owner: str | None) -> CallHandle:
+        if call.urgent and not work.call.urgent:
+            work.call = replace(work.call, urgent=True)
+            if self._link is not None:
+                self._link.send(Hurry(work.number))
+        name: object = object() if owner is None else owner
+        if name not in work.handles:
+            work.handles[name] = CallHandle(work, self._cancel)
+        return work.handles[name]
+
+    def _cancel(self, handle: CallHandle) -> None:
+        with self._lock:
+            work = handle.work
+            if not isinstance(work, _Pending) or handle.state not in ("waiting", "running"):
+                return
+            handle.fail(Cancelled())
+            work.handles = {name: other for name, other in work.handles.items() if other != handle}
+            if work.handles:
+                return
+            work.abandoned = True
+            del self._by_key[work.call.key]
+            if self._link is not None:
+                self._link.send(Cancel(work.number))
+            self._watch()
+
+    def _watch(self) -> None:
+        """Give an abandoned call that is computing a moment to stop by itself.
+
+        While its model is being loaded it is left alone: the next call needs that too.
+        """
+        if self._stack and (work := self._stack[-1]).abandoned and work.loaded:
+            if work.watched or self._link is None:
+                return
+            work.watched = True
+            timer = threading.Timer(_PATIENCE_SECONDS, self._overdue, (self._link, work))
+            timer.daemon = True
+            timer.start()
+
+    def _overdue(self, link: Link, work: _Pending) -> None:
+        with self._lock:
+            work.watched = False
+            if link is self._link and self._stack and self._stack[-1] is work:
+                _log.info("A cancelled call does not stop: the worker is started again")
+                link.kill()
+
+    def _heard(self, link: Link, message: Any) -> None:
+        value: Any = None
+        if isinstance(message, Done):
+            try:
+                value = decode(message.payload)
+            except StorageError as error:
+                message = Failed.of(message.number, EngineError(str(error)))
+        with self._lock:
+            work = self._pending.get(getattr(message, "number", 0))
+            if work is None or link is not self._link:
+                return
+            match message:
+                case Started():
+                    link.served = work.running = True
+                    self._failed_starts = 0
+                    self._stack.append(work)
+                case Loaded():
+                    work.loaded = True
+                case Ticked():
+                    work.progress = message.progress
+                case Done():
+                    if value is not None:
+                        self._remember(work.call.key, value)
+                    self._settle(work, value)
+                case Failed():
+                    self._settle(work, error=message.error)
+            self._watch()
+
+    def _settle(self, work: _Pending, value: Any = None, error: Exception | None = None) -> None:
+        self._pending.pop(work.number, None)
+        if self._by_key.get(work.call.key) is work:
+            del self._by_key[work.call.key]
+        if work in self._stack:
+            self._stack.remove(work)
+        work.running = False
+        for handle in work.handles.values():
+            if error is None:
+                handle.settle(value)
+            else:
+                handle.fail(error)
+
+    def _remember(self, key: str, value: Any) -> None:
+        self._recent[key] = value
+        self._recent.move_to_end(key)
+        while len(self._recent) > _RECENT:
+            self._recent.popitem(last=False)
+
+    def _ended(self, link: Link) -> None:
+        """The worker is gone: fail what it was computing, ask a new one for the rest."""
+        with self._lock:
+            if link is not self._link:
+                return
+            self._link = None
+            if not link.killed:
+                _log.warning("The worker process is gone: %s", link.ending)
+                if self._stack:
+                    self._settle(self._stack[-1], error=_died(link, self._stack[-1].call))
+                elif not link.served:
+                    self._failed_starts += 1
+            self._stack.clear()
+            for work in [work for work in self._pending.values() if work.abandoned]:
+                self._settle(work)
+            if self._failed_starts >= _STARTS:
+                self._give_up(
+                    EngineError(
+                        f"The worker process ended {_STARTS} times while starting: {link.ending}. "
+                        f"It said: {link.tail or 'nothing'}",
+                        "Check the installation and the free memory, then try again.",
+                    )
+                )
+                return
+            try:
+                self._link = self._start()
+            except EngineError as error:
+                self._give_up(error)
+                return
+            for work in self._pending.values():
+                work.running = work.loaded = False
+                work.progress = Progress()
+                self._link.send(Ask(work.number, work.call))
+            if self._warm is not None:
+                self._link.send(self._warm)
+
+    def _give_up(self, error: EngineError) -> None:
+        """No worker for now; the next call tries again."""
+        _log.error("%s", error)
+        for work in list(self._pending.values()):
+            self._settle(work, error=error)
+
+
+def _died(link: Link, call: Call) -> WorkerDied:
+    return WorkerDied(
+        f"The worker process ended during '{call.verb}' on '{call.model.name}': {link.ending}.",
+        "It has been started again: try once more, with a smaller internal_batch_size if memory "
+        "was short.",
+    )
+
+
+def _log_file(workspace: Workspace | None) -> IO[bytes]:
+    """A file for what the worker prints, of which the newest few are kept."""
+    if workspace is not None:
+        try:
+            folder = workspace.logs
+            old = sorted(folder.glob("worker-*.log"), key=lambda path: path.stat().st_mtime)
+            for path in old[: 1 - _LOGS_KEPT]:
+                path.unlink(missing_ok=True)
+            handle, name = tempfile.mkstemp(".log", "worker-", folder)
+            os.close(handle)
+            return Path(name).open("a+b")  # the worker appends wherever we read
+        except (OSError, StorageError) as error:
+            _log.warning("The worker's log is not kept: %s", error)
+    handle, name = tempfile.mkstemp(".log", "fluoroscope-")
+    os.close(handle)
+    file = Path(name).open("a+b")  # noqa: SIM115 - closed by the executor
+    with suppress(OSError):
+        Path(name).unlink()
+    return file

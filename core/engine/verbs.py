@@ -1,0 +1,44 @@
+"""What can be called: verbs by name, found where computing happens.
+
+A verb is ``f(model, inputs, parameters, seed, meter) -> value``: a pure function of its arguments
+that ticks the meter before every pass and returns what ``core.codec`` can store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Verbs:
+    """Verbs and all they need, as names ``"module:function"`` that are imported only when used.
+
+    ``loader(ref, device)`` makes the model that a verb gets; ``prepare`` is called once before the
+    first model is loaded; ``modules`` are imported while warming up. Whoever makes an executor
+    chooses them, never a call.
+    """
+
+    functions: Mapping[str, str]
+    loader: str
+    prepare: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+    def check(self, name: str) -> None:
+        """Raise ``UnknownName`` unless ``name`` is a verb."""
+        if name not in self.functions:
+            raise UnknownName.of("verb", name, self.functions)
+
+
+VERBS = Verbs(
+    functions={
+        "attribute": "core.attribution.compute:attribute",
+        "describe": "core.models.inspect:describe",
+        "predict": "core.models.predict:predict",
+    },
+    loader="core.models.loader:load",
+    prepare=("core.device:probe_threads",),
+    modules=("captum.attr",),
+)

@@ -1,0 +1,99 @@
+"""Where a call is carried out: in this process, with the last few models kept loaded."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from core.engine.call import Call
+from core.engine.verbs import Verbs
+from core.errors import EngineError, FluoroscopeError, OutOfMemory
+from core.models.catalogue import resolve
+from core.models.reference import ModelRef
+from core.progress import Meter
+
+_MODELS_KEPT = 4
+
+
+class Workbench:
+    """Loads models and runs verbs; shared by the inline executor and the worker process."""
+
+    def __init__(self, verbs: Verbs) -> None:
+        self._verbs = verbs
+        self._models: OrderedDict[tuple[ModelRef, str], Any] = OrderedDict()
+        self._lock = threading.RLock()
+        self._prepared = False
+
+    def run(self, call: Call, meter: Meter, loaded: Callable[[], None] | None = None) -> Any:
+        """The value of a call; ``loaded`` is told when its model is there.
+
+        Raises what the verb raises.
+        """
+        self._verbs.check(call.verb)
+        meter.check()
+        verb = resolve(self._verbs.functions[call.verb])
+        model = self.model(call.model, call.device)
+        if loaded is not None:
+            loaded()
+        meter.check()
+        return verb(model, call.inputs, call.parameters, call.seed, meter)
+
+    def model(self, ref: ModelRef, device: str) -> Any:
+        """The model behind ``ref``; the least recently used of more than four are forgotten."""
+        with self._lock:
+            self.prepare()
+            key = (ref, device)
+            if key not in self._models:
+                self._models[key] = resolve(self._verbs.loader)(ref, device)
+            self._models.move_to_end(key)
+            while len(self._models) > _MODELS_KEPT:
+                self._models.popitem(last=False)
+            return self._models[key]
+
+    def prepare(self) -> None:
+        """What has to be done once per process, such as choosing the number of threads."""
+        with self._lock:
+            if not self._prepared:
+                self._prepared = True
+                for name in self._verbs.prepare:
+                    resolve(name)()
+
+    def warm_up(self, ref: ModelRef, device: str, interlude: Callable[[], None]) -> None:
+        """Load what a first call would wait for, with ``interlude`` between the steps."""
+        self.prepare()
+        interlude()
+        self.model(ref, device)
+        interlude()
+        for name in (*self._verbs.functions.values(), *self._verbs.modules):
+            importlib.import_module(name.partition(":")[0])
+            interlude()
+
+
+def explained(error: BaseException, call: Call) -> FluoroscopeError:
+    """``error`` as one of our own, with a sentence for people."""
+    if isinstance(error, FluoroscopeError):
+        return error
+    doing = f"'{call.verb}' on '{call.model.name}'"
+    if _out_of_memory(error):
+        return OutOfMemory(
+            f"Memory ran out during {doing}.",
+            "Use a smaller internal_batch_size, a smaller model, or another device.",
+        )
+    reason = (str(error).strip().splitlines() or [""])[0][:200]
+    return EngineError(
+        f"Something unexpected happened during {doing}: {type(error).__name__}"
+        + (f", {reason.rstrip('.')}." if reason else "."),
+        "The details are in the log in the workspace's logs folder.",
+    )
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if "torch" in sys.modules:
+        from core.device import out_of_memory
+
+        return out_of_memory(error)
+    return isinstance(error, MemoryError)
