@@ -102,9 +102,7 @@ def parse_targets(
     raise UnknownName.of("class", text, classes)
 
 
-def _class_index(
-    text: str, classes: Sequence[str], order: npt.NDArray[np.integer]
-) -> int | None:
+def _class_index(text: str, classes: Sequence[str], order: npt.NDArray[np.integer]) -> int | None:
     lowered = text.lower()
     names = [name.lower() for name in classes]
     if lowered in names:

@@ -1,4 +1,4 @@
-"""Devices are found or refused in words; batch sizes come from measuring and survive full memory."""
+"""Devices are found or refused in words; batch sizes are measured and survive full memory."""
 
 import pytest
 import torch

@@ -27,8 +27,7 @@ class Cost:
     def seconds(self, architecture: Architecture) -> float:
         """Estimate from the measured time of a pass; ``backward`` passes include their forward."""
         return (
-            self.forward * architecture.pass_seconds
-            + self.backward * architecture.backward_seconds
+            self.forward * architecture.pass_seconds + self.backward * architecture.backward_seconds
         )
 
 
