@@ -56,7 +56,7 @@ class Codec:
         self._types = {kind.__name__: kind for kind in types}
 
     def encode(self, value: Any) -> bytes:
-        """The bytes of ``value``. Raises ``StorageError`` for a type that is not known."""
+        """The bytes of ``value``. Raises ``TypeError`` for a type that is not known."""
         members: dict[int, tuple[str, Any]] = {}
         document = json.dumps(self._pack(value, members), separators=(",", ":"))
         buffer = io.BytesIO()
@@ -103,15 +103,15 @@ class Codec:
             return {_TAG: "tuple", "of": [self._pack(item, members) for item in value]}
         if isinstance(value, Mapping):
             if not all(isinstance(name, str) for name in value):
-                raise StorageError(f"A mapping has names that are not text: {list(value)[:3]}.")
+                raise TypeError(f"a mapping to store has names that are not str: {value!r:.200}")
             of = {str(name): self._pack(item, members) for name, item in value.items()}
             return {_TAG: "dict", "of": of}
         if is_dataclass(value) and self._types.get(type(value).__name__) is type(value):
             of = {f.name: self._pack(getattr(value, f.name), members) for f in fields(value)}
             return {_TAG: type(value).__name__, "of": of}
-        raise StorageError(
-            f"A value of type {type(value).__name__} cannot be stored.",
-            "Expected results, arrays, bytes and JSON values.",
+        raise TypeError(
+            f"a value of type {type(value).__name__} cannot be stored, expected results, arrays, "
+            f"bytes and JSON values"
         )
 
     def _unpack(self, document: Any, members: Mapping[str, Any]) -> Any:
@@ -140,9 +140,7 @@ class Codec:
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:
     if array.dtype.kind not in _KINDS:
-        raise StorageError(
-            f"An array of {array.dtype} cannot be stored.", "Expected numbers or booleans."
-        )
+        raise TypeError(f"an array of {array.dtype} cannot be stored, expected numbers or bool")
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, array, version=(1, 0), allow_pickle=False)
     return buffer.getvalue()

@@ -116,7 +116,7 @@ class Store:
                 with suppress(OSError):
                     path.unlink()
                 total -= length
-        # Four writers that do not know of each other stay within the limit.
+        # Other processes write too: a quarter, so that a few of them together stay about there.
         self._room = (self.limit - total) / 4
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:

@@ -101,6 +101,7 @@ class _Task:
         work.running = True
         try:
             value = self._bench.run(work.call, Meter(self._report, self._cancelled.is_set))
+            self._finish(work.call, value)
         except Exception as error:
             failure = explained(error, work.call)
             if failure is not error:
@@ -111,7 +112,6 @@ class _Task:
             raise
         else:
             handle.settle(value)
-            self._finish(work.call, value)
         finally:
             work.running = False
 

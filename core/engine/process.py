@@ -89,8 +89,12 @@ class ProcessExecutor:
         self._failed_starts = 0
         self._closed = False
         self._link: Link | None = None
-        with self._lock:
-            self._link = self._start()
+        try:
+            with self._lock:
+                self._link = self._start()
+        except EngineError:
+            self._log_file.close()
+            raise
         atexit.register(self.close)
 
     def submit(self, call: Call, *, owner: str | None = None) -> CallHandle:
