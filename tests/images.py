@@ -228,3 +228,36 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "comments.png": (text_bomb, "damaged"),
     "not-finite.tiff": (_not_finite, "NaN"),
 }
+
+
+def photographed(
+    glyph: np.ndarray[Any, Any], seed: int = 0, *, dark_on_light: bool = True, pen: float = 0.0
+) -> bytes:
+    """A JPEG as a telephone takes it: a light-on-dark ``glyph [28, 28]`` written on plain paper.
+
+    The size and place on the sheet, the fall-off of the light and the sensor's noise follow from
+    ``seed``. ``pen`` draws the middle line of the strokes that many pixels wide on 280, instead of
+    the strokes as they are.
+    """
+    from scipy import ndimage
+    from skimage.morphology import skeletonize
+
+    generator = np.random.default_rng(seed)
+    large = Image.fromarray(glyph).resize((280, 280), Image.Resampling.BICUBIC)
+    ink = np.asarray(large, np.float32) / 255
+    if pen:
+        distance = ndimage.distance_transform_edt(~skeletonize(ink > 0.5))
+        ink = np.clip(pen / 2 - distance + 0.5, 0, 1).astype(np.float32)
+    side = int(generator.integers(220, 440))
+    written = Image.fromarray(ink).resize((side, side), Image.Resampling.BILINEAR)
+    height, width = 600, 720
+    top, left = generator.integers(0, height - side), generator.integers(0, width - side)
+    sheet = np.zeros((height, width))
+    sheet[top : top + side, left : left + side] = np.asarray(written)
+    row, column = np.mgrid[-0.5 : 0.5 : height * 1j, -0.5 : 0.5 : width * 1j]
+    slope = generator.uniform(-0.35, 0.35, 2)
+    light = 1 + slope[0] * row + slope[1] * column - 0.15 * (row**2 + column**2)
+    paper, stroke = (215, 70) if dark_on_light else (40, 210)
+    scene = (paper + (stroke - paper) * sheet) * light + generator.normal(0, 5, sheet.shape)
+    colours = scene[:, :, None] * np.array([1.0, 0.98, 0.92])
+    return saved(Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8)), "JPEG", quality=60)

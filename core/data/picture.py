@@ -11,9 +11,9 @@ from core.models.card import ImagePreprocessing
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 
-_WORKING_SIDE = 512  # a glyph ends on a few dozen pixels: more than this only costs time
+_WORKING_SIDE = 320  # a glyph ends on a few dozen pixels: more than this only costs time
 _NOISE = 5.0  # standard deviations of the background that ink has to exceed
-_FAINTEST = 10.0  # grey levels that ink has to differ from the paper
+_FAINTEST = 20.0  # grey levels that ink has to differ from the paper
 _SPECK = 0.05  # parts smaller than this share of the largest part do not move the frame
 
 
@@ -70,8 +70,8 @@ def _ink(grey: Plane) -> Plane:
     if np.count_nonzero(ink > faintest) < 3:
         return np.zeros_like(grey)
     sure = ink[ink > max(float(threshold_otsu(ink)), faintest)]
-    full = float(np.median(sure))
-    floor = min(max(0.2 * full, 2.5 * noise), 0.5 * full)
+    full = float(np.quantile(sure, 0.98))
+    floor = min(max(0.05 * full, 2.5 * noise), 0.5 * full)
     stretched: Plane = np.clip((ink - floor) / (full - floor), 0, 1)
     return stretched
 
@@ -113,7 +113,7 @@ def _frame(ink: Plane) -> tuple[slice, slice]:
     """The bounding box of the ink, specks left out."""
     from skimage.measure import label, regionprops
 
-    parts = regionprops(label(ink > 0.5, connectivity=2))
+    parts = regionprops(label(ink > 0.15, connectivity=2))
     largest = max(part.area for part in parts)
     boxes = np.array([part.bbox for part in parts if part.area >= _SPECK * largest])
     (top, left), (bottom, right) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
@@ -124,7 +124,7 @@ def _shrunk(ink: Plane, box: int) -> Plane:
     height, width = (max(1, round(n * box / max(ink.shape))) for n in ink.shape)
     resized = Image.fromarray(ink).resize((width, height), Image.Resampling.BICUBIC)
     plane = np.clip(np.asarray(resized), 0, None)
-    stretched: Plane = np.clip(plane / np.quantile(plane[plane > 0], 0.9), 0, 1)
+    stretched: Plane = np.clip(plane / np.quantile(plane[plane > 0.5 * plane.max()], 0.98), 0, 1)
     return stretched
 
 
