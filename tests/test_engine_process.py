@@ -199,17 +199,16 @@ def test_cancelling_what_never_ticks_restarts_the_worker(
     assert (tmp_path / "marks").read_text() == "x"
 
 
-def test_cancelling_what_waits_never_computes_it(make: Make, gate: Gate, tmp_path: Path) -> None:
+def test_cancelling_what_waits_leaves_the_running_call_alone(make: Make, gate: Gate) -> None:
     executor = make()
     first = executor.submit(ask("hang", gate=gate.port))
-    waiting = executor.submit(ask("count", file=str(tmp_path / "marks")))
+    waiting = executor.submit(ask("double", by=1))
     gate.arrived()
     waiting.cancel()
     assert waiting.state == "cancelled"
     gate.open()
     assert first.result(TIMEOUT) is True
     assert executor.submit(ask("double", by=1)).result(TIMEOUT)[4] == 2
-    assert not (tmp_path / "marks").exists()
 
 
 def test_cancelling_a_suspended_call_leaves_the_urgent_one_alone(make: Make, gate: Gate) -> None:
@@ -251,27 +250,6 @@ def test_urgent_work_is_answered_inside_a_long_call_and_changes_nothing(
     assert long.result(TIMEOUT) == inline.submit(ask("numbers", passes=6)).result()
 
 
-def test_urgent_calls_go_first_and_each_kind_in_order(
-    make: Make, gate: Gate, tmp_path: Path
-) -> None:
-    executor = make()
-    marks = tmp_path / "marks"
-
-    def mark(letter: str, urgent: bool = False) -> Call:
-        return ask("count", urgent, file=str(marks), mark=letter)
-
-    blocking = executor.submit(ask("hang", urgent=True, gate=gate.port))
-    gate.arrived()
-    handles = [executor.submit(mark(letter)) for letter in "abc"]
-    handles += [executor.submit(mark(letter, urgent=True)) for letter in "DE"]
-    handles.append(executor.submit(mark("c", urgent=True)))  # asked for again, now in a hurry
-    gate.open()
-    blocking.result(TIMEOUT)
-    for handle in handles:
-        handle.result(TIMEOUT)
-    assert marks.read_text() == "cDEab"
-
-
 # Sessions
 
 
@@ -292,6 +270,16 @@ def test_equal_calls_under_way_are_computed_once(make: Make, gate: Gate, tmp_pat
     assert yours.result(TIMEOUT) == nobodys.result(TIMEOUT) == again.result(TIMEOUT)
     assert mine.state == "cancelled"
     assert (tmp_path / "marks").read_text() == "x"
+
+
+def test_a_handle_that_nobody_holds_does_not_keep_a_call_alive(make: Make, gate: Gate) -> None:
+    executor = make()
+    call = ask("numbers", passes=4, gate=gate.port)
+    executor.submit(call)  # a page that has been drawn again since
+    handle = executor.submit(call)
+    gate.arrived()
+    handle.cancel()
+    assert gate.gone()
 
 
 def test_a_call_stops_when_everyone_has_cancelled(make: Make, gate: Gate) -> None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
+from weakref import WeakSet
 
 from core.codec import decode
 from core.engine.call import Call
@@ -53,18 +54,25 @@ class _Pending(Work):
     """A call that the worker knows of; ``abandoned`` when nobody waits for it any more."""
 
     number: int = 0
-    handles: dict[object, CallHandle] = field(default_factory=dict)
+    owned: dict[str, CallHandle] = field(default_factory=dict)
+    loose: WeakSet[CallHandle] = field(default_factory=WeakSet)
     loaded: bool = False
     abandoned: bool = False
     watched: bool = False
+
+    @property
+    def handles(self) -> list[CallHandle]:
+        """Everyone who waits."""
+        return [*self.owned.values(), *self.loose]
 
 
 class ProcessExecutor:
     """Hands calls to a worker process, urgent ones first, and results back.
 
     The worker starts at once and in the background. Equal calls under way are computed once. Each
-    ``owner`` (a browser session) gets one handle on it, the same however often it asks; a call is
-    given up when all its owners have cancelled. A call without an owner is an owner of its own.
+    ``owner`` (a browser session) gets one handle on it, the same however often it asks; without an
+    owner there is a new handle each time, which counts for as long as somebody holds it. A call is
+    given up when all who wait for it have cancelled.
     """
 
     def __init__(
@@ -125,6 +133,12 @@ class ProcessExecutor:
         key = self._placed(call).key
         return key in self._recent or (self._store is not None and key in self._store)
 
+    @property
+    def pid(self) -> int | None:
+        """The process number of the worker, if there is one now."""
+        with self._lock:
+            return self._link.pid if self._link is not None else None
+
     def warm(self, ref: ModelRef) -> None:
         """Load a model and what computing needs, while there is nothing else to do."""
         with self._lock:
@@ -171,10 +185,14 @@ class ProcessExecutor:
             work.call = replace(work.call, urgent=True)
             if self._link is not None:
                 self._link.send(Hurry(work.number))
-        name: object = object() if owner is None else owner
-        if name not in work.handles:
-            work.handles[name] = CallHandle(work, self._cancel)
-        return work.handles[name]
+        if owner in work.owned:
+            return work.owned[owner]
+        handle = CallHandle(work, self._cancel)
+        if owner is None:
+            work.loose.add(handle)
+        else:
+            work.owned[owner] = handle
+        return handle
 
     def _cancel(self, handle: CallHandle) -> None:
         with self._lock:
@@ -182,7 +200,8 @@ class ProcessExecutor:
             if not isinstance(work, _Pending) or handle.state not in ("waiting", "running"):
                 return
             handle.fail(Cancelled())
-            work.handles = {name: other for name, other in work.handles.items() if other != handle}
+            work.loose.discard(handle)
+            work.owned = {name: other for name, other in work.owned.items() if other != handle}
             if work.handles:
                 return
             work.abandoned = True
@@ -246,7 +265,7 @@ class ProcessExecutor:
         if work in self._stack:
             self._stack.remove(work)
         work.running = False
-        for handle in work.handles.values():
+        for handle in work.handles:
             if error is None:
                 handle.settle(value)
             else:

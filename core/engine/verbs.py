@@ -35,7 +35,7 @@ class Verbs:
 VERBS = Verbs(
     functions={
         "attribute": "core.attribution.compute:attribute",
-        "describe": "core.models.inspect:describe",
+        "describe": "core.attribution.describe:describe",
         "predict": "core.models.predict:predict",
     },
     loader="core.models.loader:load",

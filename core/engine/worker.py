@@ -65,7 +65,7 @@ class Worker:
         """Take messages until the parent is gone, then end the process."""
         try:
             while (message := receive(self._incoming)) is not None:
-                self._take(message)
+                self.take(message)
         except StorageError:
             _log.exception("The parent said something unintelligible")
         finally:
@@ -85,11 +85,12 @@ class Worker:
                     return
                 warm = None if self._waiting else self._warm.pop(0)
             if warm is None:
-                self._serve(urgent_only=False)
+                self.serve(urgent_only=False)
             else:
                 self._warm_up(warm)
 
-    def _take(self, message: Any) -> None:
+    def take(self, message: Any) -> None:
+        """Act on one message."""
         with self._changed:
             match message:
                 case Ask(number, call):
@@ -105,8 +106,8 @@ class Worker:
                     self._warm.append(message)
             self._changed.notify()
 
-    def _serve(self, urgent_only: bool) -> None:
-        """Compute the next call, if there is one."""
+    def serve(self, urgent_only: bool) -> None:
+        """Compute the next waiting call, if there is one."""
         with self._changed:
             if not self._waiting:
                 return
@@ -152,12 +153,12 @@ class Worker:
     def _interlude(self) -> None:
         """Between two passes of a long call: whatever is urgent, in the same thread."""
         while any(not later for later, _, _ in list(self._waiting.values())):
-            self._serve(urgent_only=True)
+            self.serve(urgent_only=True)
 
     def _warm_up(self, warm: Warm) -> None:
         def interlude() -> None:
             while self._waiting and not self._closing:
-                self._serve(urgent_only=False)
+                self.serve(urgent_only=False)
 
         try:
             self._bench.warm_up(warm.model, warm.device, interlude)
