@@ -46,7 +46,7 @@ class LoadedModel:
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @contextmanager
-    def exclusive(self, seed: int = 0) -> Iterator[nn.Module]:
+    def exclusive(self, seed: int = 0, form: nn.Module | None = None) -> Iterator[nn.Module]:
         """The module in eval mode with frozen parameters and seeded generators, for this thread
         alone.
 
@@ -54,9 +54,13 @@ class LoadedModel:
         gradients and random generators are exactly as before. Entered again by the same thread
         (urgent work between two passes of a long call), it gives a twin that shares the weights
         but neither hooks nor flags, so the outer call is not disturbed.
+
+        ``form`` asks for another form of the module with the same weights (``core.models.rewrite``)
+        under the same rules.
         """
         with _LOCK:
-            module = self._module if self._depth == 0 else twin(self._module)
+            module = form if form is not None else self._module
+            module = module if self._depth == 0 else twin(module)
             self._depth += 1
             try:
                 with _untouched(module), _seeded(seed, self.device), torch.enable_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,16 +24,19 @@ class Fit:
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """One module of a network, as in ``named_modules()``.
+    """One module of a network, as in ``named_modules()``, in the order of its first call.
 
-    Shapes leave out the batch dimension. ``multiply_adds`` counts one forward of one example in
-    this module alone, without its children. ``calls`` is how often it runs in one forward.
-    ``grid`` is ``(rows, columns)`` when its output lies over the image, either as
-    ``[channel, row, column]`` or as tokens ``[token, channel]`` after ``prefix_tokens`` others.
+    ``kind`` is its class and ``base`` the class of ``torch.nn`` it derives from. Shapes leave out
+    the batch dimension. ``parameters`` and ``multiply_adds`` (of all its calls in one forward of
+    one example) count this module alone, without its children. ``grid`` is ``(rows, columns)`` when
+    its output lies over the image, either as ``[channel, row, column]`` or as tokens
+    ``[token, channel]`` after ``prefix_tokens`` others; ``reached`` says whether the gradient of
+    the output gets to that grid.
     """
 
     name: str
     kind: str
+    base: str
     leaf: bool
     parameters: int
     multiply_adds: int
@@ -42,34 +46,45 @@ class LayerInfo:
     inplace: bool = False
     grid: tuple[int, int] | None = None
     prefix_tokens: int = 0
+    reached: bool = False
 
     @property
     def depth(self) -> int:
         """Nesting depth; 0 for the model itself."""
         return self.name.count(".") + 1 if self.name else 0
 
+    @property
+    def tokens(self) -> bool:
+        """Whether the grid is laid out as tokens ``[token, channel]``."""
+        return self.grid is not None and len(self.output_shape) == 2
+
 
 @dataclass(frozen=True)
 class Architecture:
     """A model taken apart by one observed forward.
 
-    ``functions`` are the non-linear functional calls outside of leaf modules (``relu``, ``gelu``,
-    ``softmax``, ``scaled_dot_product_attention`` …), once per call site. ``rewrites`` says in words
-    what had to be rewritten for hooked methods (in-place, functional or reused ReLU), and
-    ``unrewritable`` why that was not possible, or is empty. ``pass_seconds`` is the measured time
-    of a forward of one example at the best batch size, ``backward_seconds`` that of a forward and
-    backward.
+    ``functions`` are the functional calls outside of ``torch.nn`` modules that matter to hooked
+    methods (``relu``, ``gelu``, ``add`` of two tensors …), once per call. ``hooked_layers`` and
+    ``hooked_functions`` are the same after in-place, functional and reused activations were
+    rewritten as modules of their own; ``rewrites`` says what was done, ``unrewritable`` why it
+    could not be. ``batch_size`` has the best throughput; ``pass_seconds`` is the time of a forward
+    of one example in such a batch, ``backward_seconds`` that of a forward and backward. ``fits``
+    tells how well each attribution method fits.
     """
 
     model: str
     layers: tuple[LayerInfo, ...]
     functions: tuple[str, ...]
+    hooked_layers: tuple[LayerInfo, ...]
+    hooked_functions: tuple[str, ...]
     provenance: Provenance
     rewrites: tuple[str, ...] = ()
     unrewritable: str = ""
+    differentiable: bool = True
+    batch_size: int = 1
     pass_seconds: float = 0.0
     backward_seconds: float = 0.0
-    fits: dict[str, Fit] = field(default_factory=dict)
+    fits: Mapping[str, Fit] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
@@ -79,4 +94,34 @@ class Architecture:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one forward of one example."""
-        return sum(layer.multiply_adds * layer.calls for layer in self.layers)
+        return sum(layer.multiply_adds for layer in self.layers)
+
+    @property
+    def spatial_layers(self) -> tuple[LayerInfo, ...]:
+        """Layers whose output lies over the image and is reached by the gradient."""
+        return tuple(x for x in self.hooked_layers if x.grid is not None and x.reached and x.name)
+
+    @property
+    def cam_layer(self) -> str:
+        """The layer that Grad-CAM looks at by default, or an empty string.
+
+        In a convolutional network the end of the last stage: the last convolution, or what follows
+        it (normalisation, activation) as long as the shape stays. Among tokens the last
+        normalisation that the gradient still reaches: after the last block only the class token
+        counts.
+        """
+        layers = self.spatial_layers
+        if not layers:
+            return ""
+        if layers[-1].tokens:
+            norms = [layer.name for layer in layers if layer.base == "LayerNorm"]
+            return norms[-1] if norms else layers[-1].name
+        convolutions = [place for place, x in enumerate(layers) if x.base.startswith("Conv")]
+        if not convolutions:
+            return layers[-1].name
+        last = layers[convolutions[-1]]
+        for layer in layers[convolutions[-1] + 1 :]:
+            if layer.leaf and layer.output_shape != last.output_shape:
+                break
+            last = layer if layer.leaf else last
+        return last.name

@@ -1,0 +1,113 @@
+"""The verb ``describe``: a model taken apart, timed, and judged by every method."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.attribution.registry import METHODS
+from core.device import best_batch, synchronise
+from core.models.inspect import observe
+from core.models.loaded import LoadedModel
+from core.models.rewrite import Rewritten, rewrite
+from core.progress import Meter
+from core.provenance import Provenance
+from core.results.architecture import Architecture
+from core.tasks import Example
+
+
+def describe(
+    model: LoadedModel,
+    inputs: Sequence[Example] = (),
+    parameters: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    meter: Meter | None = None,
+) -> Architecture:
+    """What the model is made of and which methods fit; made once per loaded model.
+
+    ``inputs`` and ``parameters`` are not used: a model is described on seeded noise.
+    """
+    if "architecture" not in model.memo:
+        meter = meter or Meter()
+        meter.expect(3, "Inspecting the model")
+        model.memo["architecture"] = _describe(model, seed, meter)
+    architecture: Architecture = model.memo["architecture"]
+    return architecture
+
+
+def hooked_form(model: LoadedModel) -> nn.Module | None:
+    """The rewritten form of a described model that hooked methods need, or None for the model
+    itself.
+    """
+    rewritten: Rewritten = model.memo["rewritten"]
+    return rewritten.module
+
+
+def _describe(model: LoadedModel, seed: int, meter: Meter) -> Architecture:
+    started = time.perf_counter()
+    adapter = model.adapter
+    with model.exclusive(seed) as module:
+        features = torch.randn(1, *adapter.feature_shape).to(model.device)
+        meter.tick()
+        seen = observe(module, adapter, features)
+        rewritten = rewrite(module, seen, features)
+        model.memo["rewritten"] = rewritten
+        meter.tick()
+
+        def forward(size: int) -> None:
+            meter.check()
+            with torch.no_grad():
+                adapter.logits(module, features.expand(size, *features.shape[1:]))
+
+        batch_size, pass_seconds = best_batch(forward, model.device)
+        backward_seconds = _backward(model, module, features, batch_size)
+        meter.tick()
+    hooked = seen
+    if rewritten.module is not None:
+        with model.exclusive(seed, rewritten.module) as form:
+            hooked = observe(form, adapter, features)
+    architecture = Architecture(
+        model=model.ref.name,
+        layers=seen.layers,
+        functions=seen.functions,
+        hooked_layers=hooked.layers,
+        hooked_functions=hooked.functions,
+        rewrites=rewritten.rewrites,
+        unrewritable=rewritten.why_not,
+        differentiable=seen.differentiable,
+        batch_size=batch_size,
+        pass_seconds=pass_seconds,
+        backward_seconds=backward_seconds,
+        provenance=Provenance(
+            model=model.ref.name,
+            weights=model.ref.fingerprint,
+            inputs=(),
+            verb="describe",
+            parameters={},
+            seed=seed,
+            device=str(model.device),
+            seconds=time.perf_counter() - started,
+        ),
+    )
+    return replace(architecture, fits={each.name: each.fit(architecture) for each in METHODS})
+
+
+def _backward(model: LoadedModel, module: nn.Module, features: Tensor, size: int) -> float:
+    """Seconds per example of a forward and backward in a batch of at most eight."""
+    size, best = min(size, 8), float("inf")
+    batch = features.repeat(size, *[1] * (features.ndim - 1)).requires_grad_()
+    for _ in range(2):
+        synchronise(model.device)
+        started = time.perf_counter()
+        logits = model.adapter.logits(module, batch)
+        if not logits.requires_grad:
+            return 0.0
+        torch.autograd.grad(logits.sum(), batch, allow_unused=True)
+        synchronise(model.device)
+        best = min(best, time.perf_counter() - started)
+    return best / size

@@ -1,0 +1,90 @@
+"""Methods that change the input and watch the score, by Captum: they fit any model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion, ShapleyValueSampling
+from torch import Tensor
+
+from core.attribution.problem import Outcome, Problem
+
+
+def occlusion(problem: Problem) -> Outcome:
+    """Fall of the score when a sliding window is replaced by the baseline; where windows overlap,
+    the mean. Zeiler & Fergus 2013, arXiv 1311.2901.
+    """
+    channels, height, width = problem.features.shape[1:]
+    window = min(problem.whole("window"), height, width)
+    stride = min(problem.whole("stride"), window)
+    with torch.no_grad():
+        values = Occlusion(problem.score).attribute(
+            problem.features,
+            sliding_window_shapes=(channels, window, window),
+            strides=(channels, stride, stride),
+            baselines=problem.baseline(),
+            perturbations_per_eval=problem.batch_size,
+        )
+    return Outcome(values[:, :1])
+
+
+def feature_ablation(problem: Problem) -> Outcome:
+    """Fall of the score when one segment is replaced by the baseline, shared among its pixels."""
+    method, segments = FeatureAblation(problem.score), problem.segments()
+    return Outcome(_per_pixel(problem, method, segments, problem.baseline()))
+
+
+def shapley_value_sampling(problem: Problem) -> Outcome:
+    """Shapley values of segments from random orders. Castro et al. 2009,
+    doi 10.1016/j.cor.2008.04.004; Štrumbelj & Kononenko 2010.
+    """
+    method, baseline = ShapleyValueSampling(problem.score), problem.baseline()
+    values = _per_pixel(
+        problem, method, problem.segments(), baseline, n_samples=problem.whole("n_samples")
+    )
+    return Outcome(values, problem.score_of(baseline))
+
+
+def kernel_shap(problem: Problem) -> Outcome:
+    """Shapley values of segments by weighted regression, against one fixed baseline.
+    Lundberg & Lee 2017, arXiv 1705.07874.
+    """
+    method, baseline = KernelShap(problem.score), problem.baseline()
+    values = _per_pixel(
+        problem, method, problem.segments(), baseline, n_samples=problem.whole("n_samples")
+    )
+    return Outcome(values, problem.score_of(baseline))
+
+
+def lime(problem: Problem) -> Outcome:
+    """Weights of a sparse linear model fitted around the input. Ribeiro et al. 2016,
+    arXiv 1602.04938.
+    """
+    method = Lime(problem.score)
+    values = _per_pixel(
+        problem,
+        method,
+        problem.segments(),
+        problem.baseline(),
+        n_samples=problem.whole("n_samples"),
+    )
+    return Outcome(values)
+
+
+def _per_pixel(
+    problem: Problem, method: Any, segments: Tensor, baseline: Tensor, **settings: Any
+) -> Tensor:
+    """Captum gives every feature of a segment the segment's whole value; here each gets its share,
+    so that a map sums to the same total as the segments do.
+    """
+    with torch.no_grad():
+        values = method.attribute(
+            problem.features,
+            baselines=baseline,
+            feature_mask=segments,
+            perturbations_per_eval=problem.batch_size,
+            **settings,
+        )
+    ids = segments.expand_as(values).flatten()
+    return values / torch.bincount(ids)[ids].reshape(values.shape)

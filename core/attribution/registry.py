@@ -1,0 +1,404 @@
+"""Every attribution method, declared. Pages, command line, contract tests and README read this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.attribution import fit
+from core.attribution.method import AttributionMethod, Cost
+from core.errors import UnknownName
+from core.parameters import Parameter, Value
+from core.tasks import FeatureAxis
+
+_KINDS = ("zero", "black", "white", "mean", "blur", "uniform", "gaussian", "image")
+_BASELINE = Parameter(
+    "baseline", "choice", "zero", "The input that stands for 'nothing there'.", choices=_KINDS
+)
+_BLUR = Parameter("baseline", "choice", "blur", _BASELINE.help, choices=_KINDS)
+_DRAWN = Parameter(
+    "baseline", "choice", "uniform", "What the baselines are drawn from.", choices=_KINDS
+)
+_N_BASELINES = Parameter(
+    "n_baselines", "int", 10, "How many baselines are drawn.", minimum=1, maximum=200, advanced=True
+)
+_SEGMENTS = Parameter(
+    "segments",
+    "choice",
+    "superpixels",
+    "What is switched off together: regions of similar colour, or the cells of a grid.",
+    choices=("superpixels", "grid"),
+)
+_N_SEGMENTS = Parameter(
+    "n_segments", "int", 50, "About how many segments.", minimum=2, maximum=2000
+)
+_NOISE = (
+    Parameter("n_samples", "int", 24, "How many noisy copies.", minimum=2, maximum=1000),
+    Parameter(
+        "stdevs",
+        "float",
+        0.15,
+        "Standard deviation of the noise.",
+        minimum=0,
+        maximum=2,
+        label="Noise",
+        unit="× value range",
+    ),
+)
+_LAYER = Parameter(
+    "layer", "layer", "auto", "The layer to look at; auto is the last that lies over the input."
+)
+_UPSAMPLING = Parameter(
+    "upsampling",
+    "choice",
+    "bilinear",
+    "How the layer's values are laid over the input.",
+    choices=("bilinear", "nearest"),
+    advanced=True,
+)
+
+
+def _samples(default: int) -> Parameter:
+    return Parameter(
+        "n_samples", "int", default, "How many evaluations.", minimum=1, maximum=20000
+    )
+
+
+def _once(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=1, backward=1)
+
+
+def _twice(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=2, backward=1)
+
+
+def _per_step(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=2, backward=int(settings["n_steps"]))
+
+
+def _per_sample(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=1, backward=int(settings["n_samples"]))
+
+
+def _shap_samples(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=1 + int(settings["n_baselines"]), backward=int(settings["n_samples"]))
+
+
+def _pair(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=2, backward=2)
+
+
+def _pairs(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    count = int(settings["n_baselines"])
+    return Cost(forward=1 + count, backward=2 * count)
+
+
+def _layer_and_input(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=1, backward=2)
+
+
+def _windows(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    """Positions of the window, the last one clipped at the edge, and the whole input."""
+    window = int(settings["window"])
+    stride = min(int(settings["stride"]), window)
+
+    def positions(side: int) -> int:
+        return -(-(side - min(window, side)) // stride) + 1
+
+    return Cost(forward=2 + positions(axis.height) * positions(axis.width))
+
+
+def _per_segment(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=2 + int(settings["n_segments"]))
+
+
+def _orders(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=3 + int(settings["n_samples"]) * int(settings["n_segments"]))
+
+
+def _evaluations(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
+    return Cost(forward=3 + int(settings["n_samples"]))
+
+
+METHODS: tuple[AttributionMethod, ...] = (
+    AttributionMethod(
+        name="saliency",
+        title="Saliency",
+        family="gradient",
+        summary="How much the score would rise if this pixel were a little brighter.",
+        reference="Simonyan et al. 2013, arXiv 1312.6034",
+        run="core.attribution.gradient:saliency",
+        fit=fit.differentiable,
+        cost=_once,
+    ),
+    AttributionMethod(
+        name="input_x_gradient",
+        title="Input × gradient",
+        family="gradient",
+        summary="First-order estimate of what each pixel adds to the score.",
+        reference="Shrikumar et al. 2016, arXiv 1605.01713",
+        run="core.attribution.gradient:input_x_gradient",
+        fit=fit.differentiable,
+        cost=_once,
+    ),
+    AttributionMethod(
+        name="integrated_gradients",
+        title="Integrated gradients",
+        family="gradient",
+        summary="What each pixel adds to the score on the way from the baseline to the input.",
+        reference="Sundararajan et al. 2017, arXiv 1703.01365",
+        run="core.attribution.gradient:integrated_gradients",
+        fit=fit.differentiable,
+        cost=_per_step,
+        parameters=(
+            _BASELINE,
+            Parameter("n_steps", "int", 50, "Points along the path.", minimum=2, maximum=1000),
+            Parameter(
+                "quadrature",
+                "choice",
+                "gausslegendre",
+                "How the points are placed and weighted.",
+                choices=(
+                    "gausslegendre",
+                    "riemann_middle",
+                    "riemann_trapezoid",
+                    "riemann_left",
+                    "riemann_right",
+                ),
+                advanced=True,
+            ),
+        ),
+        complete=True,
+    ),
+    AttributionMethod(
+        name="smoothgrad",
+        title="SmoothGrad",
+        family="gradient",
+        summary="Mean gradient under noise: saliency without most of its speckle.",
+        reference="Smilkov et al. 2017, arXiv 1706.03825",
+        run="core.attribution.gradient:smoothgrad",
+        fit=fit.differentiable,
+        cost=_per_sample,
+        parameters=_NOISE,
+        stochastic=True,
+    ),
+    AttributionMethod(
+        name="smoothgrad_squared",
+        title="SmoothGrad²",
+        family="gradient",
+        summary="Mean squared gradient under noise: where the score is sensitive, without sign.",
+        reference="Hooker et al. 2019, arXiv 1806.10758",
+        run="core.attribution.gradient:smoothgrad_squared",
+        fit=fit.differentiable,
+        cost=_per_sample,
+        parameters=_NOISE,
+        signed=False,
+        stochastic=True,
+    ),
+    AttributionMethod(
+        name="vargrad",
+        title="VarGrad",
+        family="gradient",
+        summary="Variance of the gradient under noise: where the score is unsteady, without sign.",
+        reference="Adebayo et al. 2018, arXiv 1810.03307",
+        run="core.attribution.gradient:vargrad",
+        fit=fit.differentiable,
+        cost=_per_sample,
+        parameters=_NOISE,
+        signed=False,
+        stochastic=True,
+    ),
+    AttributionMethod(
+        name="gradient_shap",
+        title="Gradient SHAP",
+        family="gradient",
+        summary="What each pixel adds to the score, on average over several baselines.",
+        reference="Lundberg & Lee 2017, arXiv 1705.07874",
+        run="core.attribution.gradient:gradient_shap",
+        fit=fit.differentiable,
+        cost=_shap_samples,
+        parameters=(
+            _DRAWN,
+            Parameter("n_samples", "int", 48, "Points drawn.", minimum=1, maximum=5000),
+            Parameter(
+                "stdevs",
+                "float",
+                0.0,
+                "Noise added to the input.",
+                minimum=0,
+                maximum=2,
+                label="Noise",
+                unit="× value range",
+                advanced=True,
+            ),
+            _N_BASELINES,
+        ),
+        complete=True,
+        stochastic=True,
+    ),
+    AttributionMethod(
+        name="deeplift",
+        title="DeepLIFT",
+        family="gradient",
+        summary="What each pixel adds to the score compared with the baseline, in one pass.",
+        reference="Shrikumar et al. 2017, arXiv 1704.02685",
+        run="core.attribution.gradient:deeplift",
+        fit=fit.deeplift,
+        cost=_pair,
+        parameters=(_BASELINE,),
+        complete=True,
+    ),
+    AttributionMethod(
+        name="deeplift_shap",
+        title="DeepLIFT SHAP",
+        family="gradient",
+        summary="DeepLIFT, on average over several baselines.",
+        reference="Lundberg & Lee 2017, arXiv 1705.07874",
+        run="core.attribution.gradient:deeplift_shap",
+        fit=fit.deeplift,
+        cost=_pairs,
+        parameters=(_DRAWN, _N_BASELINES),
+        complete=True,
+        stochastic=True,
+    ),
+    AttributionMethod(
+        name="guided_backprop",
+        title="Guided backprop",
+        family="gradient",
+        summary="Fine detail that excites the score; shows edges more than reasons.",
+        reference="Springenberg et al. 2014, arXiv 1412.6806",
+        run="core.attribution.gradient:guided_backprop",
+        fit=fit.guided,
+        cost=_once,
+    ),
+    AttributionMethod(
+        name="deconvolution",
+        title="Deconvolution",
+        family="gradient",
+        summary="Like guided backprop but blind to what was inactive; shows patterns, not reasons.",
+        reference="Zeiler & Fergus 2013, arXiv 1311.2901",
+        run="core.attribution.gradient:deconvolution",
+        fit=fit.guided,
+        cost=_once,
+    ),
+    AttributionMethod(
+        name="grad_cam",
+        title="Grad-CAM",
+        family="layer",
+        summary="Coarse regions of a layer that raise the score, or lower it.",
+        reference="Selvaraju et al. 2016, arXiv 1610.02391",
+        run="core.attribution.layerwise:grad_cam",
+        fit=fit.spatial,
+        cost=_once,
+        parameters=(_LAYER, _UPSAMPLING),
+    ),
+    AttributionMethod(
+        name="guided_grad_cam",
+        title="Guided Grad-CAM",
+        family="layer",
+        summary="Guided backprop inside the regions that Grad-CAM finds.",
+        reference="Selvaraju et al. 2016, arXiv 1610.02391",
+        run="core.attribution.layerwise:guided_grad_cam",
+        fit=fit.guided_spatial,
+        cost=_layer_and_input,
+        parameters=(_LAYER,),
+    ),
+    AttributionMethod(
+        name="layer_gradient_x_activation",
+        title="Layer gradient × activation",
+        family="layer",
+        summary="What each position of a layer adds to the score, to first order.",
+        reference="Ancona et al. 2018, arXiv 1711.06104",
+        run="core.attribution.layerwise:layer_gradient_x_activation",
+        fit=fit.spatial,
+        cost=_once,
+        parameters=(_LAYER, _UPSAMPLING),
+    ),
+    AttributionMethod(
+        name="lrp",
+        title="LRP",
+        family="layer",
+        summary="The score shared out backwards, layer by layer, down to the pixels.",
+        reference="Bach et al. 2015, doi 10.1371/journal.pone.0130140",
+        run="core.attribution.layerwise:lrp",
+        fit=fit.lrp,
+        cost=_twice,
+        complete=True,
+    ),
+    AttributionMethod(
+        name="occlusion",
+        title="Occlusion",
+        family="perturbation",
+        summary="How far the score falls when a window around the pixel is covered.",
+        reference="Zeiler & Fergus 2013, arXiv 1311.2901",
+        run="core.attribution.perturbation:occlusion",
+        fit=fit.any_model,
+        cost=_windows,
+        parameters=(
+            _BASELINE,
+            Parameter("window", "int", 5, "Side of the window.", minimum=1, maximum=512, unit="px"),
+            Parameter("stride", "int", 2, "Step of the window.", minimum=1, maximum=512, unit="px"),
+        ),
+    ),
+    AttributionMethod(
+        name="feature_ablation",
+        title="Feature ablation",
+        family="perturbation",
+        summary="How far the score falls when a segment is switched off, shared by its pixels.",
+        reference="Zeiler & Fergus 2013, arXiv 1311.2901",
+        run="core.attribution.perturbation:feature_ablation",
+        fit=fit.any_model,
+        cost=_per_segment,
+        parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS),
+    ),
+    AttributionMethod(
+        name="shapley_value_sampling",
+        title="Shapley value sampling",
+        family="perturbation",
+        summary="What a segment adds to the score, fairly shared over random orders.",
+        reference="Castro et al. 2009, doi 10.1016/j.cor.2008.04.004",
+        run="core.attribution.perturbation:shapley_value_sampling",
+        fit=fit.any_model,
+        cost=_orders,
+        parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS, _samples(25)),
+        complete=True,
+        stochastic=True,
+    ),
+    AttributionMethod(
+        name="kernel_shap",
+        title="KernelSHAP",
+        family="perturbation",
+        summary="Shapley values of segments against one baseline, by weighted regression.",
+        reference="Lundberg & Lee 2017, arXiv 1705.07874",
+        run="core.attribution.perturbation:kernel_shap",
+        fit=fit.any_model,
+        cost=_evaluations,
+        parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS, _samples(400)),
+        complete=True,
+        stochastic=True,
+    ),
+    AttributionMethod(
+        name="lime",
+        title="LIME",
+        family="perturbation",
+        summary="Weights of a simple model that imitates this one around the input.",
+        reference="Ribeiro et al. 2016, arXiv 1602.04938",
+        run="core.attribution.perturbation:lime",
+        fit=fit.any_model,
+        cost=_evaluations,
+        parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS, _samples(400)),
+        stochastic=True,
+    ),
+)
+
+
+def method(name: str) -> AttributionMethod:
+    """The method called ``name``.
+
+    Raises ``UnknownName`` with the nearest names.
+    """
+    for each in METHODS:
+        if each.name == name:
+            return each
+    raise UnknownName.of(
+        "method", name, (each.name for each in METHODS), "See `fluoroscope list methods`."
+    )
