@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -62,10 +62,11 @@ class Codec:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
             for name, content in members.values():
-                if isinstance(content, bytes):
-                    archive.writestr(name, content)
-                else:
-                    archive.writestr(name, _npy(content))
+                with archive.open(name, "w") as member:
+                    if isinstance(content, bytes):
+                        member.write(content)
+                    else:
+                        _write_npy(member, content)
             archive.writestr(_DOCUMENT, document)
         return buffer.getvalue()
 
@@ -138,12 +139,10 @@ class Codec:
         return kind(**{name: self._unpack(item, members) for name, item in of.items()})
 
 
-def _npy(array: np.ndarray[Any, Any]) -> bytes:
+def _write_npy(member: IO[bytes], array: np.ndarray[Any, Any]) -> None:
     if array.dtype.kind not in _KINDS:
         raise TypeError(f"an array of {array.dtype} cannot be stored, expected numbers or bool")
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, array, version=(1, 0), allow_pickle=False)
-    return buffer.getvalue()
+    np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> tuple[Any, dict[str, Any]]:

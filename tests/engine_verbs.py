@@ -20,7 +20,9 @@ from core.engine.verbs import Verbs
 from core.errors import BadInput, BadModel
 from core.models.reference import ModelRef
 from core.progress import Meter
-from core.tasks import Example
+from core.provenance import Provenance
+from core.results import Attribution, Fit
+from core.tasks import Example, PixelGrid, Target
 
 Inputs = Sequence[Example]
 Parameters = Mapping[str, Any]
@@ -139,6 +141,27 @@ def numbers(
         return tuple(drawn), float(toy.factor)
 
 
+def explain(
+    model: ToyModel, inputs: Inputs, parameters: Parameters, seed: int, meter: Meter
+) -> tuple[Attribution, ...]:
+    """A map of 224 × 224 pixels, as large as most results are."""
+    meter.tick()
+    grid = PixelGrid(3, 224, 224)
+    attribution = Attribution(
+        method="toy",
+        example="toy.png",
+        target=Target(0, "cat"),
+        axis=grid,
+        values=np.full(grid.shape, parameters["by"], np.float32),
+        score=1.0,
+        fit=Fit("exact"),
+        settings={},
+        picture=np.zeros((224, 224, 3), np.uint8),
+        provenance=Provenance("toy", model.ref.fingerprint, (), "explain", {}, seed, "cpu", 0.0),
+    )
+    return (attribution,)
+
+
 def count(model: ToyModel, inputs: Inputs, parameters: Parameters, seed: int, meter: Meter) -> int:
     """Leaves a mark in a file each time it is computed, and says which process it is in."""
     with Path(parameters["file"]).open("a") as file:
@@ -176,5 +199,5 @@ def fail(model: ToyModel, inputs: Inputs, parameters: Parameters, seed: int, met
             return object()
 
 
-NAMES = ("double", "numbers", "count", "hang", "die", "fail")
+NAMES = ("double", "numbers", "explain", "count", "hang", "die", "fail")
 VERBS = Verbs({name: f"engine_verbs:{name}" for name in NAMES}, "engine_verbs:load")

@@ -106,13 +106,15 @@ def test_a_result_that_cannot_be_stored_is_still_a_result(tmp_path: Path) -> Non
     assert executor.submit(ask("double", by=2)).result()[4] == 4
 
 
-def test_errors_of_ours_pass_and_others_are_explained() -> None:
-    executor = InlineExecutor(verbs=VERBS)
+def test_errors_of_ours_pass_and_others_are_explained(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    executor = InlineExecutor(workspace=place, verbs=VERBS)
     with pytest.raises(BadInput, match="not a picture"):
         executor.submit(ask("fail", how="user")).result()
     with pytest.raises(EngineError, match=r"ZeroDivisionError, secret of line 12\.") as raised:
         executor.submit(ask("fail", how="bug")).result()
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert "ZeroDivisionError: secret of line 12" in (place.logs / "inline.log").read_text()
     with pytest.raises(UnknownName, match=r"no verb 'doubel'. Did you mean 'double'\?"):
         executor.submit(ask("doubel"))
     executor.close()

@@ -345,7 +345,7 @@ def test_errors_are_not_stored(make: Make, place: Workspace, tmp_path: Path) -> 
     ("how", "kind", "message"),
     [
         ("user", BadInput, r"^It is not a picture\. Choose another\.$"),
-        ("bug", EngineError, r"ZeroDivisionError, secret of line 12\. The details are in the log"),
+        ("bug", EngineError, r"ZeroDivisionError, secret of line 12\. Its details are in the work"),
         ("memory", OutOfMemory, r"Memory ran out during 'fail' on 'toy'"),
         ("exit", EngineError, r"SystemExit"),
         ("object", EngineError, r"type object cannot be stored"),

@@ -57,8 +57,15 @@ ATTRIBUTION = Attribution(
     provenance=PROVENANCE,
     delta=float("nan"),
 )
+LAYER = LayerInfo("", "Net", "Module", False, 1, 2, 3, (1, 2), grid=(4, 5))
 ARCHITECTURE = Architecture(
-    "toy", (LayerInfo("", "Net", False, 1, 2, 3, (1, 2), grid=(4, 5)),), ("relu",), PROVENANCE
+    model="toy",
+    layers=(LAYER,),
+    functions=("relu",),
+    hooked_layers=(LAYER,),
+    hooked_functions=(),
+    provenance=PROVENANCE,
+    fits={"saliency": Fit("not valid", "No gradient.")},
 )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -34,6 +36,7 @@ class InlineExecutor:
         self._device = device
         self._verbs = verbs
         self._bench = _SHARED if verbs is VERBS else Workbench(verbs)
+        self._workspace = workspace
         self._store = workspace.store if workspace else None
         self._pending: WeakValueDictionary[str, CallHandle] = WeakValueDictionary()
         self._closed = False
@@ -53,7 +56,7 @@ class InlineExecutor:
             return pending
         if self._store is not None and (value := self._store.get(call.key)) is not None:
             return CallHandle.finished(call, value)
-        task = _Task(call, self._bench, self._finish, notify)
+        task = _Task(call, self._bench, self._finish, self._report_bug, notify)
         self._pending[call.key] = task.handle
         return task.handle
 
@@ -74,17 +77,28 @@ class InlineExecutor:
             except StorageError as error:  # the result is there all the same
                 _log.warning("A result is not kept: %s", error)
 
+    def _report_bug(self, error: Exception) -> None:
+        """Keep the details of the last unexpected error for whoever mends it."""
+        if self._workspace is not None:
+            with suppress(OSError, StorageError):
+                details = "".join(traceback.format_exception(error))
+                (self._workspace.logs / "inline.log").write_text(details, encoding="utf-8")
+
 
 class _Task:
+    """One handle and the computing of it."""
+
     def __init__(
         self,
         call: Call,
         bench: Workbench,
         finish: Callable[[Call, Any], None],
+        report_bug: Callable[[Exception], None],
         notify: Callable[[Progress], None] | None,
     ) -> None:
         self._bench = bench
         self._finish = finish
+        self._report_bug = report_bug
         self._notify = notify
         self._cancelled = threading.Event()
         self._once = threading.Lock()
@@ -106,6 +120,7 @@ class _Task:
             failure = explained(error, work.call)
             if failure is not error:
                 failure.__cause__ = error
+                self._report_bug(error)
             handle.fail(failure)
         except BaseException:  # Ctrl+C: for the person at the keyboard
             handle.fail(Cancelled())

@@ -87,7 +87,7 @@ def explained(error: BaseException, call: Call) -> FluoroscopeError:
     return EngineError(
         f"Something unexpected happened during {doing}: {type(error).__name__}"
         + (f", {reason.rstrip('.')}." if reason else "."),
-        "The details are in the log in the workspace's logs folder.",
+        "Its details are in the workspace's logs folder: please report them.",
     )
 
 
