@@ -381,6 +381,14 @@ def test_only_verbs_of_the_executor_can_be_called(make: Make) -> None:
         make().submit(ask("os:system"))
 
 
+def test_parameters_that_cannot_be_sent_are_refused_at_once(make: Make) -> None:
+    executor = make()
+    for odd in ({1, 2}, {1: 2}, object()):
+        with pytest.raises(TypeError):
+            executor.submit(ask("double", by=odd))
+    assert executor.submit(ask("double", by=1)).result(TIMEOUT)[4] == 2
+
+
 def test_progress_reaches_the_handle(make: Make) -> None:
     handle = make().submit(ask("numbers", passes=7))
     handle.result(TIMEOUT)

@@ -151,6 +151,18 @@ def test_progress_is_reported_but_not_each_pass(worker: Worker, heard: Heard) ->
     assert 1 <= len(ticks) < 200
 
 
+def test_a_result_too_large_for_the_pipe_is_an_error(
+    worker: Worker, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.engine.message._LARGEST", 10_000)
+    worker.take(ask(1, verb="explain", by=1))
+    worker.take(ask(2))
+    serve(worker, 2)
+    failed, done = (m for m in heard.messages() if isinstance(m, (Done, Failed)))
+    assert (failed.number, failed.kind, done.number) == (1, "EngineError", 2)
+    assert "too much for one call" in failed.message
+
+
 def test_a_parent_that_is_gone_is_no_error(tmp_path: Path) -> None:
     class Broken(io.BytesIO):
         def write(self, _: Any) -> int:

@@ -278,8 +278,8 @@ def test_members_that_overlap_are_refused() -> None:
 def test_messages_cross_the_pipe_and_others_do_not() -> None:
     call = Call("predict", ModelRef("toy", "0"), (Example("a", b"1"),), {"k": (1, 2)}, urgent=True)
     pipe = io.BytesIO()
-    message.send(pipe, message.Ask(7, call))
-    message.send(pipe, message.Done(7, b"payload"))
+    pipe.write(message.frame(message.Ask(7, call)))
+    pipe.write(message.frame(message.Done(7, b"payload")))
     pipe.seek(0)
     arrived = message.receive(pipe)
     assert same(arrived, message.Ask(7, call))

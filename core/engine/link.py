@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import core
-from core.engine.message import Setup, receive, send
+from core.engine.message import Setup, frame, receive
 from core.errors import EngineError
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Link:
         self._ended = ended
         self._log = log
         self._log_start = log.seek(0, os.SEEK_END)
-        self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         # -P: what lies in the current folder must not stand in for a library.
         command = [sys.executable, "-P", "-m", "core.engine.worker"]
         try:
@@ -96,8 +96,11 @@ class Link:
         return "\n".join([line for line in text.splitlines() if line.strip()][-_TAIL_LINES:])
 
     def send(self, message: Any) -> None:
-        """Send a message; one to a process that is gone is lost."""
-        self._outbox.put(message)
+        """Send a message; one to a process that is gone is lost.
+
+        Raises ``TypeError`` or ``EngineError`` when it is not fit to be sent.
+        """
+        self._outbox.put(frame(message))
 
     def kill(self) -> None:
         """End the process now, on purpose."""
@@ -119,8 +122,9 @@ class Link:
         pipe = self._process.stdin
         assert pipe is not None  # noqa: S101 - Popen was asked for it
         with suppress(OSError):  # the process is gone; the reader notices
-            while (message := self._outbox.get()) is not None:
-                send(pipe, message)
+            while (data := self._outbox.get()) is not None:
+                pipe.write(data)
+                pipe.flush()
         with suppress(OSError):
             pipe.close()
 

@@ -122,11 +122,18 @@ _CODEC = Codec(
 )
 
 
-def send(pipe: IO[bytes], message: Any) -> None:
-    """Write one message. Raises ``OSError`` when nobody listens."""
+def frame(message: Any) -> bytes:
+    """The bytes of one message, ready for the pipe.
+
+    Raises ``TypeError`` for a value that cannot be stored, ``EngineError`` for one too large.
+    """
     data = _CODEC.encode(message)
-    pipe.write(len(data).to_bytes(_LENGTH, "little") + data)
-    pipe.flush()
+    if len(data) > _LARGEST:
+        raise EngineError(
+            f"{len(data) / 1024**3:.1f} GiB are too much for one call.",
+            "Ask for fewer examples or targets at once.",
+        )
+    return len(data).to_bytes(_LENGTH, "little") + data
 
 
 def receive(pipe: IO[bytes]) -> Any | None:

@@ -176,9 +176,9 @@ class ProcessExecutor:
         if self._link is None:
             self._link = self._start()
             self._failed_starts = 0
+        self._link.send(Ask(work.number, work.call))
         self._pending[work.number] = work
         self._by_key[work.call.key] = work
-        self._link.send(Ask(work.number, work.call))
 
     def _join(self, work: _Pending, call: Call, owner: str | None) -> CallHandle:
         if call.urgent and not work.call.urgent:

@@ -31,8 +31,8 @@ from core.engine.message import (
     Started,
     Ticked,
     Warm,
+    frame,
     receive,
-    send,
 )
 from core.engine.workbench import Workbench, explained
 from core.errors import Cancelled, FluoroscopeError, StorageError
@@ -137,13 +137,14 @@ class Worker:
             None if urgent else self._interlude,
         )
         try:
-            payload = encode(self._bench.run(call, meter, lambda: self._send(Loaded(number))))
+            value = self._bench.run(call, meter, lambda: self._send(Loaded(number)))
+            payload = encode(value)
+            self._send(Done(number, payload))
         except (Exception, SystemExit) as error:
             if not isinstance(error, FluoroscopeError):
                 _log.exception("%s on %s failed", call.verb, call.model.name)
             self._send(Failed.of(number, explained(error, call)))
             return
-        self._send(Done(number, payload))
         if self._store is not None:
             try:
                 self._store.put_encoded(call.key, payload)
@@ -166,9 +167,11 @@ class Worker:
             _log.exception("Warming up with %s failed", warm.model.name)
 
     def _send(self, message: Any) -> None:
+        data = frame(message)
         with self._sending:
             try:
-                send(self._outgoing, message)
+                self._outgoing.write(data)
+                self._outgoing.flush()
             except OSError:  # the parent is gone; the listener notices
                 _log.info("Nobody listens any more")
 
