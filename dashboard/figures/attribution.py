@@ -1,0 +1,198 @@
+"""Attributions of one example side by side, over the picture or alone, on one colour scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+from plotly.utils import image_array_to_data_uri
+
+from core.results import Attribution
+from dashboard.figures.caption import escaped, method_title
+from dashboard.figures.panels import Grid, Panel, axis, panel_figure
+from dashboard.theme import signed, template, translucent
+
+Mode = Literal["overlay", "map"]
+Sign = Literal["both", "positive", "negative"]
+Picture = npt.NDArray[np.uint8]
+
+# Colours end at this percentile of |value|, so that a few extreme pixels do not hide the others.
+CLIP = 99.5
+_COMPUTING = "computing…"
+
+
+def attribution_maps(
+    attributions: Sequence[Attribution],
+    *,
+    picture: Picture | None = None,
+    pending: Sequence[str] = (),
+    mode: Mode = "overlay",
+    sign: Sign = "both",
+    opacity: float = 0.7,
+    shared_scale: bool = True,
+    dark: bool = False,
+    columns: int | None = None,
+    caption: str | None = None,
+    titles: Mapping[str, str] | None = None,
+) -> go.Figure:
+    """The input, then one panel per attribution, then an empty one per title in ``pending``.
+
+    ``picture`` is uint8 ``[row, column, 3]``, by default that of the first attribution. Each map is
+    ``Attribution.heatmap`` untouched; ``sign`` and the clipping of colours at the 99.5th percentile
+    of ``|value|`` only choose colours. Orange speaks for the target, blue against it. With
+    ``shared_scale`` all maps have the largest of their limits, else each its own, written below
+    it. ``titles`` names methods, ``caption`` is a line below the figure. The height depends on the
+    number and the shape of the panels only, so that nothing moves when a pending one arrives.
+    """
+    if picture is None and attributions:
+        picture = attributions[0].picture
+    shape = picture.shape[:2] if picture is not None else (1, 1)
+    limits = [_limit(each.heatmap) for each in attributions]
+    if shared_scale and limits:
+        limits = [max(limits)] * len(limits)
+    panels = [Panel("Input", () if picture is not None else (), "" if picture is not None else "…")]
+    for each, limit in zip(attributions, limits, strict=True):
+        panels.append(Panel(_title(each, titles), _notes(each, None if shared_scale else limit)))
+    panels += [Panel(title, (), _COMPUTING) for title in pending]
+    figure, grid = panel_figure(
+        panels,
+        (shape[0], shape[1]),
+        note_lines=2 if shared_scale else 3,
+        columns=columns,
+        footer=caption or "",
+        dark=dark,
+    )
+    figure.layout.template = template(dark)
+    if picture is not None:
+        figure.add_trace(_image(picture, 0, hover="row %{y} · column %{x}<br>RGB %{z}"))
+    for index, (each, limit) in enumerate(zip(attributions, limits, strict=True), start=1):
+        if mode == "overlay":
+            figure.add_trace(_image(_grey(each.picture, dark), index))
+        figure.add_trace(
+            _map(each, index, limit, mode=mode, sign=sign, opacity=opacity, dark=dark)
+        )
+        figure.data[-1].meta = [escaped(panels[index].title), escaped(each.target.title)]
+    if attributions:
+        unit = "logits" if all(each.delta is not None for each in attributions) else "attribution"
+        figure.data[-1].showscale = True
+        figure.data[-1].colorbar = _bar(grid, limits[-1], sign, shared_scale, unit)
+    return figure
+
+
+def _limit(values: npt.NDArray[np.float32]) -> float:
+    sizes = np.abs(values[np.isfinite(values)])
+    if not sizes.size or not sizes.max():
+        return 1.0
+    return float(np.percentile(sizes, CLIP) or sizes.max())
+
+
+def _title(attribution: Attribution, titles: Mapping[str, str] | None) -> str:
+    return (titles or {}).get(attribution.method) or method_title(attribution.method)
+
+
+def _notes(attribution: Attribution, limit: float | None) -> tuple[str, ...]:
+    notes = [attribution.target.title]
+    if attribution.delta is not None:
+        notes.append(f"delta {_number(attribution.delta)}")
+    if limit is not None:
+        notes.append(f"colours ±{limit:.2g}")
+    return tuple(notes)
+
+
+def _number(value: float) -> str:
+    return f"{value:+.2g}".replace("-", "−") if value else "0"
+
+
+def _image(picture: Picture, index: int, hover: str = "") -> go.Image:
+    words: dict[str, Any] = {"hovertemplate": f"{hover}<extra></extra>"}
+    return go.Image(
+        source=image_array_to_data_uri(picture, backend="pypng", compression=6),
+        xaxis=axis("x", index),
+        yaxis=axis("y", index),
+        **(words if hover else {"hoverinfo": "skip"}),
+    )
+
+
+def _grey(picture: Picture, dark: bool) -> Picture:
+    """Luma of ITU-R BT.601, faded towards the page so that colours stand out."""
+    luma = picture @ np.array([0.299, 0.587, 0.114])
+    faded = luma * 0.55 if dark else 255 - (255 - luma) * 0.45
+    return faded.round().astype(np.uint8)
+
+
+def _map(
+    attribution: Attribution,
+    index: int,
+    limit: float,
+    *,
+    mode: Mode,
+    sign: Sign,
+    opacity: float,
+    dark: bool,
+) -> go.Heatmap:
+    scale = translucent(dark) if mode == "overlay" else signed(dark)
+    low, high = {"both": (-1, 1), "positive": (0, 1), "negative": (-1, 0)}[sign]
+    pixels, shown = _pixels(attribution.picture)
+    inputs = {"customdata": pixels} if pixels.shape[:2] == attribution.heatmap.shape else {}
+    return go.Heatmap(
+        z=attribution.heatmap,
+        zmin=low * limit,
+        zmax=high * limit,
+        colorscale=_part(scale, low, high),
+        opacity=opacity if mode == "overlay" else 1.0,
+        zsmooth=False,
+        showscale=False,
+        xaxis=axis("x", index),
+        yaxis=axis("y", index),
+        hovertemplate=(
+            "<b>%{meta[0]}</b><br>%{meta[1]}<br>row %{y} · column %{x}<br>value %{z:.4g}"
+            + (f"<br>input {shown}" if inputs else "")
+            + f"<br>colours end at ±{limit:.2g}<extra></extra>"
+        ),
+        **inputs,
+    )
+
+
+def _pixels(picture: Picture) -> tuple[Picture, str]:
+    """Input pixels for the hover and how to write them: one number where the picture is grey."""
+    if (picture == picture[..., :1]).all():
+        return np.ascontiguousarray(picture[..., 0]), "%{customdata}"
+    return picture, "RGB %{customdata[0]}, %{customdata[1]}, %{customdata[2]}"
+
+
+def _part(
+    scale: Sequence[tuple[float, str]], low: int, high: int
+) -> list[tuple[float, str]]:
+    """The part of a scale over -1 … 1 between ``low`` and ``high``, stretched over 0 … 1."""
+    start, end = (low + 1) / 2, (high + 1) / 2
+    return [((at - start) / (end - start), c) for at, c in scale if start <= at <= end]
+
+
+def _bar(
+    grid: Grid, limit: float, sign: Sign, shared_scale: bool, unit: str
+) -> dict[str, Any]:
+    """The one colour bar; with a scale of its own for each map it tells signs, not numbers."""
+    low, high = sign != "positive", sign != "negative"
+    ticks = [-limit] * low + [0.0] + [limit] * high
+    words = [_number(tick) if shared_scale else "" for tick in ticks]
+    if not shared_scale:
+        words = ["against"] * low + ["0"] + ["for"] * high
+    return {
+        "title": {
+            "text": (f"{unit}<br>clipped at<br>{CLIP} %" if shared_scale else "each its<br>own scale")
+            + "<br><span style='font-size:7px'> </span>",
+            "font": {"size": 11},
+        },
+        "tickvals": ticks,
+        "ticktext": words,
+        "lenmode": "pixels",
+        "len": max(min(grid.panel_height, 220), 110) + 40,
+        "x": 1,
+        "xpad": 14,
+        "ypad": 0,
+        "y": 1 - max(grid.head - 18, 0) / (grid.height - grid.footer),
+        "yanchor": "top",
+    }

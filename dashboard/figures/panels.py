@@ -1,0 +1,252 @@
+"""A grid of equally sized panels with words above and below each, for pictures side by side."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from dashboard.figures.caption import elided, escaped
+from dashboard.theme import greys
+
+# Widths in pixels of the container that a figure is laid out for, and of the narrowest one where
+# its words must still fit; figures take the width they are given, only heights are fixed.
+WIDTH, NARROW = 850, 560
+_BAR = 84
+_GAP = 0.022
+_TITLE_LINE, _NOTE_LINE = 17, 15
+_TALLEST, _SHORTEST = 320, 48
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The words of one panel: a title above, grey notes below, a ``hint`` if it is empty."""
+
+    title: str
+    notes: tuple[str, ...] = ()
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where panels lie, in pixels of height and fractions of width.
+
+    ``shape`` is ``(rows, columns)`` of the pictures, whose aspect is kept.
+    """
+
+    count: int
+    columns: int
+    shape: tuple[int, int]
+    title_lines: int
+    note_lines: int
+    footer: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of panels."""
+        return math.ceil(self.count / self.columns)
+
+    @property
+    def panel_height(self) -> int:
+        """Height of a picture where the figure is ``WIDTH`` wide."""
+        cell = (WIDTH - _BAR) * (1 - _GAP * (self.columns - 1)) / self.columns
+        return round(min(max(cell * self.shape[0] / self.shape[1], _SHORTEST), _TALLEST))
+
+    @property
+    def head(self) -> int:
+        """Height of the space for titles."""
+        return self.title_lines * _TITLE_LINE + 6
+
+    @property
+    def row_height(self) -> int:
+        """Height of a picture with its words."""
+        return self.head + self.panel_height + self.note_lines * _NOTE_LINE + 12
+
+    @property
+    def height(self) -> int:
+        """Height of the figure."""
+        return self.rows * self.row_height + self.footer
+
+    def domain(self, index: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Horizontal and vertical extent of the picture at ``index``, in paper coordinates."""
+        row, column = divmod(index, self.columns)
+        width = (1 - _GAP * (self.columns - 1)) / self.columns
+        left = column * (width + _GAP)
+        inner = self.height - self.footer
+        top = row * self.row_height + self.head
+        return (left, min(left + width, 1.0)), (
+            1 - (top + self.panel_height) / inner,
+            1 - top / inner,
+        )
+
+
+def balanced_columns(count: int, most: int = 5) -> int:
+    """Columns that fill the fewest rows of at most ``most`` panels evenly."""
+    rows = math.ceil(max(count, 1) / most)
+    return max(math.ceil(count / rows), 1)
+
+
+def panel_figure(
+    panels: Sequence[Panel],
+    shape: tuple[int, int],
+    *,
+    note_lines: int,
+    columns: int | None = None,
+    footer: str = "",
+    dark: bool = False,
+) -> tuple[go.Figure, Grid]:
+    """A figure with the axes and words of ``panels``; the caller draws into ``xN`` and ``yN``.
+
+    There is always space for ``note_lines``, so that a panel that fills up moves nothing.
+    """
+    across = min(columns or balanced_columns(len(panels)), max(len(panels), 1))
+    room = (NARROW - _BAR) * (1 - _GAP * (across - 1)) / across
+    heads = [_wrapped(panel.title, int(room / 7.6), 2) for panel in panels]
+    feet = [[elided(note, int(room / 6)) for note in panel.notes] for panel in panels]
+    lines = textwrap.wrap(footer, 130)
+    grid = Grid(
+        len(panels),
+        across,
+        shape,
+        max((len(head) for head in heads), default=1),
+        note_lines,
+        10 + 14 * len(lines) if lines else 0,
+    )
+    figure = go.Figure(
+        layout={
+            "height": grid.height,
+            "margin": {"l": 1, "r": _BAR, "t": 0, "b": grid.footer, "autoexpand": False},
+            "hovermode": "closest",
+        }
+    )
+    tone = greys(dark)
+    for index, panel in enumerate(panels):
+        _axes(figure, grid, index)
+        _words(figure, index, heads[index], feet[index], dark)
+        if panel.hint:
+            _empty(figure, grid, index, panel.hint, dark)
+    if lines:
+        figure.add_annotation(
+            text="<br>".join(map(escaped, lines)),
+            x=0,
+            y=0,
+            yshift=-6,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="top",
+            align="left",
+            showarrow=False,
+            font={"size": 11, "color": tone.quiet},
+            name="caption",
+        )
+    return figure, grid
+
+
+def axis(letter: str, index: int) -> str:
+    """Plotly's reference of the axis of the panel at ``index``: ``x``, ``x2`` …"""
+    return letter if index == 0 else f"{letter}{index + 1}"
+
+
+def _axes(figure: go.Figure, grid: Grid, index: int) -> None:
+    height, width = grid.shape
+    across, down = grid.domain(index)
+    number = "" if index == 0 else str(index + 1)
+    common = {
+        "constrain": "domain",
+        "automargin": False,
+        "showgrid": False,
+        "zeroline": False,
+        "showticklabels": False,
+        "showline": True,
+        "mirror": True,
+        "linewidth": 1,
+    }
+    linked = {} if index == 0 else {"matches": "x"}, {} if index == 0 else {"matches": "y"}
+    figure.layout[f"xaxis{number}"] = {
+        **common,
+        **linked[0],
+        "domain": across,
+        "anchor": axis("y", index),
+        "range": (-0.5, width - 0.5),
+        "constraintoward": "left",
+    }
+    figure.layout[f"yaxis{number}"] = {
+        **common,
+        **linked[1],
+        "domain": down,
+        "anchor": axis("x", index),
+        "range": (height - 0.5, -0.5),
+        "constraintoward": "top",
+        "scaleanchor": axis("x", index),
+    }
+
+
+def _words(
+    figure: go.Figure, index: int, head: Sequence[str], foot: Sequence[str], dark: bool
+) -> None:
+    place = {
+        "xref": f"{axis('x', index)} domain",
+        "yref": f"{axis('y', index)} domain",
+        "x": 0,
+        "xanchor": "left",
+        "align": "left",
+        "showarrow": False,
+        "borderpad": 0,
+    }
+    figure.add_annotation(
+        place,
+        text="<br>".join(map(escaped, head)),
+        y=1,
+        yanchor="bottom",
+        yshift=1,
+        font={"size": 13, "weight": 600},
+    )
+    if foot:
+        figure.add_annotation(
+            place,
+            text="<br>".join(map(escaped, foot)),
+            y=0,
+            yanchor="top",
+            yshift=-2,
+            font={"size": 11, "color": greys(dark).quiet},
+        )
+
+
+def _empty(figure: go.Figure, grid: Grid, index: int, hint: str, dark: bool) -> None:
+    """One quiet cell of the size of a picture: axes without a trace would not be drawn."""
+    tone = greys(dark)
+    height, width = grid.shape
+    figure.add_trace(
+        go.Heatmap(
+            z=[[0]],
+            x0=(width - 1) / 2,
+            dx=width,
+            y0=(height - 1) / 2,
+            dy=height,
+            colorscale=[(0, tone.panel), (1, tone.panel)],
+            showscale=False,
+            hoverinfo="skip",
+            name="pending",
+            xaxis=axis("x", index),
+            yaxis=axis("y", index),
+        )
+    )
+    figure.add_annotation(
+        text=escaped(hint),
+        x=0.5,
+        y=0.5,
+        xref=f"{axis('x', index)} domain",
+        yref=f"{axis('y', index)} domain",
+        xanchor="center",
+        yanchor="middle",
+        showarrow=False,
+        font={"size": 12, "color": tone.quiet},
+    )
+
+
+def _wrapped(text: str, width: int, lines: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 8), max_lines=lines, placeholder=" …") or [""]
