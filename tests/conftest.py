@@ -46,6 +46,7 @@ CHROME_FLAGS = (
     "--disable-sync",
 )
 START_SECONDS = 90.0
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,9 +74,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.when == "call":
         item.stash[FAILED] = report.failed
     return report
-
-
-FAILED = pytest.StashKey[bool]()
 
 
 def chrome() -> str | None:
