@@ -22,7 +22,6 @@ from core.models.loaded import LoadedModel
 from core.parameters import Value, checked
 from core.progress import Meter
 from core.provenance import Provenance
-from core.results.architecture import Architecture
 from core.results.attribution import Attribution
 from core.tasks import Example, Target, parse_targets
 

@@ -54,9 +54,11 @@ def deeplift(architecture: Architecture) -> Fit:
         return differentiable(architecture)
     unknown = sorted(_nonlinear(architecture) - DEEPLIFT_RULES)
     if unknown:
-        why = f" It could not be rewritten: {architecture.unrewritable}." if (
-            architecture.unrewritable
-        ) else ""
+        why = (
+            f" It could not be rewritten: {architecture.unrewritable}."
+            if (architecture.unrewritable)
+            else ""
+        )
         return Fit(
             "not valid",
             f"There is no rule for {', '.join(unknown)}, so contributions would not add up.{why}",

@@ -57,7 +57,7 @@ def lrp(problem: Problem) -> Outcome:
     """
     for part in problem.score.module.modules():
         if isinstance(part, MOVES):
-            part.rule = EpsilonRule()  # type: ignore[assignment]  # how Captum is told
+            part.rule = EpsilonRule()  # how Captum is told
     problem.score.splittable = False
     values = LRP(problem.score).attribute(problem.features.detach().clone().requires_grad_())
     return Outcome(values.detach(), torch.zeros(1, device=values.device))
@@ -71,7 +71,8 @@ def _at_tokens(
     rows, columns = info.grid or (1, 1)
 
     def as_grid(tokens: Tensor) -> Tensor:
-        return tokens[:, info.prefix_tokens :].transpose(1, 2).unflatten(2, (rows, columns))
+        grid: Tensor = tokens[:, info.prefix_tokens :].transpose(1, 2).unflatten(2, (rows, columns))
+        return grid
 
     return as_grid(gradients[0].detach()), as_grid(activations[0].detach())
 

@@ -9,6 +9,7 @@ from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion, ShapleyVal
 from torch import Tensor
 
 from core.attribution.problem import Outcome, Problem
+from core.attribution.window import window_pixels
 
 
 def occlusion(problem: Problem) -> Outcome:
@@ -16,8 +17,7 @@ def occlusion(problem: Problem) -> Outcome:
     the mean. Zeiler & Fergus 2013, arXiv 1311.2901.
     """
     channels, height, width = problem.features.shape[1:]
-    window = min(problem.whole("window"), height, width)
-    stride = min(problem.whole("stride"), window)
+    window, stride = window_pixels(problem.settings, height, width)
     with torch.no_grad():
         values = Occlusion(problem.score).attribute(
             problem.features,
@@ -87,4 +87,5 @@ def _per_pixel(
             **settings,
         )
     ids = segments.expand_as(values).flatten()
-    return values / torch.bincount(ids)[ids].reshape(values.shape)
+    shares: Tensor = values / torch.bincount(ids)[ids].reshape(values.shape)
+    return shares.sum(dim=1, keepdim=True)

@@ -85,7 +85,8 @@ class Problem:
     def score_of(self, features: Tensor) -> Tensor:
         """Scores ``[example]`` without gradient."""
         with torch.no_grad():
-            return self.score(features)
+            scores: Tensor = self.score(features)
+        return scores
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from core.attribution import fit
 from core.attribution.method import AttributionMethod, Cost
+from core.attribution.window import window_pixels
 from core.errors import UnknownName
 from core.parameters import Parameter, Value
 from core.tasks import FeatureAxis
@@ -58,9 +59,7 @@ _UPSAMPLING = Parameter(
 
 
 def _samples(default: int) -> Parameter:
-    return Parameter(
-        "n_samples", "int", default, "How many evaluations.", minimum=1, maximum=20000
-    )
+    return Parameter("n_samples", "int", default, "How many evaluations.", minimum=1, maximum=20000)
 
 
 def _once(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
@@ -98,11 +97,10 @@ def _layer_and_input(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
 
 def _windows(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
     """Positions of the window, the last one clipped at the edge, and the whole input."""
-    window = int(settings["window"])
-    stride = min(int(settings["stride"]), window)
+    window, stride = window_pixels(settings, axis.height, axis.width)
 
     def positions(side: int) -> int:
-        return -(-(side - min(window, side)) // stride) + 1
+        return -(-(side - window) // stride) + 1
 
     return Cost(forward=2 + positions(axis.height) * positions(axis.width))
 
@@ -335,8 +333,12 @@ METHODS: tuple[AttributionMethod, ...] = (
         cost=_windows,
         parameters=(
             _BASELINE,
-            Parameter("window", "int", 5, "Side of the window.", minimum=1, maximum=512, unit="px"),
-            Parameter("stride", "int", 2, "Step of the window.", minimum=1, maximum=512, unit="px"),
+            Parameter(
+                "window", "int", 18, "Side of the window.", minimum=1, maximum=100, unit="% of side"
+            ),
+            Parameter(
+                "stride", "int", 7, "Step of the window.", minimum=1, maximum=100, unit="% of side"
+            ),
         ),
     ),
     AttributionMethod(

@@ -40,5 +40,5 @@ VERBS = Verbs(
     },
     loader="core.models.loader:load",
     prepare=("core.device:probe_threads",),
-    modules=("captum.attr",),
+    modules=("captum.attr", "sklearn.linear_model", "skimage.segmentation"),
 )

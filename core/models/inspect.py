@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,13 +37,65 @@ _SPELLINGS = {
     "boolean_dispatch": "max_pool2d",
 }
 NONLINEAR_FUNCTIONS = frozenset(
-    "relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh prelu rrelu "
-    "sigmoid tanh softmax log_softmax softplus softsign logsigmoid glu max_pool1d max_pool2d "
-    "max_pool3d adaptive_max_pool2d scaled_dot_product_attention layer_norm group_norm "
-    "instance_norm normalize exp log sqrt abs square pow clamp maximum minimum div mul matmul "
-    "einsum".split()
+    {
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "mish",
+        "hardswish",
+        "hardsigmoid",
+        "hardtanh",
+        "prelu",
+        "rrelu",
+        "sigmoid",
+        "tanh",
+        "softmax",
+        "log_softmax",
+        "softplus",
+        "softsign",
+        "logsigmoid",
+        "glu",
+        "max_pool1d",
+        "max_pool2d",
+        "max_pool3d",
+        "adaptive_max_pool2d",
+        "scaled_dot_product_attention",
+        "layer_norm",
+        "group_norm",
+        "instance_norm",
+        "normalize",
+        "exp",
+        "log",
+        "sqrt",
+        "abs",
+        "square",
+        "pow",
+        "clamp",
+        "maximum",
+        "minimum",
+        "div",
+        "mul",
+        "matmul",
+        "einsum",
+    }
 )
-_TWO_TENSORS = frozenset("add mul matmul div pow einsum maximum minimum".split())
+_TWO_TENSORS = frozenset(
+    {
+        "add",
+        "mul",
+        "matmul",
+        "div",
+        "pow",
+        "einsum",
+        "maximum",
+        "minimum",
+    }
+)
 
 
 @dataclass
@@ -72,9 +124,7 @@ def observe(module: nn.Module, adapter: Adapter, features: Tensor) -> Observatio
     features = features.detach().clone().requires_grad_()
     with watch.hooks(), watch:
         logits = adapter.logits(module, features)
-    spatial = {
-        name: output for name, output in watch.outputs.items() if output.requires_grad
-    }
+    spatial = {name: output for name, output in watch.outputs.items() if output.requires_grad}
     reached: dict[str, bool] = {}
     differentiable = logits.requires_grad
     if differentiable:
@@ -143,7 +193,7 @@ class _Watch(TorchFunctionMode):
 
     def layers(self, features: Tensor, reached: dict[str, bool]) -> tuple[LayerInfo, ...]:
         counted: set[int] = set()
-        infos = []
+        infos: list[tuple[int, int, LayerInfo]] = []
         for part, name in self._names.items():
             seen = self._seen.get(name, _Seen(order=len(self._names)))
             own = [p for p in part.parameters(recurse=False) if id(p) not in counted]
@@ -202,9 +252,7 @@ def _products(name: str, args: tuple[Any, ...], result: Any) -> int:
     return 0
 
 
-def _grid(
-    output: tuple[int, ...], features: tuple[int, ...]
-) -> tuple[tuple[int, int] | None, int]:
+def _grid(output: tuple[int, ...], features: tuple[int, ...]) -> tuple[tuple[int, int] | None, int]:
     """Rows and columns of an output that lies over an image, and how many tokens come first."""
     if len(features) != 3:
         return None, 0

@@ -40,7 +40,17 @@ _METHODS = {
     "tanh": nn.Tanh,
     "tanh_": nn.Tanh,
 }
-_NAMES = frozenset("relu sigmoid tanh leaky_relu elu softplus max_pool2d".split())
+_NAMES = frozenset(
+    {
+        "relu",
+        "sigmoid",
+        "tanh",
+        "leaky_relu",
+        "elu",
+        "softplus",
+        "max_pool2d",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Rewritten:
 
 
 def rewrite(module: nn.Module, seen: Observation, features: Tensor) -> Rewritten:
-    """The form of ``module`` that hooked methods need, proved on ``features`` to answer the same."""
+    """The form of ``module`` that hooked methods need, proved on ``features`` to be the same."""
     inplace = [layer.name for layer in seen.layers if layer.inplace and layer.calls]
     functional = [name for name in seen.functions if name in _NAMES]
     repeated = [x.name for x in seen.layers if x.calls > 1 and x.leaf and not x.parameters]
@@ -102,7 +112,8 @@ def _traced(module: nn.Module) -> nn.Module:
             used.add(node.target)
         if replacement is None:
             continue
-        name = f"rewritten_{number}"
+        name = f"{str(node.target if node.op != 'call_function' else node.name).replace('.', '_')}"
+        name = f"{name.rstrip('_')}__{number}"
         graph_module.add_submodule(name, replacement.eval())
         with graph_module.graph.inserting_before(node):
             new = graph_module.graph.call_module(name, (node.args[0],))
@@ -115,7 +126,7 @@ def _traced(module: nn.Module) -> nn.Module:
 
 def _as_module(make: Callable[..., nn.Module], node: fx.Node) -> nn.Module:
     """The module that does what this call of a function does with its constant arguments."""
-    constants = [value for value in node.args[1:]]
+    constants = list(node.args[1:])
     if any(isinstance(value, fx.Node) for value in [*constants, *node.kwargs.values()]):
         raise ValueError(f"{node.name} has arguments that are computed")
     given = {k: v for k, v in node.kwargs.items() if k not in ("input", "_stacklevel")}
