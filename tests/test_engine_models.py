@@ -24,7 +24,6 @@ def test_a_prediction_inside_a_hooked_call_disturbs_neither(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # sums are rounded alike in both processes
     model = reference("digits_cnn")
     example = examples_for("digits_cnn")[0].example()
     predict = Call("predict", model, (example,), urgent=True)

@@ -8,6 +8,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,12 +17,14 @@ from typing import IO, Any
 
 import core
 from core.engine.message import Setup, frame, receive
-from core.errors import EngineError
+from core.errors import EngineError, StorageError
+from core.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 _CLOSE_SECONDS = 2.0
 _TAIL_BYTES = 4000
 _TAIL_LINES = 3
+_LOGS_KEPT = 20
 
 
 class Link:
@@ -151,3 +154,24 @@ def _environment() -> dict[str, str]:
     home = str(Path(core.__file__ or "").parent.parent)
     path = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
+def open_log(workspace: Workspace | None) -> IO[bytes]:
+    """A file for what the worker prints, of which the newest few are kept."""
+    if workspace is not None:
+        try:
+            folder = workspace.logs
+            old = sorted(folder.glob("worker-*.log"), key=lambda path: path.stat().st_mtime)
+            for path in old[: 1 - _LOGS_KEPT]:
+                path.unlink(missing_ok=True)
+            handle, name = tempfile.mkstemp(".log", "worker-", folder)
+            os.close(handle)
+            return Path(name).open("a+b")  # the worker appends wherever we read
+        except (OSError, StorageError) as error:
+            _log.warning("The worker's log is not kept: %s", error)
+    handle, name = tempfile.mkstemp(".log", "fluoroscope-")
+    os.close(handle)
+    file = Path(name).open("a+b")  # noqa: SIM115 - closed by the executor
+    with suppress(OSError):
+        Path(name).unlink()
+    return file

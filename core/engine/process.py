@@ -10,20 +10,16 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
-import os
-import tempfile
 import threading
 from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from weakref import WeakSet
 
 from core.codec import decode
 from core.engine.call import Call
 from core.engine.handle import CallHandle, Work
-from core.engine.link import Link
+from core.engine.link import Link, open_log
 from core.engine.message import (
     Ask,
     Cancel,
@@ -46,7 +42,6 @@ _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 0.8  # between a cancel and the end of a worker that does not hear it
 _STARTS = 3
 _RECENT = 32
-_LOGS_KEPT = 20
 
 
 @dataclass(eq=False)
@@ -86,7 +81,7 @@ class ProcessExecutor:
             str(self._store.folder) if self._store else None,
             self._store.limit if self._store else 0,
         )
-        self._log_file = _log_file(workspace)
+        self._log_file = open_log(workspace)
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._pending: dict[int, _Pending] = {}  # in the order of submission
@@ -326,24 +321,3 @@ def _died(link: Link, call: Call) -> WorkerDied:
         "It has been started again: try once more, with a smaller internal_batch_size if memory "
         "was short.",
     )
-
-
-def _log_file(workspace: Workspace | None) -> IO[bytes]:
-    """A file for what the worker prints, of which the newest few are kept."""
-    if workspace is not None:
-        try:
-            folder = workspace.logs
-            old = sorted(folder.glob("worker-*.log"), key=lambda path: path.stat().st_mtime)
-            for path in old[: 1 - _LOGS_KEPT]:
-                path.unlink(missing_ok=True)
-            handle, name = tempfile.mkstemp(".log", "worker-", folder)
-            os.close(handle)
-            return Path(name).open("a+b")  # the worker appends wherever we read
-        except (OSError, StorageError) as error:
-            _log.warning("The worker's log is not kept: %s", error)
-    handle, name = tempfile.mkstemp(".log", "fluoroscope-")
-    os.close(handle)
-    file = Path(name).open("a+b")  # noqa: SIM115 - closed by the executor
-    with suppress(OSError):
-        Path(name).unlink()
-    return file
