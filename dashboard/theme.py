@@ -14,11 +14,11 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 # Signed values: blue speaks against, orange for; the ends have the same lightness, and the zero is
 # the colour of the page. Blue and orange stay apart for every common kind of colour blindness.
 SIGNED: tuple[tuple[float, str], ...] = (
-    (0.0, "#0b4f94"),
-    (0.25, "#5a97cf"),
+    (0.0, "#135aa3"),
+    (0.25, "#649fd4"),
     (0.5, "#ffffff"),
-    (0.75, "#e8944a"),
-    (1.0, "#a64b00"),
+    (0.75, "#e38f45"),
+    (1.0, "#a04600"),
 )
 SIGNED_DARK: tuple[tuple[float, str], ...] = (
     (0.0, "#8cc4f5"),
@@ -76,6 +76,23 @@ def signed(dark: bool) -> tuple[tuple[float, str], ...]:
     return SIGNED_DARK if dark else SIGNED
 
 
+def translucent(dark: bool) -> tuple[tuple[float, str], ...]:
+    """``signed`` to lie over a picture: its two hues, transparent at zero, opaque at the ends."""
+    ends = signed(dark)
+    stops = []
+    for step in range(-8, 9):
+        strength = (abs(step) / 8) ** 0.7
+        red, green, blue = _channels(ends[0 if step < 0 else -1][1])
+        if step == 0:
+            red, green, blue = _channels(ends[2][1])
+        stops.append(((step + 8) / 16, f"rgba({red},{green},{blue},{strength:.3f})"))
+    return tuple(stops)
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
 def class_colour(index: int) -> str:
     """The colour of the class at ``index``; colours repeat after the palette's end."""
     return CLASSES[index % len(CLASSES)]
@@ -105,7 +122,12 @@ def template(dark: bool) -> go.layout.Template:
             "paper_bgcolor": tone.page,
             "plot_bgcolor": tone.page,
             "colorway": list(CLASSES),
-            "title": {"x": 0, "xref": "container", "xanchor": "left", "font": {"size": 15}},
+            "title": {
+                "x": 0,
+                "xref": "container",
+                "xanchor": "left",
+                "font": {"size": 13, "weight": 600},
+            },
             "margin": {"l": 8, "r": 8, "t": 40, "b": 8},
             "xaxis": axis,
             "yaxis": axis,

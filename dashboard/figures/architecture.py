@@ -39,7 +39,7 @@ def architecture_chart(architecture: Architecture, *, dark: bool = False) -> go.
             "height": 400,
             "margin": {"l": 8, "r": 16, "t": 60, "b": 8},
             "barmode": "overlay",
-            "bargap": 0.25 if few else 0.0 if len(layers) > 120 else 0.1,
+            "hovermode": "x",
             "legend": {"y": 1.12, "yanchor": "bottom", "itemclick": "toggle"},
         }
     )
@@ -59,6 +59,7 @@ def architecture_chart(architecture: Architecture, *, dark: bool = False) -> go.
                 go.Bar(
                     x=np.array(members),
                     y=np.array([numbers[member] for member in members], dtype=np.float64),
+                    width=0.7 if few else 1.0,
                     name=kind,
                     legendgroup=kind,
                     showlegend=number == "",
@@ -92,10 +93,9 @@ def architecture_chart(architecture: Architecture, *, dark: bool = False) -> go.
         anchor="y2",
         range=(-0.6, max(len(layers), 1) - 0.4),
         showgrid=False,
+        ticklabeloverflow="allow",
         tickvals=list(shown),
-        ticktext=[
-            escaped(elided(labels[i] if few else _block(labels[i]), 22)) for i in shown
-        ],
+        ticktext=[escaped(elided(labels[i] if few else _block(labels[i]), 22)) for i in shown],
         tickangle=0 if len(shown) <= 8 else -45,
         title={"text": "" if few else f"{len(layers)} layers in order of execution"},
     )
@@ -120,8 +120,8 @@ def _beginnings(names: Sequence[str]) -> list[int]:
 
 def _by_kind(layers: Sequence[LayerInfo]) -> list[tuple[str, str, list[int]]]:
     groups: dict[tuple[str, str], list[int]] = {
-        (kind, colour): [] for kind, colour, _ in _KINDS
-    } | {_OTHER: []}
+        kind: [] for kind in (*((title, colour) for title, colour, _ in _KINDS), _OTHER)
+    }
     for index, layer in enumerate(layers):
         base = layer.base.lower()
         fitting = [(k, c) for k, c, words in _KINDS if any(word in base for word in words)]

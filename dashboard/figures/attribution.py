@@ -53,7 +53,7 @@ def attribution_maps(
     limits = [_limit(each.heatmap) for each in attributions]
     if shared_scale and limits:
         limits = [max(limits)] * len(limits)
-    panels = [Panel("Input", () if picture is not None else (), "" if picture is not None else "…")]
+    panels = [Panel("Input", hint="" if picture is not None else "…")]
     for each, limit in zip(attributions, limits, strict=True):
         panels.append(Panel(_title(each, titles), _notes(each, None if shared_scale else limit)))
     panels += [Panel(title, (), _COMPUTING) for title in pending]
@@ -71,9 +71,7 @@ def attribution_maps(
     for index, (each, limit) in enumerate(zip(attributions, limits, strict=True), start=1):
         if mode == "overlay":
             figure.add_trace(_image(_grey(each.picture, dark), index))
-        figure.add_trace(
-            _map(each, index, limit, mode=mode, sign=sign, opacity=opacity, dark=dark)
-        )
+        figure.add_trace(_map(each, index, limit, mode=mode, sign=sign, opacity=opacity, dark=dark))
         figure.data[-1].meta = [escaped(panels[index].title), escaped(each.target.title)]
     if attributions:
         unit = "logits" if all(each.delta is not None for each in attributions) else "attribution"
@@ -120,7 +118,8 @@ def _grey(picture: Picture, dark: bool) -> Picture:
     """Luma of ITU-R BT.601, faded towards the page so that colours stand out."""
     luma = picture @ np.array([0.299, 0.587, 0.114])
     faded = luma * 0.55 if dark else 255 - (255 - luma) * 0.45
-    return faded.round().astype(np.uint8)
+    grey: Picture = faded.round().astype(np.uint8)
+    return grey
 
 
 def _map(
@@ -163,17 +162,13 @@ def _pixels(picture: Picture) -> tuple[Picture, str]:
     return picture, "RGB %{customdata[0]}, %{customdata[1]}, %{customdata[2]}"
 
 
-def _part(
-    scale: Sequence[tuple[float, str]], low: int, high: int
-) -> list[tuple[float, str]]:
+def _part(scale: Sequence[tuple[float, str]], low: int, high: int) -> list[tuple[float, str]]:
     """The part of a scale over -1 … 1 between ``low`` and ``high``, stretched over 0 … 1."""
     start, end = (low + 1) / 2, (high + 1) / 2
     return [((at - start) / (end - start), c) for at, c in scale if start <= at <= end]
 
 
-def _bar(
-    grid: Grid, limit: float, sign: Sign, shared_scale: bool, unit: str
-) -> dict[str, Any]:
+def _bar(grid: Grid, limit: float, sign: Sign, shared_scale: bool, unit: str) -> dict[str, Any]:
     """The one colour bar; with a scale of its own for each map it tells signs, not numbers."""
     low, high = sign != "positive", sign != "negative"
     ticks = [-limit] * low + [0.0] + [limit] * high
@@ -182,7 +177,9 @@ def _bar(
         words = ["against"] * low + ["0"] + ["for"] * high
     return {
         "title": {
-            "text": (f"{unit}<br>clipped at<br>{CLIP} %" if shared_scale else "each its<br>own scale")
+            "text": (
+                f"{unit}<br>clipped at<br>{CLIP} %" if shared_scale else "each its<br>own scale"
+            )
             + "<br><span style='font-size:7px'> </span>",
             "font": {"size": 11},
         },

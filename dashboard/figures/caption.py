@@ -8,7 +8,6 @@ from typing import Any
 
 from core.results import Attribution
 
-
 _ACRONYMS = {"cam": "CAM", "shap": "SHAP", "lime": "LIME", "lrp": "LRP", "rise": "RISE"}
 
 
@@ -33,7 +32,7 @@ def caption(result: Any, defaults: Mapping[str, Any] | None = None) -> str:
     """One line for under an exported figure: what is seen and where it comes from.
 
     Names model, and for an attribution example, method, target and the settings that differ from
-    ``defaults`` (all, without it), and the date (UTC). Plain text: escape it before Plotly draws it.
+    ``defaults`` (all, without it), and the date (UTC). Plain text: escape it for Plotly.
     """
     provenance = result.provenance
     parts = [provenance.model, getattr(result, "example", "")]

@@ -34,10 +34,10 @@ def probability_bars(prediction: Prediction, *, count: int = 5, dark: bool = Fal
             marker={"color": [tone.text, *[tone.quiet] * (len(best) - 1)], "cornerradius": 2},
             text=[escaped(percent(float(share))) for share in shares],
             textposition="outside",
+            constraintext="none",
             textfont={"size": 12, "color": tone.text},
             cliponaxis=False,
             customdata=[escaped(name) for name in names],
-            meta=prediction.logits[list(best)].tolist(),
             hovertext=[f"{float(logit):.3f}" for logit in prediction.logits[list(best)]],
             hovertemplate="<b>%{customdata}</b><br>probability %{x:.4f}"
             "<br>logit %{hovertext}<extra></extra>",
@@ -45,7 +45,7 @@ def probability_bars(prediction: Prediction, *, count: int = 5, dark: bool = Fal
         layout={
             "template": template(dark),
             "height": _ROW * len(best) + 8,
-            "margin": {"l": 0, "r": 52, "t": 8, "b": 0, "autoexpand": False},
+            "margin": {"l": 1, "r": 54, "t": 8, "b": 0, "autoexpand": False},
             "showlegend": False,
         },
     )
@@ -93,7 +93,13 @@ def class_quality(per_class: Sequence[Mapping[str, Any]], *, dark: bool = False)
     figure = go.Figure(
         layout={
             "template": template(dark),
-            "title": {"text": title, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 6}},
+            "title": {
+                "text": title,
+                "y": 1,
+                "yref": "container",
+                "yanchor": "top",
+                "pad": {"t": 6},
+            },
             "height": 24 * len(rows) + 108,
             "margin": {"l": 8, "r": 16, "t": 62, "b": 40},
             "legend": {"y": 1, "yanchor": "bottom", "x": 0},
@@ -129,7 +135,8 @@ def class_quality(per_class: Sequence[Mapping[str, Any]], *, dark: bool = False)
             )
         )
     figure.update_xaxes(
-        range=(max(np.floor((lowest - 0.01) * 20) / 20, -0.01), 1.008), title={"text": "higher is better"}
+        range=(max(np.floor((lowest - 0.01) * 20) / 20, -0.01), 1.008),
+        title={"text": "higher is better"},
     )
     figure.update_yaxes(
         tickvals=places,
