@@ -64,14 +64,15 @@ chromium:
 	    echo "Install it with: sudo apt-get install chromium (macOS: brew install --cask chromium)"; \
 	fi
 
-$(BIN)/python:
+$(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "Python 3.11 or newer is needed. Name it with: make run PYTHON=/path/to/python3"; \
 	    exit 1; }
 	@echo "Making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
+	@touch $@
 
-$(RUN_READY): pyproject.toml constraints.txt | $(BIN)/python
+$(RUN_READY): pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing (a few minutes the first time)"
 	@$(INSTALL) setuptools
 	@$(INSTALL) --no-build-isolation --editable '.[imagenet]'

@@ -92,6 +92,13 @@ def text_bomb(chunks: int = 200) -> bytes:
     return png_of(4, 4, *([comment] * chunks), pixels)
 
 
+def growing_gif(side: int = 9_000) -> bytes:
+    """A GIF of 35 bytes: the screen is 10 × 10, its first frame ``side × side``."""
+    screen = struct.pack("<HHBBB", 10, 10, 0x80, 0, 0) + bytes(6)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, side, side, 0)
+    return b"GIF89a" + screen + frame + b"\x02\x02\x4c\x01\x00;"
+
+
 def animation(kind: str) -> bytes:
     """Two frames: the picture, then black."""
     black = Image.new("RGB", picture().size)
@@ -225,6 +232,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "huge-header.png": (dimension_bomb, "megapixels"),
     "huge-side.png": (lambda: dimension_bomb(20_001, 200), "20,000 pixels a side"),
     "costly.png": (lambda: costly_png(8_000), "megapixels"),
+    "growing.gif": (growing_gif, "megapixels"),
     "comments.png": (text_bomb, "damaged"),
     "not-finite.tiff": (_not_finite, "NaN"),
 }

@@ -1,0 +1,63 @@
+"""What the README says is so: methods, models, commands, the notebook's lines."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from core.attribution.registry import METHODS
+from core.models.catalogue import catalogue
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def methods_table() -> str:
+    """The table of methods as the README shows it."""
+    lines = ["| Name | Method | Family | Signed | Complete | Source |", "|---|---|---|---|---|---|"]
+    for method in METHODS:
+        marks = ("yes" if is_so else "" for is_so in (method.signed, method.complete))
+        cells = [f"`{method.name}`", method.title, method.family, *marks, method.reference]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(line.replace("|  |", "| |") for line in lines)
+
+
+def test_methods_table_is_the_registrys() -> None:
+    assert methods_table() in README, f"put this table into README.md:\n{methods_table()}"
+
+
+def test_every_model_is_listed_with_its_accuracy() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.* ([\d.]+) %.*\|$", README, re.MULTILINE)
+    listed = {name: float(percent) / 100 for name, percent in rows}
+    for name, card in catalogue().items():
+        assert listed[name] == pytest.approx(card.raw["metrics"]["accuracy"], abs=5e-4)
+
+
+def test_every_file_and_link_exists() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_commands_name_what_exists() -> None:
+    joined = README.replace("\\\n", " ")
+    commands = re.findall(r"^fluoroscope attribute (.+)$", joined, re.MULTILINE)
+    assert commands
+    for command in commands:
+        model, image, *rest = shlex.split(command, comments=True)
+        assert model in catalogue()
+        assert (ROOT / image).is_file()
+        named = [value for flag, value in itertools.pairwise(rest) if flag == "--method"]
+        assert named
+        assert set(named) <= {method.name for method in METHODS}
+
+
+def test_notebook_lines_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
+    assert names["attribution"].values.shape == (1, 28, 28)  # type: ignore[attr-defined]
