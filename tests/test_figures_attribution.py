@@ -24,7 +24,7 @@ from dashboard.figures.caption import caption, elided, escaped, method_title
 
 EVIL = "<img src=x onerror=alert(1)>"
 PROVENANCE = Provenance(
-    "digits_cnn", "ab" * 32, ("cd" * 32,), "attribute", {}, 0, "cpu", 0.3, created="2025-01-02T03"
+    "digits_cnn",
     "ab" * 32,
     ("cd" * 32,),
     "attribute",

@@ -45,7 +45,7 @@ def probability_bars(prediction: Prediction, *, count: int = 5, dark: bool = Fal
         layout={
             "template": template(dark),
             "height": _ROW * len(best) + 8,
-            "margin": {"l": 1, "r": 54, "t": 8, "b": 0, "autoexpand": False},
+            "margin": {"l": 1, "r": 60, "t": 8, "b": 0, "autoexpand": False},
             "showlegend": False,
         },
     )
