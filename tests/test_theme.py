@@ -116,8 +116,10 @@ def test_template_and_configuration_share_their_colours(dark: bool) -> None:
     layout = theme.template(dark).layout
     assert layout.paper_bgcolor == layout.plot_bgcolor == set_["backgroundColor"] == tone.page
     assert layout.font.color == set_["textColor"] == tone.text
-    assert set_["primaryColor"] == theme.accent(dark)
+    assert set_["linkColor"] == theme.accent(dark)
     assert set_["borderColor"] == tone.line
+    assert contrast("#ffffff", set_["primaryColor"]) >= 4.5  # Streamlit writes white on it
+    assert contrast(set_["primaryColor"], tone.page) >= 3  # WCAG 2.2 for controls
     assert contrast(set_["textColor"], set_["sidebar"]["backgroundColor"]) >= 4.5
 
 
