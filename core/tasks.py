@@ -58,6 +58,14 @@ class Target:
         """``tabby`` or ``tabby − tiger cat``."""
         return self.label if self.versus is None else f"{self.label} − {self.versus_label}"
 
+    @property
+    def parts(self) -> tuple[tuple[int, Target], ...]:
+        """The single classes in it, each with its sign: 1, and -1 for the class spoken against."""
+        single = (1, Target(self.index, self.label))
+        if self.versus is None:
+            return (single,)
+        return (single, (-1, Target(self.versus, self.versus_label)))
+
 
 _TOP = re.compile(r"top(?:[:\s-]?(\d+))?", re.IGNORECASE)
 _CONTRAST = re.compile(r"\s+(?:vs\.?|versus|-|−)\s+")

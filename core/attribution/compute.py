@@ -77,6 +77,7 @@ def attribute(
                 target,
                 meter,
                 architecture.batch_size,
+                architecture.backward_batch_size,
             ),
             batch=batch,
             settings=settings,
@@ -120,7 +121,7 @@ def _logits(model: LoadedModel, batch: Batch, seed: int) -> torch.Tensor:
 def _run(each: AttributionMethod, problem: Problem) -> Outcome:
     """Run a method; when memory runs out, halve the batch and start it again with the same seed."""
     run: Run = resolve(each.run)
-    form = hooked_form(problem.model)
+    form = hooked_form(problem.model) if each.hooked else None
     score = problem.score
     while True:
         try:
@@ -135,12 +136,11 @@ def _run(each: AttributionMethod, problem: Problem) -> Outcome:
         except Exception as error:
             if not out_of_memory(error):
                 raise
-            if score.limit == 1:
+            if not score.halve():
                 raise OutOfMemory(
                     f"Memory ran out while {each.title} looked at a single example.",
                     "Use a smaller model or picture, or another device.",
                 ) from None
-            score.limit = max(1, score.limit // 2)
             score.splittable = True
         if problem.features.is_cuda:
             torch.cuda.empty_cache()

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from core.attribution.registry import METHODS
-from core.device import best_batch, synchronise
+from core.device import best_batch
 from core.models.inspect import observe
 from core.models.loaded import LoadedModel
 from core.models.rewrite import Rewritten, rewrite
@@ -52,7 +52,8 @@ def _describe(model: LoadedModel, seed: int, meter: Meter) -> Architecture:
     started = time.perf_counter()
     adapter = model.adapter
     with model.exclusive(seed) as module:
-        features = torch.randn(1, *adapter.feature_shape).to(model.device)
+        noise = torch.Generator().manual_seed(0)  # what is found must not depend on the call's seed
+        features = torch.randn(1, *adapter.feature_shape, generator=noise).to(model.device)
         meter.tick()
         seen = observe(module, adapter, features)
         rewritten = rewrite(module, seen, features)
@@ -65,7 +66,15 @@ def _describe(model: LoadedModel, seed: int, meter: Meter) -> Architecture:
                 adapter.logits(module, features.expand(size, *features.shape[1:]))
 
         batch_size, pass_seconds = best_batch(forward, model.device)
-        backward_seconds = _backward(model, module, features, batch_size)
+        backward_batch_size, backward_seconds = 1, 0.0
+        if seen.differentiable:
+
+            def backward(size: int) -> None:
+                meter.check()
+                batch = features.repeat(size, *[1] * (features.ndim - 1)).requires_grad_()
+                torch.autograd.grad(adapter.logits(module, batch).sum(), batch)
+
+            backward_batch_size, backward_seconds = best_batch(backward, model.device)
         meter.tick()
     hooked = seen
     if rewritten.module is not None:
@@ -82,6 +91,7 @@ def _describe(model: LoadedModel, seed: int, meter: Meter) -> Architecture:
         differentiable=seen.differentiable,
         batch_size=batch_size,
         pass_seconds=pass_seconds,
+        backward_batch_size=backward_batch_size,
         backward_seconds=backward_seconds,
         provenance=Provenance(
             model=model.ref.name,
@@ -95,19 +105,3 @@ def _describe(model: LoadedModel, seed: int, meter: Meter) -> Architecture:
         ),
     )
     return replace(architecture, fits={each.name: each.fit(architecture) for each in METHODS})
-
-
-def _backward(model: LoadedModel, module: nn.Module, features: Tensor, size: int) -> float:
-    """Seconds per example of a forward and backward in a batch of at most eight."""
-    size, best = min(size, 8), float("inf")
-    batch = features.repeat(size, *[1] * (features.ndim - 1)).requires_grad_()
-    for _ in range(2):
-        synchronise(model.device)
-        started = time.perf_counter()
-        logits = model.adapter.logits(module, batch)
-        if not logits.requires_grad:
-            return 0.0
-        torch.autograd.grad(logits.sum(), batch, allow_unused=True)
-        synchronise(model.device)
-        best = min(best, time.perf_counter() - started)
-    return best / size

@@ -71,11 +71,8 @@ def deeplift(architecture: Architecture) -> Fit:
             "not valid",
             f"It overwrites activations in place and {architecture.unrewritable}.",
         )
-    if any(layer.base.startswith("MaxPool") for layer in _leaves(architecture)):
-        return Fit(
-            "approximate",
-            "Where max-pooling picks another pixel for the baseline, the sum is off by the delta.",
-        )
+    if any(layer.base == "Softmax" for layer in _leaves(architecture)):
+        return Fit("approximate", "The rule for softmax does not conserve the sum exactly.")
     return EXACT
 
 
@@ -85,7 +82,7 @@ def spatial(architecture: Architecture) -> Fit:
         return differentiable(architecture)
     if not architecture.cam_layer:
         return Fit("not valid", "No layer of this network lies over the input as a grid.")
-    layer = next(x for x in architecture.hooked_layers if x.name == architecture.cam_layer)
+    layer = next(x for x in architecture.layers if x.name == architecture.cam_layer)
     if layer.tokens:
         return Fit(
             "approximate",
@@ -100,7 +97,7 @@ def guided_spatial(architecture: Architecture) -> Fit:
     for fit in (guided(architecture), spatial(architecture)):
         if not fit.usable:
             return fit
-    layer = next(x for x in architecture.hooked_layers if x.name == architecture.cam_layer)
+    layer = next(x for x in architecture.layers if x.name == architecture.cam_layer)
     if layer.tokens:
         return Fit("not valid", "It is defined for convolutions; this network has tokens.")
     return guided(architecture)
@@ -123,9 +120,10 @@ def lrp(architecture: Architecture) -> Fit:
     reused = _reused(architecture)
     if reused:
         return Fit("not valid", f"{reused} is used more than once, which the hooks cannot follow.")
-    if "add" in architecture.hooked_functions:
+    sums = [layer for layer in _leaves(architecture) if layer.kind == "Sum"]
+    if architecture.hooked_functions.count("add") > len(sums):
         return Fit(
-            "approximate", "Relevance is not conserved where branches are added (residuals)."
+            "not valid", "Branches are added (residuals) by calls that relevance cannot pass."
         )
     return Fit("approximate", "Biases absorb part of the relevance; the delta shows how much.")
 

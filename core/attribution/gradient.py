@@ -14,9 +14,11 @@ from captum.attr import (
     NoiseTunnel,
     Saliency,
 )
-from torch import Tensor
+from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
+from torch import Tensor, nn
 
 from core.attribution.problem import Outcome, Problem
+from core.attribution.scored import keep_apart
 
 # Draws per pass of random methods. Fixed, so that results do not depend on the memory at hand.
 DRAWS = 8
@@ -43,7 +45,7 @@ def integrated_gradients(problem: Problem) -> Outcome:
         baselines=baseline,
         n_steps=n_steps,
         method=str(problem.settings["quadrature"]),
-        internal_batch_size=min(problem.batch_size, n_steps),
+        internal_batch_size=min(problem.gradient_batch_size, n_steps),
     )
     return Outcome(values, problem.score_of(baseline))
 
@@ -103,6 +105,7 @@ def deeplift(problem: Problem) -> Outcome:
     arXiv 1704.02685; Ancona et al. 2018, arXiv 1711.06104.
     """
     problem.score.splittable = False
+    keep_apart(problem.score.module, *SUPPORTED_NON_LINEAR)
     baseline = problem.baseline()
     values = DeepLift(problem.score).attribute(_leaf(problem), baselines=baseline)
     return Outcome(values, problem.score_of(baseline))
@@ -111,20 +114,19 @@ def deeplift(problem: Problem) -> Outcome:
 def deeplift_shap(problem: Problem) -> Outcome:
     """DeepLIFT averaged over random baselines. Lundberg & Lee 2017, arXiv 1705.07874."""
     problem.score.splittable = False
+    keep_apart(problem.score.module, *SUPPORTED_NON_LINEAR)
     baselines = problem.baselines(problem.whole("n_baselines"))
     if len(baselines) == 1:
         values = DeepLift(problem.score).attribute(_leaf(problem), baselines=baselines)
         return Outcome(values, problem.score_of(baselines))
     total = torch.zeros_like(problem.features)
-    for part in baselines.split(max(2, problem.batch_size // 2)):
+    for part in baselines.split(max(1, problem.gradient_batch_size // 2)):
         if len(part) == 1:  # Captum's DeepLiftShap asks for two baselines at least
             total = total + DeepLift(problem.score).attribute(_leaf(problem), baselines=part)
         else:
             values = DeepLiftShap(problem.score).attribute(_leaf(problem), baselines=part)
             total = total + len(part) * values
-    scores = torch.cat(
-        [problem.score_of(part) for part in baselines.split(max(1, problem.batch_size))]
-    )
+    scores = torch.cat([problem.score_of(part) for part in baselines.split(problem.batch_size)])
     return Outcome(total / len(baselines), scores)
 
 
@@ -132,6 +134,7 @@ def guided_backprop(problem: Problem) -> Outcome:
     """Gradient that passes a ReLU only where both it and the input are positive.
     Springenberg et al. 2014, arXiv 1412.6806.
     """
+    keep_apart(problem.score.module, nn.ReLU)
     return Outcome(GuidedBackprop(problem.score).attribute(_leaf(problem)))
 
 
@@ -139,6 +142,7 @@ def deconvolution(problem: Problem) -> Outcome:
     """Gradient that passes a ReLU only where it is positive itself. Zeiler & Fergus 2013,
     arXiv 1311.2901.
     """
+    keep_apart(problem.score.module, nn.ReLU)
     return Outcome(Deconvolution(problem.score).attribute(_leaf(problem)))
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from captum._utils.gradient import compute_layer_gradients_and_eval
-from captum.attr import LRP, GuidedGradCam, LayerGradCam, LayerGradientXActivation
+from captum.attr import LRP, GuidedBackprop, LayerGradCam, LayerGradientXActivation
 from captum.attr._utils.lrp_rules import EpsilonRule
 from torch import Tensor, nn
 
 from core.attribution.problem import Outcome, Problem
+from core.attribution.scored import keep_apart
+from core.models.rewrite import Sum
 from core.results.architecture import LayerInfo
 
-# Modules that only move values: Captum's LRP has no rule for them, the epsilon rule is exact there.
-MOVES = (nn.Flatten, nn.Unflatten, nn.Identity)
+# Captum's LRP has no rule for modules that only move values and for ours; the epsilon rule, which
+# shares relevance in proportion to what each input adds, is exact there.
+CONSERVING = (nn.Flatten, nn.Unflatten, nn.Identity, Sum)
 
 
 def grad_cam(problem: Problem) -> Outcome:
     """Activations of a layer weighted by their mean gradient, with sign. Selvaraju et al. 2016,
     arXiv 1610.02391. Tokens are laid out as a grid first.
     """
-    layer, info = problem.layer()
+    layer, info = _layer(problem)
     features = problem.features.detach().clone().requires_grad_()
     if not info.tokens:
         values = LayerGradCam(problem.score, layer).attribute(features, relu_attributions=False)
@@ -32,17 +37,21 @@ def grad_cam(problem: Problem) -> Outcome:
 
 def guided_grad_cam(problem: Problem) -> Outcome:
     """Grad-CAM's positive part times guided backprop. Selvaraju et al. 2016, arXiv 1610.02391."""
-    layer, _ = problem.layer()
+    keep_apart(problem.score.module, nn.ReLU)
     features = problem.features.detach().clone().requires_grad_()
-    values: Tensor = GuidedGradCam(problem.score, layer).attribute(features)
-    return Outcome(values)
+    guided = GuidedBackprop(problem.score).attribute(features)
+    with problem.model.exclusive(problem.seed) as module:  # layers have their names only there
+        plain = replace(problem, score=problem.score.around(module))
+        layer, _ = _layer(plain)
+        regions = LayerGradCam(plain.score, layer).attribute(features, relu_attributions=True)
+    return Outcome(guided * F.interpolate(regions, size=features.shape[2:], mode="nearest"))
 
 
 def layer_gradient_x_activation(problem: Problem) -> Outcome:
     """Gradient times activation at a layer, summed over channels. Compare Ancona et al. 2018,
     arXiv 1711.06104.
     """
-    layer, info = problem.layer()
+    layer, info = _layer(problem)
     features = problem.features.detach().clone().requires_grad_()
     if info.tokens:
         gradient, activation = _at_tokens(problem, features, layer, info)
@@ -55,12 +64,25 @@ def lrp(problem: Problem) -> Outcome:
     """Relevance passed back layer by layer by the epsilon rule. Bach et al. 2015,
     doi 10.1371/journal.pone.0130140.
     """
-    for part in problem.score.module.modules():
-        if isinstance(part, MOVES):
-            part.rule = EpsilonRule()  # how Captum is told
     problem.score.splittable = False
-    values = LRP(problem.score).attribute(problem.features.detach().clone().requires_grad_())
-    return Outcome(values.detach(), torch.zeros(1, device=values.device))
+    values = torch.zeros_like(problem.features)
+    for sign, target in problem.score.target.parts:
+        # Relevance starts at one output: shared over both of a contrast it would cancel out.
+        for part in problem.score.module.modules():
+            if isinstance(part, CONSERVING):
+                part.rule = EpsilonRule()  # how Captum is told
+        score = problem.score.around(problem.score.module, target)
+        features = problem.features.detach().clone().requires_grad_()
+        values = values + sign * LRP(score).attribute(features).detach()
+    return Outcome(values, torch.zeros(1, device=values.device))
+
+
+def _layer(problem: Problem) -> tuple[nn.Module, LayerInfo]:
+    """The layer, with in-place modules kept from writing over its output."""
+    for part in problem.score.module.modules():
+        if getattr(part, "inplace", False):
+            keep_apart(part)
+    return problem.layer()
 
 
 def _at_tokens(

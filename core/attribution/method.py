@@ -37,8 +37,10 @@ class AttributionMethod:
 
     ``summary`` says in one line how to read the picture. ``signed``: positive speaks for the
     target. ``complete``: the values sum to f(x) - f(baseline), so a delta is reported.
-    ``stochastic``: the result depends on the seed. ``fit(architecture)`` marks it exact,
-    approximate or not valid for a model, with the reason. ``cost(settings, axis)`` counts passes.
+    ``stochastic``: the result depends on the seed. ``hooked``: it works through hooks on modules,
+    so it runs on the rewritten form of the network (``core.models.rewrite``).
+    ``fit(architecture)`` marks it exact, approximate or not valid for a model, with the reason.
+    ``cost(settings, axis)`` counts passes.
     """
 
     name: str
@@ -53,3 +55,4 @@ class AttributionMethod:
     signed: bool = True
     complete: bool = False
     stochastic: bool = False
+    hooked: bool = False

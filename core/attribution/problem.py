@@ -45,6 +45,11 @@ class Problem:
         """How many examples to send through at once."""
         return self.score.limit
 
+    @property
+    def gradient_batch_size(self) -> int:
+        """How many examples to send forward and back at once."""
+        return self.score.gradient_limit
+
     def whole(self, name: str) -> int:
         """A setting that is a whole number."""
         return int(self.settings[name])

@@ -244,6 +244,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         cost=_pair,
         parameters=(_BASELINE,),
         complete=True,
+        hooked=True,
     ),
     AttributionMethod(
         name="deeplift_shap",
@@ -257,6 +258,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         parameters=(_DRAWN, _N_BASELINES),
         complete=True,
         stochastic=True,
+        hooked=True,
     ),
     AttributionMethod(
         name="guided_backprop",
@@ -267,6 +269,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.gradient:guided_backprop",
         fit=fit.guided,
         cost=_once,
+        hooked=True,
     ),
     AttributionMethod(
         name="deconvolution",
@@ -277,6 +280,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.gradient:deconvolution",
         fit=fit.guided,
         cost=_once,
+        hooked=True,
     ),
     AttributionMethod(
         name="grad_cam",
@@ -299,6 +303,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         fit=fit.guided_spatial,
         cost=_layer_and_input,
         parameters=(_LAYER,),
+        hooked=True,
     ),
     AttributionMethod(
         name="layer_gradient_x_activation",
@@ -321,6 +326,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         fit=fit.lrp,
         cost=_twice,
         complete=True,
+        hooked=True,
     ),
     AttributionMethod(
         name="occlusion",

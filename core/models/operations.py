@@ -73,9 +73,10 @@ LRP_RULES = frozenset(
         "Flatten",
         "Unflatten",
         "Identity",
+        "Sum",
     }
 )
-"""Keys of ``captum.attr._core.lrp``'s tables, and the modules that only move values."""
+"""Keys of ``captum.attr._core.lrp``'s tables, modules that only move values, and ``Sum``."""
 
 NONLINEAR = DEEPLIFT_RULES | frozenset(
     {

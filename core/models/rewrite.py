@@ -1,13 +1,15 @@
 """In-place, functional and reused activations rewritten as modules of their own.
 
 Captum's hooked methods need each activation to be a module, used once, that does not write over
-its input. Where ``torch.fx`` can trace the model, the rewritten form shares every weight with the
-original and answers exactly the same.
+its input; layer-wise relevance propagation needs the same of additions. Where ``torch.fx`` can
+trace the model, the rewritten form shares every weight with the original and answers exactly the
+same.
 """
 
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,7 @@ from torch import Tensor, fx, nn
 
 from core.models.inspect import Observation
 from core.models.loaded import twin
+from core.models.operations import DEEPLIFT_RULES, LRP_RULES
 
 _FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     F.relu: lambda inplace=False: nn.ReLU(),
@@ -53,6 +56,17 @@ _NAMES = frozenset(
 )
 
 
+_SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
+
+
+class Sum(nn.Module):
+    """The sum of two tensors, as a module that hooks can be put on."""
+
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        """``one + other``."""
+        return one + other
+
+
 @dataclass(frozen=True)
 class Rewritten:
     """``module`` is None when nothing had to be done or nothing could be (``why_not``)."""
@@ -64,12 +78,20 @@ class Rewritten:
 
 def rewrite(module: nn.Module, seen: Observation, features: Tensor) -> Rewritten:
     """The form of ``module`` that hooked methods need, proved on ``features`` to be the same."""
-    inplace = [layer.name for layer in seen.layers if layer.inplace and layer.calls]
+    leaves = [layer for layer in seen.layers if layer.leaf and layer.calls]
+    known = [layer for layer in leaves if layer.base in DEEPLIFT_RULES]
+    inplace = [layer for layer in known if layer.inplace]
     functional = [name for name in seen.functions if name in _NAMES]
-    repeated = [x.name for x in seen.layers if x.calls > 1 and x.leaf and not x.parameters]
-    if not (inplace or functional or repeated):
+    repeated = [layer for layer in known if layer.calls > 1]
+    sums = 0  # of use to relevance propagation only, where every layer has a rule
+    if all(layer.kind in LRP_RULES for layer in leaves):
+        sums = seen.functions.count("add")
+    needed = bool(inplace or functional or repeated)
+    if not (needed or sums):
         return Rewritten()
     done = []
+    if sums:
+        done.append(f"{sums} additions made modules")
     if inplace:
         done.append(f"{len(inplace)} in-place activations made to keep their input")
     if repeated:
@@ -79,7 +101,7 @@ def rewrite(module: nn.Module, seen: Observation, features: Tensor) -> Rewritten
         done.append(f"{len(functional)} functional calls made modules ({kinds})")
     double = twin(module).eval()
     try:
-        if functional or repeated:
+        if functional or repeated or sums:
             double = _traced(double)
         for part in double.modules():
             if getattr(part, "inplace", False):
@@ -88,6 +110,8 @@ def rewrite(module: nn.Module, seen: Observation, features: Tensor) -> Rewritten
             pair = torch.cat([features, features.flip(-1)])
             same = torch.equal(double(pair), module(pair))
     except Exception as error:  # tracing can fail in any way that a forward can be written
+        if not needed:
+            return Rewritten()
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         return Rewritten(why_not=f"it cannot be traced ({reason.rstrip('.')})")
     if not same:
@@ -100,10 +124,14 @@ def _traced(module: nn.Module) -> nn.Module:
     used: set[str] = set()
     for number, node in enumerate(list(graph_module.graph.nodes)):
         replacement: nn.Module | None = None
+        operands = node.args[:1]
         if node.op == "call_function" and node.target in _FUNCTIONS:
             replacement = _as_module(_FUNCTIONS[node.target], node)
         elif node.op == "call_method" and node.target in _METHODS:
             replacement = _METHODS[node.target]()
+        elif node.op != "call_module" and node.target in _SUMS:
+            if len(node.args) == 2 and all(isinstance(each, fx.Node) for each in node.args):
+                replacement, operands = Sum(), node.args
         elif node.op == "call_module":
             target = graph_module.get_submodule(node.target)
             stateless = not any(True for _ in target.parameters())
@@ -116,7 +144,7 @@ def _traced(module: nn.Module) -> nn.Module:
         name = f"{name.rstrip('_')}__{number}"
         graph_module.add_submodule(name, replacement.eval())
         with graph_module.graph.inserting_before(node):
-            new = graph_module.graph.call_module(name, (node.args[0],))
+            new = graph_module.graph.call_module(name, operands)
         node.replace_all_uses_with(new)
         graph_module.graph.erase_node(node)
     graph_module.graph.lint()

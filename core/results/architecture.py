@@ -68,7 +68,8 @@ class Architecture:
     ``hooked_functions`` are the same after in-place, functional and reused activations were
     rewritten as modules of their own; ``rewrites`` says what was done, ``unrewritable`` why it
     could not be. ``batch_size`` has the best throughput; ``pass_seconds`` is the time of a forward
-    of one example in such a batch, ``backward_seconds`` that of a forward and backward. ``fits``
+    of one example in such a batch; ``backward_batch_size`` and ``backward_seconds`` are the same
+    for a forward and backward. ``fits``
     tells how well each attribution method fits.
     """
 
@@ -82,6 +83,7 @@ class Architecture:
     unrewritable: str = ""
     differentiable: bool = True
     batch_size: int = 1
+    backward_batch_size: int = 1
     pass_seconds: float = 0.0
     backward_seconds: float = 0.0
     fits: Mapping[str, Fit] = field(default_factory=dict)
@@ -98,17 +100,17 @@ class Architecture:
 
     @property
     def spatial_layers(self) -> tuple[LayerInfo, ...]:
-        """Layers whose output lies over the image and is reached by the gradient."""
-        return tuple(x for x in self.hooked_layers if x.grid is not None and x.reached and x.name)
+        """Layers used once whose output lies over the image and is reached by the gradient."""
+        return tuple(x for x in self.layers if x.grid and x.reached and x.name and x.calls == 1)
 
     @property
     def cam_layer(self) -> str:
         """The layer that Grad-CAM looks at by default, or an empty string.
 
-        In a convolutional network the end of the last stage: the last convolution, or what follows
-        it (normalisation, activation) as long as the shape stays. Among tokens the last
-        normalisation that the gradient still reaches: after the last block only the class token
-        counts.
+        In a convolutional network the end of the last stage: the outermost part that ends in the
+        shape of the last convolution, or else that convolution with what follows it (normalisation,
+        activation) as long as the shape stays. Among tokens the last normalisation that the
+        gradient still reaches: after the last block only the class token counts.
         """
         layers = self.spatial_layers
         if not layers:
@@ -120,8 +122,13 @@ class Architecture:
         if not convolutions:
             return layers[-1].name
         last = layers[convolutions[-1]]
+        for layer in layers[: convolutions[-1]]:
+            if last.name.startswith(f"{layer.name}.") and layer.output_shape == last.output_shape:
+                return layer.name
+        inside = f"{last.name}."
         for layer in layers[convolutions[-1] + 1 :]:
-            if layer.leaf and layer.output_shape != last.output_shape:
-                break
-            last = layer if layer.leaf else last
+            if layer.leaf and not layer.name.startswith(inside):
+                if layer.output_shape != last.output_shape:
+                    break
+                last = layer
         return last.name
