@@ -32,7 +32,7 @@ def draw() -> None:
         measured = card.raw.get("metrics", {})
         size = f"{card.raw['parameters']:,} parameters".replace(",", "\u2009")
         accuracy = measured.get("accuracy")
-        quality = f" · {accuracy:.1%} accurate" if accuracy else ""
+        quality = f"  \n{accuracy:.1%} accurate on held-out data" if accuracy else ""
         st.caption(f"{len(card.classes):,} classes · {size}{quality}")
         _example(chosen)
 

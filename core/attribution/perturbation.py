@@ -13,8 +13,8 @@ from core.attribution.window import window_pixels
 
 
 def occlusion(problem: Problem) -> Outcome:
-    """Fall of the score when a sliding window is replaced by the baseline; where windows overlap,
-    the mean. Zeiler & Fergus 2013, arXiv 1311.2901.
+    """Fall of the score when a sliding window is replaced by the baseline, shared among the pixels
+    of the window; where windows overlap, the mean. Zeiler & Fergus 2013, arXiv 1311.2901.
     """
     channels, height, width = problem.features.shape[1:]
     window, stride = window_pixels(problem.settings, height, width)
@@ -26,7 +26,7 @@ def occlusion(problem: Problem) -> Outcome:
             baselines=problem.baseline(),
             perturbations_per_eval=problem.batch_size,
         )
-    return Outcome(values[:, :1])
+    return Outcome(values[:, :1] / window**2)
 
 
 def feature_ablation(problem: Problem) -> Outcome:

@@ -21,13 +21,13 @@ from dashboard.figures.prediction import probability_bars
 from dashboard.theme import is_dark
 
 # Shown on the first visit, as far as they fit the model: one of each kind.
-FIRST = ("integrated_gradients", "guided_backprop", "grad_cam", "occlusion")
+FIRST = ("integrated_gradients", "grad_cam", "occlusion")
 # A method whose estimate is below this many seconds runs without being asked to.
 CHEAP = 4.0
 _TITLES = {method.name: method.title for method in METHODS}
 _SIGNS = {"both": "For and against", "positive": "For only", "negative": "Against only"}
 _VIEWS = {"overlay": "Over the picture", "map": "Map alone"}
-_SCALES = {"shared": "One scale for all", "own": "Each its own"}
+_SCALES = {"shared": "Shared", "own": "Each its own"}
 
 
 def main() -> None:
@@ -42,39 +42,42 @@ def main() -> None:
         return
     predicting = cached.handle(Call("predict", model, (example,), urgent=True))
     inspecting = cached.handle(Call("describe", model, urgent=True))
-    beside, middle = st.columns([2, 7], gap="large")
-    if waiting.settled(predicting, inspecting):
-        failures = [
-            waiting.failed("Prediction", predicting),
-            waiting.failed("Inspecting the model", inspecting),
-        ]
-        if any(failures):
-            return
-        prediction: Prediction = predicting.result()[0]
-        with beside:
-            _answer(prediction)
-        with middle:
-            _explain(chosen, inspecting.result(), prediction, predicting.call)
-    else:
-        with middle:
-            waiting.watch({"Prediction": predicting, "Inspecting the model": inspecting})
+    if not waiting.settled(predicting, inspecting):
+        waiting.watch({"Prediction": predicting, "Inspecting the model": inspecting})
+        return
+    failures = [
+        waiting.failed("Prediction", predicting),
+        waiting.failed("Inspecting the model", inspecting),
+    ]
+    if any(failures):
+        return
+    prediction: Prediction = predicting.result()[0]
+    architecture: Architecture = inspecting.result()
+    beside, middle = st.columns([2, 5], gap="medium")
+    with beside:
+        _answer(prediction)
+    with middle:
+        methods = _toolbar(chosen, architecture, prediction)
+    _explain(chosen, methods, architecture, prediction, predicting.call)
 
 
 def _answer(prediction: Prediction) -> None:
     best = prediction.top(1)[0]
     answer, probability = prediction.classes[best], prediction.probabilities[best]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{state.plain(answer)}** with {probability:.1%}")
-        figure = probability_bars(prediction, dark=is_dark(st.context.theme.type))
+    figure = probability_bars(prediction, dark=is_dark(st.context.theme.type))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"It says **{state.plain(answer)}**, {probability:.1%}")
+        downloads.button(figure, [prediction], f"{PurePath(prediction.example).stem}.prediction")
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="probabilities")
-    downloads.button(figure, [prediction], f"{PurePath(prediction.example).stem}.prediction")
 
 
 def _explain(
-    chosen: state.Selection, architecture: Architecture, prediction: Prediction, asked: Call
+    chosen: state.Selection,
+    methods: Sequence[AttributionMethod],
+    architecture: Architecture,
+    prediction: Prediction,
+    asked: Call,
 ) -> None:
-    usable = [method for method in METHODS if architecture.fits[method.name].usable]
-    methods = _toolbar(chosen, architecture, usable, prediction)
     if not methods:
         st.info("Choose at least one method.")
         return
@@ -118,11 +121,9 @@ def _offer(title: str, call: Call, seconds: float) -> None:
 
 
 def _toolbar(
-    chosen: state.Selection,
-    architecture: Architecture,
-    usable: Sequence[AttributionMethod],
-    prediction: Prediction,
+    chosen: state.Selection, architecture: Architecture, prediction: Prediction
 ) -> list[AttributionMethod]:
+    usable = [method for method in METHODS if architecture.fits[method.name].usable]
     names = [method.name for method in usable]
     wanted = [name for name in chosen.methods or FIRST if name in names]
     for name in chosen.methods:
@@ -130,13 +131,14 @@ def _toolbar(
             fit = architecture.fits.get(name)
             reason = fit.reason if fit else f"There is no method '{state.plain(name)}'."
             st.warning(f"{_TITLES.get(name, state.plain(name))} is not shown. {reason}")
-    methods, target, view, settings = st.columns([6, 4, 1.4, 1.6], vertical_alignment="bottom")
-    picked = methods.multiselect(
+    picked = st.multiselect(
         "Methods",
         names,
         format_func=lambda name: _TITLES[name],
+        wrap=True,
         **state.bind("methods", wanted, tuple),
     )
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     best = prediction.classes[prediction.top(1)[0]]
     options = ["top", "top3", "top vs second", *prediction.classes]
     if chosen.target not in options:
@@ -146,18 +148,26 @@ def _toolbar(
         "top3": "The three most likely",
         "top vs second": "Most likely against second",
     }
-    target.selectbox(
+    row.selectbox(
         "Explain",
         options,
         format_func=lambda name: fixed.get(name, name),
         accept_new_options=True,
+        width=230,
         help="A class, or the contrast of two: type 'cat vs dog'.",
         **state.bind("target", chosen.target),
     )
-    with view.popover("View", width="stretch"):
+    row.segmented_control(
+        "Colour scale",
+        _SCALES,
+        format_func=_SCALES.get,
+        help="Shared: the same colour is the same number in every map. Own: weak maps show too.",
+        **state.bind("scale", chosen.scale),
+    )
+    with row.popover("View"):
         _view_controls(chosen)
     layers = [layer.name for layer in architecture.layers if layer.grid is not None]
-    with settings.popover("Settings", width="stretch"):
+    with row.popover("Settings"):
         _settings(chosen, [m for m in usable if m.name in picked], layers, architecture)
     return [method for name in picked for method in usable if method.name == name]
 
@@ -167,9 +177,6 @@ def _view_controls(chosen: state.Selection) -> None:
         "Picture", _VIEWS, format_func=_VIEWS.get, **state.bind("view", chosen.view)
     )
     st.segmented_control("Sign", _SIGNS, format_func=_SIGNS.get, **state.bind("sign", chosen.sign))
-    st.segmented_control(
-        "Colour scale", _SCALES, format_func=_SCALES.get, **state.bind("scale", chosen.scale)
-    )
     st.slider("Opacity (%)", 0, 100, step=5, **state.bind("opacity", chosen.opacity))
 
 
@@ -212,6 +219,8 @@ def _maps(
         opacity=chosen.opacity / 100,
         shared_scale=chosen.scale == "shared",
         dark=is_dark(st.context.theme.type),
+        columns=_columns(1 + len(results) + len(waited)),
+        titles=_TITLES,
     )
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="maps")
     if results:
@@ -222,6 +231,13 @@ def _maps(
             f"{PurePath(prediction.example).stem}.{names}"[:80],
             document(results, prediction),
         )
+
+
+def _columns(panels: int) -> int:
+    """One row of up to four, then rows of three, then of four: no row with a lone panel."""
+    if panels <= 4:
+        return 4
+    return 3 if panels <= 6 else 4
 
 
 def _details(results: Sequence[Attribution]) -> None:

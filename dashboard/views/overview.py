@@ -114,8 +114,8 @@ def _quality(card: ModelCard) -> None:
 
 
 def _training(card: ModelCard) -> None:
-    data, training = card.raw.get("data", {}), card.raw.get("training", {})
-    split = ", ".join(f"{count:,} {name}" for name, count in data.get("split", {}).items())
+    data, training = card.raw.get("data") or {}, card.raw.get("training") or {}
+    split = ", ".join(f"{count:,} {name}" for name, count in (data.get("split") or {}).items())
     facts = {
         "Data": data.get("name"),
         "Source": data.get("source"),
