@@ -23,12 +23,8 @@ def main() -> None:
     st.logo(str(_STATIC / "logo.svg"), icon_image=str(_STATIC / "icon.svg"), size="large")
     page = st.navigation(
         {
-            "Explain": [
-                st.Page(_VIEWS / "attribution.py", title="Attribution", default=True),
-            ],
-            "Learn": [
-                st.Page(_VIEWS / "overview.py", title="Overview"),
-            ],
+            "Learn": [st.Page(_VIEWS / "overview.py", title="Overview")],
+            "Explain": [st.Page(_VIEWS / "attribution.py", title="Attribution", default=True)],
         }
     )
     cached.engine()  # starts and warms up the worker while the page draws

@@ -7,6 +7,8 @@ import streamlit as st
 from core.errors import FluoroscopeError
 from dashboard import cached, gallery, state
 
+# What another model does not share.
+_FRESH = {"example": "", "baseline": "", "methods": (), "target": "top"}
 # What Streamlit's file chooser offers; what is accepted is decided by content, not by name.
 SUFFIXES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
 
@@ -18,21 +20,20 @@ def draw() -> None:
     if chosen.model not in models:
         if chosen.model:
             _gone(f"There is no model '{chosen.model}' here, so the first one is shown.")
-        chosen = state.change(model=next(iter(models)), example="", methods=(), settings={})
+        chosen = state.change(model=next(iter(models)), **_FRESH, settings={})
     with st.sidebar:
         st.selectbox(
             "Model",
             list(models),
             format_func=lambda name: models[name].title,
-            **state.bind(
-                "model", chosen.model, also={"example": "", "methods": (), "target": "top"}
-            ),
+            **state.bind("model", chosen.model, also=_FRESH),
         )
         card = models[chosen.model]
         measured = card.raw.get("metrics", {})
         size = f"{card.raw['parameters']:,} parameters".replace(",", "\u2009")
         accuracy = measured.get("accuracy")
-        quality = f"  \n{accuracy:.1%} accurate on held-out data" if accuracy else ""
+        source = "as reported" if measured.get("reported") else "on held-out data"
+        quality = f"  \n{accuracy:.1%} accurate {source}" if accuracy else ""
         st.caption(f"{len(card.classes):,} classes · {size}{quality}")
         _example(chosen)
 

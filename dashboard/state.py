@@ -25,13 +25,15 @@ _MOST_HANDLES = 64
 class Selection:
     """The model, the example and the view of it. Empty fields stand for their defaults.
 
-    ``example`` is the name of a bundled example or ``upload:<sha256>``; ``methods`` are names;
+    ``example`` is the name of a bundled example or ``upload:<sha256>``, and so is ``baseline``, the
+    picture that the baseline ``image`` stands for; ``methods`` are names;
     ``settings`` maps ``method.parameter`` to what was typed, only where it differs from the
     default.
     """
 
     model: str = ""
     example: str = ""
+    baseline: str = ""
     methods: tuple[str, ...] = ()
     target: str = "top"
     view: str = "overlay"
@@ -54,6 +56,7 @@ class Selection:
         return cls(
             model=one("model"),
             example=one("example"),
+            baseline=one("baseline"),
             methods=tuple(dict.fromkeys(filter(None, one_list(query, "methods")))),
             target=one("target"),
             view=one("view", MODES),

@@ -81,7 +81,7 @@ def translucent(dark: bool) -> tuple[tuple[float, str], ...]:
     ends = signed(dark)
     stops = []
     for step in range(-8, 9):
-        strength = (abs(step) / 8) ** 0.7
+        strength = (abs(step) / 8) ** 0.5
         red, green, blue = _channels(ends[0 if step < 0 else -1][1])
         if step == 0:
             red, green, blue = _channels(ends[2][1])

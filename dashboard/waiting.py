@@ -31,7 +31,8 @@ def _lines(handles: Mapping[str, Handle]) -> None:
         text, bar, stop = st.columns([3, 5, 1], vertical_alignment="center", gap="small")
         progress = handle.progress
         left = progress.remaining
-        note = "waiting" if handle.state == "waiting" else progress.note or "computing"
+        note = progress.note if progress.note != title else ""
+        note = "waiting" if handle.state == "waiting" else note or "computing"
         text.markdown(f"{title} · :gray[{note.lower()}]")
         bar.progress(progress.fraction, "" if left is None else f"{duration(left)} left")
         if stop.button("Cancel", key=f"cancel:{handle.call.key}", type="tertiary"):

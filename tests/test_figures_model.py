@@ -94,12 +94,12 @@ def test_bars_of_fewer_classes_than_asked_for() -> None:
 @pytest.mark.parametrize(
     ("share", "shown"),
     [
-        (0.0, "0.0 %"),
-        (0.0004, "<0.1 %"),
-        (0.0005, "0.1 %"),
-        (0.5, "50.0 %"),
-        (0.9996, ">99.9 %"),
-        (1.0, "100.0 %"),
+        (0.0, "0.0%"),
+        (0.0004, "<0.1%"),
+        (0.0005, "0.1%"),
+        (0.5, "50.0%"),
+        (0.9996, ">99.9%"),
+        (1.0, "100.0%"),
     ],
 )
 def test_percentages_do_not_round_to_nothing_or_all(share: float, shown: str) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from core.attribution import fit
-from core.attribution.method import AttributionMethod, Cost
-from core.attribution.window import window_pixels
+from core.attribution import cost, fit
+from core.attribution.method import AttributionMethod
 from core.errors import UnknownName
-from core.parameters import Parameter, Value
-from core.tasks import FeatureAxis
+from core.parameters import Parameter
 
 _KINDS = ("zero", "black", "white", "mean", "blur", "uniform", "gaussian", "image")
 _BASELINE = Parameter(
@@ -62,61 +58,6 @@ def _samples(default: int) -> Parameter:
     return Parameter("n_samples", "int", default, "How many evaluations.", minimum=1, maximum=20000)
 
 
-def _once(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=1, backward=1)
-
-
-def _twice(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=2, backward=1)
-
-
-def _per_step(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=2, backward=int(settings["n_steps"]))
-
-
-def _per_sample(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=1, backward=int(settings["n_samples"]))
-
-
-def _shap_samples(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=1 + int(settings["n_baselines"]), backward=int(settings["n_samples"]))
-
-
-def _pair(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=2, backward=2)
-
-
-def _pairs(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    count = int(settings["n_baselines"])
-    return Cost(forward=1 + count, backward=2 * count)
-
-
-def _layer_and_input(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=1, backward=2)
-
-
-def _windows(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    """Positions of the window, the last one clipped at the edge, and the whole input."""
-    window, stride = window_pixels(settings, axis.height, axis.width)
-
-    def positions(side: int) -> int:
-        return -(-(side - window) // stride) + 1
-
-    return Cost(forward=2 + positions(axis.height) * positions(axis.width))
-
-
-def _per_segment(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=2 + int(settings["n_segments"]))
-
-
-def _orders(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=3 + int(settings["n_samples"]) * int(settings["n_segments"]))
-
-
-def _evaluations(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    return Cost(forward=3 + int(settings["n_samples"]))
-
-
 METHODS: tuple[AttributionMethod, ...] = (
     AttributionMethod(
         name="saliency",
@@ -126,7 +67,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Simonyan et al. 2013, arXiv 1312.6034",
         run="core.attribution.gradient:saliency",
         fit=fit.differentiable,
-        cost=_once,
+        cost=cost.once,
     ),
     AttributionMethod(
         name="input_x_gradient",
@@ -136,7 +77,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Shrikumar et al. 2016, arXiv 1605.01713",
         run="core.attribution.gradient:input_x_gradient",
         fit=fit.differentiable,
-        cost=_once,
+        cost=cost.once,
     ),
     AttributionMethod(
         name="integrated_gradients",
@@ -146,7 +87,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Sundararajan et al. 2017, arXiv 1703.01365",
         run="core.attribution.gradient:integrated_gradients",
         fit=fit.differentiable,
-        cost=_per_step,
+        cost=cost.per_step,
         parameters=(
             _BASELINE,
             Parameter("n_steps", "int", 50, "Points along the path.", minimum=2, maximum=1000),
@@ -155,13 +96,7 @@ METHODS: tuple[AttributionMethod, ...] = (
                 "choice",
                 "gausslegendre",
                 "How the points are placed and weighted.",
-                choices=(
-                    "gausslegendre",
-                    "riemann_middle",
-                    "riemann_trapezoid",
-                    "riemann_left",
-                    "riemann_right",
-                ),
+                choices=("gausslegendre", "riemann_middle", "riemann_trapezoid"),
                 advanced=True,
             ),
         ),
@@ -175,7 +110,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Smilkov et al. 2017, arXiv 1706.03825",
         run="core.attribution.gradient:smoothgrad",
         fit=fit.differentiable,
-        cost=_per_sample,
+        cost=cost.per_sample,
         parameters=_NOISE,
         stochastic=True,
     ),
@@ -187,7 +122,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Hooker et al. 2019, arXiv 1806.10758",
         run="core.attribution.gradient:smoothgrad_squared",
         fit=fit.differentiable,
-        cost=_per_sample,
+        cost=cost.per_sample,
         parameters=_NOISE,
         signed=False,
         stochastic=True,
@@ -200,7 +135,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Adebayo et al. 2018, arXiv 1810.03307",
         run="core.attribution.gradient:vargrad",
         fit=fit.differentiable,
-        cost=_per_sample,
+        cost=cost.per_sample,
         parameters=_NOISE,
         signed=False,
         stochastic=True,
@@ -213,7 +148,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Lundberg & Lee 2017, arXiv 1705.07874",
         run="core.attribution.gradient:gradient_shap",
         fit=fit.differentiable,
-        cost=_shap_samples,
+        cost=cost.shap_samples,
         parameters=(
             _DRAWN,
             Parameter("n_samples", "int", 48, "Points drawn.", minimum=1, maximum=5000),
@@ -241,7 +176,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Shrikumar et al. 2017, arXiv 1704.02685",
         run="core.attribution.gradient:deeplift",
         fit=fit.deeplift,
-        cost=_pair,
+        cost=cost.pair,
         parameters=(_BASELINE,),
         complete=True,
         hooked=True,
@@ -254,7 +189,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Lundberg & Lee 2017, arXiv 1705.07874",
         run="core.attribution.gradient:deeplift_shap",
         fit=fit.deeplift,
-        cost=_pairs,
+        cost=cost.pairs,
         parameters=(_DRAWN, _N_BASELINES),
         complete=True,
         stochastic=True,
@@ -268,7 +203,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Springenberg et al. 2014, arXiv 1412.6806",
         run="core.attribution.gradient:guided_backprop",
         fit=fit.guided,
-        cost=_once,
+        cost=cost.once,
         hooked=True,
     ),
     AttributionMethod(
@@ -279,7 +214,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Zeiler & Fergus 2013, arXiv 1311.2901",
         run="core.attribution.gradient:deconvolution",
         fit=fit.guided,
-        cost=_once,
+        cost=cost.once,
         hooked=True,
     ),
     AttributionMethod(
@@ -290,7 +225,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Selvaraju et al. 2016, arXiv 1610.02391",
         run="core.attribution.layerwise:grad_cam",
         fit=fit.spatial,
-        cost=_once,
+        cost=cost.once,
         parameters=(_LAYER, _UPSAMPLING),
     ),
     AttributionMethod(
@@ -301,7 +236,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Selvaraju et al. 2016, arXiv 1610.02391",
         run="core.attribution.layerwise:guided_grad_cam",
         fit=fit.guided_spatial,
-        cost=_layer_and_input,
+        cost=cost.layer_and_input,
         parameters=(_LAYER,),
         hooked=True,
     ),
@@ -313,7 +248,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Ancona et al. 2018, arXiv 1711.06104",
         run="core.attribution.layerwise:layer_gradient_x_activation",
         fit=fit.spatial,
-        cost=_once,
+        cost=cost.once,
         parameters=(_LAYER, _UPSAMPLING),
     ),
     AttributionMethod(
@@ -324,7 +259,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Bach et al. 2015, doi 10.1371/journal.pone.0130140",
         run="core.attribution.layerwise:lrp",
         fit=fit.lrp,
-        cost=_twice,
+        cost=cost.twice,
         complete=True,
         hooked=True,
     ),
@@ -332,11 +267,11 @@ METHODS: tuple[AttributionMethod, ...] = (
         name="occlusion",
         title="Occlusion",
         family="perturbation",
-        summary="How far the score falls when a window is covered, shared by the pixels of the window.",
+        summary="How far the score falls when a window is covered, shared by its pixels.",
         reference="Zeiler & Fergus 2013, arXiv 1311.2901",
         run="core.attribution.perturbation:occlusion",
         fit=fit.any_model,
-        cost=_windows,
+        cost=cost.windows,
         parameters=(
             _BASELINE,
             Parameter(
@@ -355,7 +290,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Zeiler & Fergus 2013, arXiv 1311.2901",
         run="core.attribution.perturbation:feature_ablation",
         fit=fit.any_model,
-        cost=_per_segment,
+        cost=cost.per_segment,
         parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS),
     ),
     AttributionMethod(
@@ -366,7 +301,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Castro et al. 2009, doi 10.1016/j.cor.2008.04.004",
         run="core.attribution.perturbation:shapley_value_sampling",
         fit=fit.any_model,
-        cost=_orders,
+        cost=cost.orders,
         parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS, _samples(25)),
         complete=True,
         stochastic=True,
@@ -379,7 +314,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Lundberg & Lee 2017, arXiv 1705.07874",
         run="core.attribution.perturbation:kernel_shap",
         fit=fit.any_model,
-        cost=_evaluations,
+        cost=cost.evaluations,
         parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS, _samples(400)),
         complete=True,
         stochastic=True,
@@ -392,7 +327,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         reference="Ribeiro et al. 2016, arXiv 1602.04938",
         run="core.attribution.perturbation:lime",
         fit=fit.any_model,
-        cost=_evaluations,
+        cost=cost.evaluations,
         parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS, _samples(400)),
         stochastic=True,
     ),

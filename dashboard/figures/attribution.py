@@ -20,7 +20,7 @@ Sign = Literal["both", "positive", "negative"]
 Picture = npt.NDArray[np.uint8]
 
 # Colours end at this percentile of |value|, so that a few extreme pixels do not hide the others.
-CLIP = 99.5
+CLIP = 98
 _COMPUTING = "computing…"
 
 
@@ -41,7 +41,7 @@ def attribution_maps(
     """The input, then one panel per attribution, then an empty one per title in ``pending``.
 
     ``picture`` is uint8 ``[row, column, 3]``, by default that of the first attribution. Each map is
-    ``Attribution.heatmap`` untouched; ``sign`` and the clipping of colours at the 99.5th percentile
+    ``Attribution.heatmap`` untouched; ``sign`` and the clipping of colours at the 98th percentile
     of ``|value|`` only choose colours. Orange speaks for the target, blue against it. With
     ``shared_scale`` all maps have the largest of their limits, else each its own, written below
     it. ``titles`` names methods, ``caption`` is a line below the figure. The height depends on the
@@ -117,7 +117,7 @@ def _image(picture: Picture, index: int, hover: str = "") -> go.Image:
 def _grey(picture: Picture, dark: bool) -> Picture:
     """Luma of ITU-R BT.601, faded towards the page so that colours stand out."""
     luma = picture @ np.array([0.299, 0.587, 0.114])
-    faded = luma * 0.55 if dark else 255 - (255 - luma) * 0.45
+    faded = luma * 0.4 if dark else 255 - (255 - luma) * 0.3
     grey: Picture = faded.round().astype(np.uint8)
     return grey
 
@@ -178,7 +178,7 @@ def _bar(grid: Grid, limit: float, sign: Sign, shared_scale: bool, unit: str) ->
     return {
         "title": {
             "text": (
-                f"{unit}<br>clipped at<br>{CLIP} %" if shared_scale else "each its<br>own scale"
+                f"{unit}<br>clipped at<br>{CLIP}%" if shared_scale else "each its<br>own scale"
             )
             + "<br><span style='font-size:7px'> </span>",
             "font": {"size": 11},

@@ -14,7 +14,7 @@ from dashboard.theme import greys
 
 # Widths in pixels of the container that a figure is laid out for, and of the narrowest one where
 # its words must still fit; figures take the width they are given, only heights are fixed.
-WIDTH, NARROW = 850, 560
+WIDTH, NARROW = 780, 540
 _BAR = 84
 _GAP = 0.022
 _TITLE_LINE, _NOTE_LINE = 17, 15

@@ -67,12 +67,12 @@ def probability_bars(prediction: Prediction, *, count: int = 5, dark: bool = Fal
 
 
 def percent(share: float) -> str:
-    """``99.7 %``; what would round to nothing or to all is given as a bound."""
+    """``99.7%``; what would round to nothing or to all is given as a bound."""
     if 0 < share < 0.0005:
-        return "<0.1 %"
+        return "<0.1%"
     if 0.9995 <= share < 1:
-        return ">99.9 %"
-    return f"{share * 100:.1f} %"
+        return ">99.9%"
+    return f"{share * 100:.1f}%"
 
 
 def class_quality(per_class: Sequence[Mapping[str, Any]], *, dark: bool = False) -> go.Figure:

@@ -13,6 +13,7 @@ from core.attribution.registry import METHODS
 from core.engine.call import Call
 from core.engine.executor import Handle
 from core.errors import FluoroscopeError
+from core.parameters import Value
 from core.results import Architecture, Attribution, Prediction
 from dashboard import cached, controls, downloads, state, waiting
 from dashboard.export import document
@@ -27,7 +28,7 @@ CHEAP = 4.0
 _TITLES = {method.name: method.title for method in METHODS}
 _SIGNS = {"both": "For and against", "positive": "For only", "negative": "Against only"}
 _VIEWS = {"overlay": "Over the picture", "map": "Map alone"}
-_SCALES = {"shared": "Shared", "own": "Each its own"}
+_SCALES = {"shared": "Shared", "own": "Own"}
 
 
 def main() -> None:
@@ -66,7 +67,7 @@ def _answer(prediction: Prediction) -> None:
     answer, probability = prediction.classes[best], prediction.probabilities[best]
     figure = probability_bars(prediction, dark=is_dark(st.context.theme.type))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"It says **{state.plain(answer)}**, {probability:.1%}")
+        st.markdown(f"It says **{state.plain(answer)}** · {probability:.1%}")
         downloads.button(figure, [prediction], f"{PurePath(prediction.example).stem}.prediction")
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="probabilities")
 
@@ -84,12 +85,7 @@ def _explain(
     handles, dear = {}, {}
     for method in methods:
         settings = controls.settings_of(method, chosen)
-        call = Call(
-            "attribute",
-            asked.model,
-            asked.inputs,
-            {"method": method.name, "target": chosen.target, "settings": settings},
-        )
+        call = _call(chosen, method, settings, asked)
         seconds = method.cost(settings, prediction.axis).seconds(architecture)
         if seconds <= CHEAP or call.key in state.asked() or cached.stored(call):
             handles[method.name] = cached.handle(call)
@@ -106,6 +102,23 @@ def _explain(
     waiting.watch({_TITLES[name]: handle for name, handle in handles.items()})
     if results:
         _details(results)
+
+
+def _call(
+    chosen: state.Selection, method: AttributionMethod, settings: dict[str, Value], asked: Call
+) -> Call:
+    parameters = {"method": method.name, "target": chosen.target, "settings": settings}
+    inputs = asked.inputs
+    if settings.get("baseline") == "image":
+        inputs = (*inputs, cached.example(_baseline(chosen)))
+        parameters["baseline_example"] = len(inputs) - 1
+    return Call("attribute", asked.model, inputs, parameters)
+
+
+def _baseline(chosen: state.Selection) -> str:
+    """The picture that stands for 'nothing there': the chosen one, else another example."""
+    others = [item.name for item in cached.items(chosen.model) if item.name != chosen.example]
+    return chosen.baseline or next(iter(others), chosen.example)
 
 
 def _ended(handle: Handle) -> bool:
@@ -186,6 +199,10 @@ def _settings(
     layers: Sequence[str],
     architecture: Architecture,
 ) -> None:
+    if any(controls.settings_of(each, chosen).get("baseline") == "image" for each in methods):
+        named = _baseline(chosen)
+        options = list(dict.fromkeys([item.name for item in cached.items(chosen.model)] + [named]))
+        st.selectbox("Baseline image", options, **state.bind("baseline", named))
     for tab, method in zip(
         st.tabs([*(method.title for method in methods), "Not valid here"]),
         [*methods, None],
@@ -249,7 +266,7 @@ def _details(results: Sequence[Attribution]) -> None:
             "Fit": result.fit.level,
             "Sum": float(result.values.sum(dtype="float64")),
             "Score": result.score,
-            "Delta": result.delta,
+            "Delta": "–" if result.delta is None else f"{result.delta:+.4f}",
             "Seconds": result.provenance.seconds,
             "How to read it": " ".join(
                 filter(None, [summaries[result.method].summary, result.fit.reason])
@@ -264,10 +281,9 @@ def _details(results: Sequence[Attribution]) -> None:
         column_config={
             "Sum": number(format="%.3f", help="Sum of all values, in logits."),
             "Score": number(format="%.3f", help="The explained output f(x), a logit."),
-            "Delta": number(
-                format="%.4f",
+            "Delta": st.column_config.TextColumn(
                 help="Sum minus (f(x) − f(baseline)), in logits; near 0 is good. "
-                "Empty where the theory promises no completeness.",
+                "A dash where the theory promises no completeness.",
             ),
             "Seconds": number(format="%.2f", help="Time of the computation."),
             "How to read it": st.column_config.TextColumn(width="large"),

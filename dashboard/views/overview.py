@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
 from core.attribution.registry import METHODS
 from core.engine.call import Call
+from core.errors import FluoroscopeError
 from core.models.card import ModelCard
-from core.results import Architecture
+from core.results import Architecture, Prediction
 from dashboard import cached, downloads, state, waiting
 from dashboard.figures.architecture import architecture_chart
-from dashboard.figures.prediction import class_quality
+from dashboard.figures.prediction import class_quality, probability_bars
 from dashboard.figures.training import training_curves
 from dashboard.theme import is_dark
 
@@ -30,7 +33,10 @@ def main() -> None:
     if inspecting.state == "done":
         architecture = inspecting.result()
     _numbers(card, architecture)
-    st.markdown(card.summary)
+    words, answer = st.columns([3, 2], gap="large")
+    words.markdown(card.summary)
+    with answer:
+        _example(chosen)
     made, good, learned, fits = st.tabs(["Layers", "Quality", "Training", "Methods that fit"])
     with made:
         if architecture is not None:
@@ -44,6 +50,30 @@ def main() -> None:
     with fits:
         if architecture is not None:
             _fits(architecture)
+
+
+def _example(chosen: state.Selection) -> None:
+    try:
+        what = cached.example(chosen.example)
+        model = cached.model_ref(chosen.model)
+    except FluoroscopeError as error:
+        st.error(str(error))
+        return
+    predicting = cached.handle(Call("predict", model, (what,), urgent=True))
+    if not waiting.settled(predicting):
+        waiting.watch({"Prediction": predicting})
+    elif not waiting.failed("Prediction", predicting):
+        prediction: Prediction = predicting.result()[0]
+        picture, bars = st.columns([2, 3], vertical_alignment="center")
+        picture.image(_enlarged(prediction.picture), caption="What the network sees")
+        figure = probability_bars(prediction, count=3, dark=is_dark(st.context.theme.type))
+        bars.plotly_chart(figure, theme=None, config=downloads.CHART, key="answer")
+
+
+def _enlarged(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Small pictures with each pixel repeated, so that they stay crisp."""
+    times = max(1, 168 // max(picture.shape[:2]))
+    return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _numbers(card: ModelCard, architecture: Architecture | None) -> None:
