@@ -214,7 +214,11 @@ MAKERS: dict[str, Callable[[], nn.Module]] = {
 def toy(name: str) -> LoadedModel:
     """A fresh loaded model by name, always with the same weights."""
     torch.manual_seed(7)
-    return load(MAKERS[name](), SHAPE, name)
+    module = MAKERS[name]()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(2)  # fresh weights hardly let anything through
+    return load(module, SHAPE, name)
 
 
 def linear() -> LoadedModel:
