@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toy_models import MAKERS, SHAPE, example, linear, toy
+from toy_models import SHAPE, example, linear, toy
 
 from core.attribution.compute import attribute
 from core.attribution.describe import describe
@@ -23,6 +23,7 @@ from core.results import Attribution
 
 QUICK = {"n_samples": 6, "n_steps": 8, "n_baselines": 3}
 NAMES = [each.name for each in METHODS]
+NETWORKS = ("plain", "residual", "vit")
 HOOKED = [each.name for each in METHODS if each.hooked or each.family == "layer"]
 # Relative to the score's difference from the baseline. Random methods miss by their sampling error,
 # which is why only those that add up for every sample are held to a tolerance.
@@ -45,7 +46,7 @@ def settings(name: str) -> dict[str, Any]:
 
 
 def fitting(names: list[str] = NAMES) -> list[tuple[str, str]]:
-    return [(n, m) for m in MAKERS for n in names if describe(model(m)).fits[n].usable]
+    return [(n, m) for m in NETWORKS for n in names if describe(model(m)).fits[n].usable]
 
 
 def run(

@@ -126,6 +126,56 @@ class PlainCNN(nn.Module):
         return out
 
 
+class ApartCNN(nn.Module):
+    """ReLU modules that share no tensor with another rule: Captum is right as it stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 3, padding=1)
+        self.relu1 = nn.ReLU()
+        self.pool = nn.AvgPool2d(2)
+        self.conv2 = nn.Conv2d(6, 8, 3, padding=1)
+        self.relu2 = nn.ReLU()
+        self.flatten = nn.Flatten()
+        self.dense = nn.Linear(288, len(CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu2(self.conv2(self.pool(self.relu1(self.conv1(x)))))
+        out: Tensor = self.dense(self.flatten(x))
+        return out
+
+
+class GeluCNN(ApartCNN):
+    """The same with GELU, which neither guided backprop, DeepLIFT nor LRP know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu1, self.relu2 = nn.GELU(), nn.GELU()
+
+
+class BranchingCNN(ApartCNN):
+    """Functional ReLU behind control flow that depends on the data: it cannot be traced."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv1(x))
+        x = self.pool(x if x.sum() > -1 else -x)
+        out: Tensor = self.dense(self.flatten(F.relu(self.conv2(x))))
+        return out
+
+
+class ReusedCNN(ApartCNN):
+    """One ReLU module for both places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.relu2
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu1(self.conv2(self.pool(self.relu1(self.conv1(x)))))
+        out: Tensor = self.dense(self.flatten(x))
+        return out
+
+
 class ResidualBlock(nn.Module):
     """One ReLU module used twice and in place, as in torchvision's ResNet."""
 
@@ -206,6 +256,10 @@ class ViTBlock(nn.Module):
 SHAPE = (3, 12, 12)
 MAKERS: dict[str, Callable[[], nn.Module]] = {
     "plain": PlainCNN,
+    "apart": ApartCNN,
+    "gelu": GeluCNN,
+    "branching": BranchingCNN,
+    "reused": ReusedCNN,
     "residual": ResidualCNN,
     "vit": SmallViT,
 }
