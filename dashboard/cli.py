@@ -240,7 +240,12 @@ def attribute(
                 device,
             )
             results = _with_bar(engine, call, f"{path.name}  {each.title}")
-            figure = attribution_maps(results, dark=dark)
+            figure = attribution_maps(
+                results,
+                dark=dark,
+                titles={each.name: each.title},
+                unsigned=() if each.signed else (each.name,),
+            )
             for name in wanted:
                 file = out_folder / f"{stem}.{each.name}.{name}"
                 write(file, figure, results, name, document(results, prediction))

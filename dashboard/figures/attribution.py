@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from plotly.utils import image_array_to_data_uri
 from core.results import Attribution
 from dashboard.figures.caption import escaped, method_title
 from dashboard.figures.panels import Grid, Panel, axis, panel_figure
-from dashboard.theme import signed, template, translucent
+from dashboard.theme import MAGNITUDE, signed, template, translucent
 
 Mode = Literal["overlay", "map"]
 Sign = Literal["both", "positive", "negative"]
@@ -37,6 +37,7 @@ def attribution_maps(
     columns: int | None = None,
     caption: str | None = None,
     titles: Mapping[str, str] | None = None,
+    unsigned: Collection[str] = (),
 ) -> go.Figure:
     """The input, then one panel per attribution, then an empty one per title in ``pending``.
 
@@ -44,18 +45,22 @@ def attribution_maps(
     ``Attribution.heatmap`` untouched; ``sign`` and the clipping of colours at the 98th percentile
     of ``|value|`` only choose colours. Orange speaks for the target, blue against it. With
     ``shared_scale`` all maps have the largest of their limits, else each its own, written below
-    it. ``titles`` names methods, ``caption`` is a line below the figure. The height depends on the
+    it. Methods named in ``unsigned`` have magnitudes only: they are drawn in cividis from 0, each to
+    a limit of its own. ``titles`` names methods, ``caption`` is a line below the figure. The height depends on the
     number and the shape of the panels only, so that nothing moves when a pending one arrives.
     """
     if picture is None and attributions:
         picture = attributions[0].picture
     shape = picture.shape[:2] if picture is not None else (1, 1)
     limits = [_limit(each.heatmap) for each in attributions]
-    if shared_scale and limits:
-        limits = [max(limits)] * len(limits)
+    plain = [each.method in unsigned for each in attributions]
+    if shared_scale:
+        largest = max((x for x, p in zip(limits, plain, strict=True) if not p), default=0.0)
+        limits = [x if p else largest for x, p in zip(limits, plain, strict=True)]
     panels = [Panel("Input", hint="" if picture is not None else "…")]
-    for each, limit in zip(attributions, limits, strict=True):
-        panels.append(Panel(_title(each, titles), _notes(each, None if shared_scale else limit)))
+    for each, limit, magnitude in zip(attributions, limits, plain, strict=True):
+        notes = _notes(each, limit if magnitude or not shared_scale else None, magnitude)
+        panels.append(Panel(_title(each, titles), notes))
     panels += [Panel(title, (), _COMPUTING) for title in pending]
     figure, grid = panel_figure(
         panels,
@@ -71,12 +76,18 @@ def attribution_maps(
     for index, (each, limit) in enumerate(zip(attributions, limits, strict=True), start=1):
         if mode == "overlay":
             figure.add_trace(_image(_grey(each.picture, dark), index))
-        figure.add_trace(_map(each, index, limit, mode=mode, sign=sign, opacity=opacity, dark=dark))
+        if plain[index - 1]:
+            drawn = _magnitudes(each, index, limit, mode=mode, opacity=opacity)
+        else:
+            drawn = _map(each, index, limit, mode=mode, sign=sign, opacity=opacity, dark=dark)
+        figure.add_trace(drawn)
         figure.data[-1].meta = [escaped(panels[index].title), escaped(each.target.title)]
-    if attributions:
-        unit = "logits" if all(each.delta is not None for each in attributions) else "attribution"
-        figure.data[-1].showscale = True
-        figure.data[-1].colorbar = _bar(grid, limits[-1], sign, shared_scale, unit)
+    maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.name != "pending"]
+    ruled = [place for place, magnitude in enumerate(plain) if not magnitude]
+    if ruled:
+        unit = "logits" if all(attributions[i].delta is not None for i in ruled) else "attribution"
+        maps[ruled[-1]].showscale = True
+        maps[ruled[-1]].colorbar = _bar(grid, limits[ruled[-1]], sign, shared_scale, unit)
     return figure
 
 
@@ -91,12 +102,12 @@ def _title(attribution: Attribution, titles: Mapping[str, str] | None) -> str:
     return (titles or {}).get(attribution.method) or method_title(attribution.method)
 
 
-def _notes(attribution: Attribution, limit: float | None) -> tuple[str, ...]:
+def _notes(attribution: Attribution, limit: float | None, magnitude: bool) -> tuple[str, ...]:
     notes = [attribution.target.title]
     if attribution.delta is not None:
         notes.append(f"delta {_number(attribution.delta)}")
     if limit is not None:
-        notes.append(f"colours ±{limit:.2g}")
+        notes.append(f"no sign, 0 to {limit:.2g}" if magnitude else f"colours ±{limit:.2g}")
     return tuple(notes)
 
 
@@ -152,6 +163,24 @@ def _map(
             + f"<br>colours end at ±{limit:.2g}<extra></extra>"
         ),
         **inputs,
+    )
+
+
+def _magnitudes(
+    attribution: Attribution, index: int, limit: float, *, mode: Mode, opacity: float
+) -> go.Heatmap:
+    return go.Heatmap(
+        z=attribution.heatmap,
+        zmin=0,
+        zmax=limit,
+        colorscale=MAGNITUDE,
+        opacity=opacity if mode == "overlay" else 1.0,
+        zsmooth=False,
+        showscale=False,
+        xaxis=axis("x", index),
+        yaxis=axis("y", index),
+        hovertemplate="<b>%{meta[0]}</b><br>%{meta[1]}<br>row %{y} · column %{x}"
+        f"<br>value %{{z:.4g}}, no sign<br>colours end at {limit:.2g}<extra></extra>",
     )
 
 

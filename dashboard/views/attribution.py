@@ -26,6 +26,7 @@ FIRST = ("integrated_gradients", "grad_cam", "occlusion")
 # A method whose estimate is below this many seconds runs without being asked to.
 CHEAP = 4.0
 _TITLES = {method.name: method.title for method in METHODS}
+_UNSIGNED = [method.name for method in METHODS if not method.signed]
 _SIGNS = {"both": "For and against", "positive": "For only", "negative": "Against only"}
 _VIEWS = {"overlay": "Over the picture", "map": "Map alone"}
 _SCALES = {"shared": "Shared", "own": "Own"}
@@ -238,6 +239,7 @@ def _maps(
         dark=is_dark(st.context.theme.type),
         columns=_columns(1 + len(results) + len(waited)),
         titles=_TITLES,
+        unsigned=_UNSIGNED,
     )
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="maps")
     if results:
