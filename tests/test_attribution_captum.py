@@ -1,4 +1,4 @@
-"""Every wrapped method against Captum called directly, and against slow twins written out here."""
+"""Every wrapped method against Captum called directly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from toy_models import SHAPE, PlainCNN, example, load, tensor, toy
+from toy_models import SHAPE, example, load, tensor, toy
 
 from core.attribution.compute import attribute
 from core.attribution.gradient import DRAWS
@@ -229,100 +229,3 @@ def test_every_method_is_compared() -> None:
     from core.attribution.registry import METHODS
 
     assert set(CAPTUM) == {each.name for each in METHODS}
-
-
-def test_captum_alone_misses_where_rules_are_adjacent() -> None:
-    """The reason for ``keep_apart``; when this fails, Captum has mended it."""
-    baseline = drawn(1)
-    loose = captum.DeepLift(plain()).attribute(leaf(), baseline, TARGET)
-    with torch.no_grad():
-        gain = float((plain()(X) - plain()(baseline))[0, TARGET])
-    assert abs(float(loose.sum()) - gain) > 0.05 * abs(gain)
-    assert abs(float(ours("deeplift", baseline="uniform").delta or 0)) < 1e-5
-
-
-def test_grad_cam_written_out() -> None:
-    network = plain()
-    kept: list[Tensor] = []
-    network.relu2.register_forward_hook(lambda _, __, out: kept.append(out))
-    score = network(leaf())[0, TARGET]
-    (gradient,) = torch.autograd.grad(score, kept[0])
-    coarse = torch.zeros(6, 6)
-    for channel in range(8):
-        weight = gradient[0, channel].sum() / 36
-        coarse += weight * kept[0][0, channel].detach()
-    found = ours("grad_cam", layer="relu2", upsampling="nearest").values[0]
-    np.testing.assert_allclose(
-        found, coarse.repeat_interleave(2, 0).repeat_interleave(2, 1), atol=1e-6
-    )
-    assert found.min() < 0 < found.max()  # signed: what speaks against stays visible
-
-
-def test_grad_cam_of_tokens_written_out() -> None:
-    loaded = toy("vit")
-    network = loaded._module
-    kept: list[Tensor] = []
-    handle = network.blocks[0].register_forward_hook(lambda _, __, out: kept.append(out))
-    score = network(leaf())[0, TARGET]
-    (gradient,) = torch.autograd.grad(score, kept[0])
-    handle.remove()
-    weight = gradient[0, 1:].mean(0)  # the class token lies nowhere
-    coarse = (kept[0][0, 1:].detach() @ weight).reshape(3, 3)
-    parameters = {
-        "method": "grad_cam",
-        "target": TARGET,
-        "settings": {"layer": "blocks.0", "upsampling": "nearest"},
-    }
-    (found,) = attribute(loaded, [example(SHAPE)], parameters, SEED, Meter())
-    expected = coarse.repeat_interleave(4, 0).repeat_interleave(4, 1)
-    np.testing.assert_allclose(found.values[0], expected, atol=1e-6)
-
-
-def test_occlusion_written_out() -> None:
-    network = plain()
-    total, seen = np.zeros((12, 12)), np.zeros((12, 12))
-    with torch.no_grad():
-        whole = network(X)[0, TARGET].item()
-        for row in range(0, 9, 2):
-            for column in range(0, 9, 2):
-                covered = X.clone()
-                covered[..., row : row + 4, column : column + 4] = 1.5
-                fall = whole - network(covered)[0, TARGET].item()
-                total[row : row + 4, column : column + 4] += fall / 16
-                seen[row : row + 4, column : column + 4] += 1
-    found = ours("occlusion", baseline="white", window=33, stride=17).values[0]
-    np.testing.assert_allclose(found, total / seen, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["guided_backprop", "deconvolution"])
-def test_guided_rules_written_out(name: str) -> None:
-    """The backward pass of the plain network by hand, with the rule at each ReLU."""
-    network = plain()
-    before1 = network.conv1(leaf())
-    hidden1 = before1.relu()
-    before2 = network.conv2(network.pool1(hidden1))
-    hidden2 = before2.relu()
-    score = network.dense(network.pool2(hidden2).flatten(1))[0, TARGET]
-
-    def rule(gradient: Tensor, before: Tensor) -> Tensor:
-        positive = gradient.clamp(min=0)
-        return positive * (before > 0) if name == "guided_backprop" else positive
-
-    at2 = rule(torch.autograd.grad(score, hidden2, retain_graph=True)[0], before2)
-    at1 = rule(torch.autograd.grad(before2, hidden1, at2, retain_graph=True)[0], before1)
-    x = leaf()
-    (expected,) = torch.autograd.grad(network.conv1(x), x, at1)
-    np.testing.assert_allclose(ours(name).values, expected[0], atol=1e-6)
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("kind", ["plain", "residual"])
-def test_lrp_is_input_x_gradient_on_relu_networks(kind: str, bias: bool) -> None:
-    """Ancona et al. 2018, proposition 1: true of the epsilon rule, residual branches included."""
-    from toy_models import ResidualCNN
-
-    torch.manual_seed(11)
-    network = PlainCNN(bias) if kind == "plain" else ResidualCNN(bias)
-    found = ours("lrp", network)
-    np.testing.assert_allclose(found.values, ours("input_x_gradient", network).values, atol=1e-6)
-    assert (abs(found.delta or 0.0) < 1e-6) is not bias
