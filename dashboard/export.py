@@ -10,9 +10,13 @@ from __future__ import annotations
 import html
 import io
 import json
+import math
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import struct
+import textwrap
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,6 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
-from PIL import Image, PngImagePlugin
 
 from core.attribution.registry import METHODS
 from core.errors import UnknownName
@@ -30,7 +33,6 @@ from core.store import write_atomically
 from dashboard import renderer
 from dashboard.figures.caption import caption
 
-FORMATS = ("png", "svg", "pdf", "html", "json", "plotly.json", "npz")
 MIME = {
     "png": "image/png",
     "svg": "image/svg+xml",
@@ -40,10 +42,22 @@ MIME = {
     "plotly.json": "application/json",
     "npz": "application/zip",
 }
+FORMATS = tuple(MIME)
 # Longer arrays belong into the npz.
 _MOST_NUMBERS = 10_000
 _WIDTH = 1000
+_HEIGHT = 450
+# Plotly's own margins, where neither a figure nor its template has any.
+_MARGIN = {"l": 80, "r": 80, "t": 100, "b": 80}
+_FRAME = 20
+_LINE = 15
 _TITLES = {method.name: method.title for method in METHODS}
+# An exported page may run its own scripts and ask nobody for anything. WebGL traces of Plotly are
+# compiled while they draw, which needs eval.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; worker-src blob:; form-action 'none'; base-uri 'none'"
+)
 
 
 def export(
@@ -53,30 +67,32 @@ def export(
     *,
     document: Mapping[str, Any] | None = None,
     scale: float = 2,
-    width: int = _WIDTH,
+    width: int | None = None,
 ) -> bytes:
     """The file content of ``figure`` or of the ``results`` behind it in one of ``FORMATS``.
 
-    ``document`` is what the JSON says, by default everything known of ``results``. ``width`` is in
-    pixels of the page, ``scale`` multiplies them in a PNG.
+    ``document`` is what the JSON says, by default everything known of ``results``; the other
+    formats carry it as metadata. ``width`` is in pixels of the page, by default the figure's own or
+    1000; ``scale`` multiplies them in a PNG.
 
     Raises ``UnknownName`` for another format, ``MissingExtra`` when a picture needs a browser and
     there is none.
     """
     if format_ not in FORMATS:
         raise UnknownName.of("format", format_, FORMATS)
-    about = dict(document) if document is not None else {"results": [_plain(r) for r in results]}
+    about = _plain(document if document is not None else _described(results))
     about["nonce"] = secrets.token_hex(8)
-    writers: dict[str, Callable[[], bytes]] = {
-        "png": lambda: _png(renderer.render(_framed(figure, results, width), "png", scale), about),
-        "svg": lambda: _svg(renderer.render(_framed(figure, results, width), "svg", 1), about),
-        "pdf": lambda: _pdf(renderer.render(_framed(figure, results, width), "pdf", 1), about),
-        "html": lambda: _html(_framed(figure, results, None), about),
-        "json": lambda: json.dumps(about, indent=2, allow_nan=False).encode(),
-        "plotly.json": lambda: _plotly(figure, about),
-        "npz": lambda: _npz(results, about),
-    }
-    return writers[format_]()
+    if format_ == "json":
+        return json.dumps(about, indent=2, allow_nan=False).encode()
+    if format_ == "npz":
+        return _npz(results, about)
+    if format_ == "plotly.json":
+        return _plotly(figure, about)
+    if format_ == "html":
+        return _html(_framed(figure, results, None), about)
+    drawn = _framed(figure, results, width or figure.layout.width or _WIDTH)
+    data = renderer.render(drawn, format_, scale if format_ == "png" else 1)
+    return {"png": _png, "svg": _svg, "pdf": _pdf}[format_](data, about)
 
 
 def write(
@@ -134,43 +150,60 @@ def _entry(attribution: Attribution) -> dict[str, Any]:
     }
 
 
+def _described(results: Sequence[Any]) -> dict[str, Any]:
+    """All that is known of ``results``; the provenance of a single one stands at the top."""
+    whole: dict[str, Any] = {"results": list(results)}
+    if len(results) == 1 and hasattr(results[0], "provenance"):
+        whole["provenance"] = results[0].provenance
+    return whole
+
+
 def _plain(value: Any) -> Any:
-    """A result as JSON values; arrays of more than 10,000 numbers only by shape and type."""
+    """A copy of JSON values: arrays of more than 10,000 numbers only by shape and type, what is not
+    finite as null.
+    """
     if isinstance(value, Provenance):
-        return value.as_json()
+        return _plain(value.as_json())
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, np.ndarray):
         if value.size <= _MOST_NUMBERS:
-            return value.tolist()
+            return _plain(value.tolist())
         return {"shape": list(value.shape), "dtype": str(value.dtype)}
+    if isinstance(value, np.generic):
+        return _plain(value.item())
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
-    return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, type(None))) else str(value)
 
 
 def _framed(figure: go.Figure, results: Sequence[Any], width: int | None) -> go.Figure:
-    """A copy with margins, a solid background and a caption below: what a page gives a figure."""
+    """A copy with margins, a solid background and a caption below: what a page gives a figure.
+
+    The plot itself keeps its size. ``width`` in pixels, or None to fill the window.
+    """
     framed = go.Figure(figure)
-    margin = framed.layout.margin
-    words = caption(results[0]) if results else ""
-    per_line = 150 if width is None else max(40, width // 7)
-    lines = _lines(words, per_line)
-    right, below = margin.r or 0, (margin.b or 0) + 24 + 15 * len(lines)
-    added = {"l": (margin.l or 0) + 20, "r": right + 20, "t": (margin.t or 0) + 20, "b": below}
-    framed.update_layout(margin=added, autosize=width is None, width=width)
-    if framed.layout.height:
-        framed.layout.height += 44 + 15 * len(lines)
+    margin = {side: _margin(figure, side) for side in _MARGIN}
+    words = caption(results[0]) if results and hasattr(results[0], "provenance") else ""
+    lines = textwrap.wrap(words, 150 if width is None else max(40, width // 7))
+    below = _FRAME + (4 + _LINE * len(lines) if lines else 0)
+    grown = {side: size + _FRAME for side, size in margin.items()} | {"b": margin["b"] + below}
+    framed.update_layout(margin=grown, autosize=width is None, width=width)
+    framed.layout.height = (figure.layout.height or _HEIGHT) + _FRAME + below
+    if _transparent(_look(figure, "paper_bgcolor")):
+        framed.layout.paper_bgcolor = "#ffffff"
     if lines:
         framed.add_annotation(
-            text="<br>".join(html.escape(line) for line in lines),
+            text="<br>".join(html.escape(line, quote=False) for line in lines),
             xref="paper",
             yref="paper",
             x=0,
             y=0,
-            yshift=-(margin.b or 0) - 14,
+            yshift=-margin["b"] - 10,
             xanchor="left",
             yanchor="top",
             align="left",
@@ -180,10 +213,26 @@ def _framed(figure: go.Figure, results: Sequence[Any], width: int | None) -> go.
     return framed
 
 
-def _lines(text: str, width: int) -> list[str]:
-    import textwrap
+def _look(figure: go.Figure, name: str) -> Any:
+    """A property of the layout: the figure's own, else its template's."""
+    own = figure.layout[name]
+    return figure.layout.template.layout[name] if own is None else own
 
-    return textwrap.wrap(text, width) if text else []
+
+def _margin(figure: go.Figure, side: str) -> float:
+    template = figure.layout.template.layout.margin[side]
+    own = figure.layout.margin[side]
+    found = template if own is None else own
+    return _MARGIN[side] if found is None else found
+
+
+def _transparent(colour: str | None) -> bool:
+    """Whether something would show through; Plotly's own paper is white."""
+    if colour is None:
+        return False
+    text = colour.replace(" ", "").lower()
+    alpha = re.fullmatch(r"(?:rgb|hsl)a\(.*,([\d.]+)\)", text)
+    return text == "transparent" or (alpha is not None and float(alpha[1]) < 1)
 
 
 def _embedded(about: Mapping[str, Any]) -> str:
@@ -193,34 +242,38 @@ def _embedded(about: Mapping[str, Any]) -> str:
 
 
 def _png(data: bytes, about: Mapping[str, Any]) -> bytes:
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        notes = PngImagePlugin.PngInfo()
-        notes.add_itxt("fluoroscope", json.dumps(about, allow_nan=False))
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", pnginfo=notes)
-    return buffer.getvalue()
+    """The picture as it was drawn, with a text chunk after the 33 bytes of signature and header."""
+    chunk = b"tEXt" + b"fluoroscope\0" + json.dumps(about, allow_nan=False).encode("ascii")
+    sealed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return data[:33] + sealed + data[33:]
 
 
 def _svg(data: bytes, about: Mapping[str, Any]) -> bytes:
-    text = data.decode()
-    return re.sub(
-        r"(<svg\b[^>]*>)",
-        lambda match: f"{match[1]}<metadata>{_embedded(about)}</metadata>",
-        text,
-        count=1,
-    ).encode()
+    note = f"<metadata>{_embedded(about)}</metadata>"
+    return re.sub(r"<svg\b[^>]*>", lambda tag: tag[0] + note, data.decode(), count=1).encode()
 
 
 def _pdf(data: bytes, about: Mapping[str, Any]) -> bytes:
-    """A comment after the end of a PDF is ignored by readers."""
-    return data.rstrip(b"\n") + b"\n%" + json.dumps(about, allow_nan=False).encode() + b"\n%%EOF\n"
+    """With a comment, then the ending once more, since readers look for it in the last bytes."""
+    ending = data[data.rindex(b"startxref") :].rstrip() + b"\n"
+    comment = b"%fluoroscope " + json.dumps(about, allow_nan=False).encode("ascii") + b"\n"
+    return data.rstrip() + b"\n" + comment + ending
 
 
 def _html(figure: go.Figure, about: Mapping[str, Any]) -> bytes:
-    page = pio.to_html(figure, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
-    title = f"<title>Fluoroscope</title><script type=application/json>{_embedded(about)}</script>"
-    text: str = page.replace("<head>", f"<head>{title}", 1)
-    return text.encode()
+    page: str = pio.to_html(
+        figure, include_plotlyjs=True, full_html=True, config={"displaylogo": False}
+    )
+    paper = _look(figure, "paper_bgcolor") or "#ffffff"
+    head = (
+        '<head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width"><title>Fluoroscope</title>'
+        '<link rel="icon" href="data:,">'
+        f"<style>body {{ margin: 0; background: {html.escape(paper)}; }}</style>"
+        f'<script type="application/json" id="fluoroscope">{_embedded(about)}</script>'
+    )
+    return page.replace("<head>", head, 1).encode()
 
 
 def _plotly(figure: go.Figure, about: Mapping[str, Any]) -> bytes:
@@ -231,8 +284,10 @@ def _plotly(figure: go.Figure, about: Mapping[str, Any]) -> bytes:
 
 
 def _npz(results: Sequence[Any], about: Mapping[str, Any]) -> bytes:
-    """Every array of every result by its field's name, numbered where there are several results."""
-    arrays: dict[str, Any] = {"about": np.array(json.dumps(about, allow_nan=False))}
+    """Every array of every result by its field's name, numbered where there are several results;
+    ``provenance`` is the document as JSON text. No pickle.
+    """
+    arrays: dict[str, Any] = {"provenance": np.array(json.dumps(about, allow_nan=False))}
     for number, result in enumerate(results):
         for item in fields(result):
             value = getattr(result, item.name)

@@ -45,11 +45,11 @@ def probability_bars(prediction: Prediction, *, count: int = 5, dark: bool = Fal
         layout={
             "template": template(dark),
             "height": _ROW * len(best) + 8,
-            "margin": {"l": 1, "r": 60, "t": 8, "b": 0, "autoexpand": False},
+            "margin": {"l": 1, "r": 1, "t": 8, "b": 0, "autoexpand": False},
             "showlegend": False,
         },
     )
-    figure.update_xaxes(visible=False, range=(0, 1), fixedrange=True)
+    figure.update_xaxes(visible=False, range=(0, 1.8), fixedrange=True)  # room for the numbers
     figure.update_yaxes(visible=False, range=(len(best) - 0.6, -0.8), fixedrange=True)
     for row, name in enumerate(names):
         figure.add_annotation(

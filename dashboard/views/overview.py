@@ -80,7 +80,7 @@ def _numbers(card: ModelCard, architecture: Architecture | None) -> None:
     metrics: dict[str, Any] = card.raw.get("metrics", {})
     held_out = f"on {metrics['n']:,} held-out examples" if metrics.get("n") else ""
     source = f"Reported by: {metrics['source']}" if metrics.get("reported") else held_out
-    columns = st.columns(5)
+    columns = st.columns(4)
     accuracy = metrics.get("accuracy")
     columns[0].metric(
         "Accuracy (reported)" if metrics.get("reported") else "Accuracy",
@@ -91,10 +91,9 @@ def _numbers(card: ModelCard, architecture: Architecture | None) -> None:
     columns[1].metric(
         "Macro F1", "–" if f1 is None else f"{f1:.3f}", help="Mean F1 over classes; 1 is best."
     )
-    columns[2].metric("Classes", f"{len(card.classes):,}")
-    columns[3].metric("Parameters", f"{card.raw['parameters']:,}")
+    columns[2].metric("Parameters", f"{card.raw['parameters']:,}")
     operations = "…" if architecture is None else _magnitude(architecture.multiply_adds)
-    columns[4].metric("Multiply-adds", operations, help="For one forward of one example.")
+    columns[3].metric("Multiply-adds", operations, help="For one forward of one example.")
 
 
 def _magnitude(number: float) -> str:
