@@ -39,8 +39,8 @@ class Parameter:
 
     @property
     def title(self) -> str:
-        """What a person reads: the label, or the name with spaces."""
-        return self.label or self.name.replace("_", " ").capitalize()
+        """What a person reads: the label, or the name in words (``n_steps`` is Steps)."""
+        return self.label or self.name.removeprefix("n_").replace("_", " ").capitalize()
 
     def parse(self, raw: object) -> Value:
         """Turn what was typed or sent into a checked value.

@@ -39,7 +39,7 @@ def button(
         )
         try:
             st.download_button(
-                f"Download {name}.{chosen}",
+                f"Download {chosen.upper()}",
                 data=lambda: export(figure, results, chosen, document=document),
                 file_name=f"{name}.{chosen}",
                 mime=MIME[chosen],

@@ -59,13 +59,20 @@ def _example(chosen: state.Selection) -> None:
         key="upload",
         help="PNG, JPEG, WebP, GIF, BMP or TIFF. It stays on the machine that runs Fluoroscope.",
     )
-    if upload is not None and state.is_new(upload.file_id):
-        try:
-            state.change(example=cached.keep_upload(upload.name, upload.getvalue()))
-        except FluoroscopeError as error:
-            st.error(str(error))
-        else:
-            st.rerun()
+    if upload is not None:
+        _take(upload.name, upload.getvalue(), state.is_new(upload.file_id), name)
+
+
+def _take(file_name: str, data: bytes, new: bool, shown: str) -> None:
+    """Keep an upload and show it at once; later a button brings it back."""
+    try:
+        kept = cached.keep_upload(file_name, data)
+    except FluoroscopeError as error:
+        st.error(str(error))
+        return
+    if kept != shown and (new or st.button("Show it again", width="stretch")):
+        state.change(example=kept)
+        st.rerun()
 
 
 def _gone(message: str) -> None:

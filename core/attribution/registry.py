@@ -23,6 +23,7 @@ _SEGMENTS = Parameter(
     "choice",
     "superpixels",
     "What is switched off together: regions of similar colour, or the cells of a grid.",
+    label="Shape of segments",
     choices=("superpixels", "grid"),
 )
 _N_SEGMENTS = Parameter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.results import Attribution
@@ -28,25 +28,42 @@ def method_title(name: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-def caption(result: Any, defaults: Mapping[str, Any] | None = None) -> str:
+def caption(
+    results: Any,
+    *,
+    titles: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """One line for under an exported figure: what is seen and where it comes from.
 
-    Names model, and for an attribution example, method, target and the settings that differ from
-    ``defaults`` (all, without it), and the date (UTC). Plain text: escape it for Plotly.
+    ``results`` is one result or several of one example. Names model and, for attributions, example,
+    methods with the settings that differ from ``defaults`` (by method; all, without it), targets,
+    and the date (UTC). ``titles`` names methods. Plain text: escape it for Plotly.
     """
-    provenance = result.provenance
-    parts = [provenance.model, getattr(result, "example", "")]
-    if isinstance(result, Attribution):
-        parts += [method_title(result.method), f"target {result.target.title}"]
-        parts.append(_settings(result.settings, defaults or {}))
-        parts.append("" if result.fit.level == "exact" else result.fit.level)
+    several = list(results) if isinstance(results, Sequence) else [results]
+    provenance = several[0].provenance
+    attributions = [each for each in several if isinstance(each, Attribution)]
+    methods = dict.fromkeys(_method(each, titles or {}, defaults or {}) for each in attributions)
+    targets = list(dict.fromkeys(each.target.title for each in attributions))
+    parts = [provenance.model, getattr(several[0], "example", ""), ", ".join(methods)]
+    if targets:
+        parts.append(f"target{'s' * (len(targets) > 1)} {', '.join(targets)}")
     parts.append(provenance.created[:10])
     return " · ".join(filter(None, parts))
 
 
-def _settings(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
-    return ", ".join(
+def _method(
+    attribution: Attribution,
+    titles: Mapping[str, str],
+    defaults: Mapping[str, Mapping[str, Any]],
+) -> str:
+    usual = defaults.get(attribution.method, {})
+    notes = [
         f"{name} = {value}"
-        for name, value in settings.items()
-        if value not in (None, "") and (name not in defaults or defaults[name] != value)
-    )
+        for name, value in attribution.settings.items()
+        if value not in (None, "") and (name not in usual or usual[name] != value)
+    ]
+    if attribution.fit.level != "exact":
+        notes.append(attribution.fit.level)
+    title = titles.get(attribution.method) or method_title(attribution.method)
+    return f"{title} ({', '.join(notes)})" if notes else title
