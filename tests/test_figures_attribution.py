@@ -276,12 +276,23 @@ def test_six_panels_at_224_stay_below_3_megabytes() -> None:
 
 
 def test_caption_names_what_made_the_figure() -> None:
-    text = caption(attribution(), {"baseline": "black"})
-    assert text == (
-        "digits_cnn · cat.png · Integrated gradients · target cat · n_steps = 50 · 2025-01-02"
+    usual = {"integrated_gradients": {"baseline": "black"}}
+    assert caption(attribution(), defaults=usual) == (
+        "digits_cnn · cat.png · Integrated gradients (n_steps = 50) · target cat · 2025-01-02"
     )
     assert "baseline = black" in caption(attribution())
-    assert "approximate" in caption(attribution(fit=Fit("approximate", "why")))
+    rough = attribution(fit=Fit("approximate", "why"), settings={})
+    assert "Integrated gradients (approximate)" in caption(rough)
+
+
+def test_caption_of_several_names_each_method_and_target_once() -> None:
+    first = attribution(settings={})
+    other = attribution("grad_cam", settings={"layer": "conv2"}, target=Target(5, "dog"))
+    again = attribution(settings={}, target=Target(5, "dog"))
+    assert caption([first, other, again], titles={"grad_cam": "Grad-CAM"}) == (
+        "digits_cnn · cat.png · Integrated gradients, Grad-CAM (layer = conv2) · "
+        "targets cat, dog · 2025-01-02"
+    )
 
 
 def test_names_become_titles() -> None:
