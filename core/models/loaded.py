@@ -64,9 +64,6 @@ class LoadedModel:
             self._depth += 1
             try:
                 with _untouched(module), _seeded(seed, self.device), torch.enable_grad():
-                    module.eval()
-                    for parameter in module.parameters():
-                        parameter.requires_grad_(False)
                     yield module
             finally:
                 self._depth -= 1
@@ -89,27 +86,41 @@ def twin(module: nn.Module) -> nn.Module:
 @contextmanager
 def _untouched(module: nn.Module) -> Iterator[None]:
     parts = [
-        (part, part.training, [(name, dict(getattr(part, name))) for name in _HOOK_TABLES])
+        (
+            part,
+            part.training,
+            set(part.__dict__),
+            [dict(getattr(part, name)) for name in _HOOK_TABLES],
+        )
         for part in module.modules()
     ]
-    parameters = [(p, p.requires_grad, p.grad) for p in module.parameters()]
-    extras = [(part, set(part.__dict__)) for part in module.modules()]
+    owned = {id(p): p for part, *_ in parts for p in part._parameters.values() if p is not None}
+    parameters = [(p, p.requires_grad, p.grad) for p in owned.values()]
     try:
+        for part, training, *_ in parts:
+            if training:
+                part.training = False
+        for parameter, requires_grad, _ in parameters:
+            if requires_grad:
+                parameter.requires_grad_(False)
         yield
     finally:
-        for part, training, tables in parts:
-            part.training = training
-            for name, hooks in tables:
+        for part, training, known, tables in parts:
+            if part.training is not training:
+                part.training = training
+            for name, hooks in zip(_HOOK_TABLES, tables, strict=True):
                 table = getattr(part, name)
                 if table or hooks:
                     table.clear()
                     table.update(hooks)
-        for part, known in extras:  # what hooks leave behind: saved inputs, outputs, relevances
-            for name in set(part.__dict__) - known:
+            # What hooks leave behind: saved inputs, outputs, relevances.
+            for name in part.__dict__.keys() - known:
                 delattr(part, name)
         for parameter, requires_grad, gradient in parameters:
-            parameter.requires_grad_(requires_grad)
-            parameter.grad = gradient
+            if parameter.requires_grad is not requires_grad:
+                parameter.requires_grad_(requires_grad)
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
 
 
 @contextmanager
@@ -118,14 +129,21 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 
     import numpy as np
 
-    devices = [device] if device.type == "cuda" else []
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    elif device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
     python, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices, device_type="cuda"):
-        try:
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy_state)
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:  # torch.manual_seed formats the stack for absent devices
+            generator.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+        random.setstate(python)
+        np.random.set_state(numpy_state)
