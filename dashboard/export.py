@@ -52,6 +52,9 @@ _MARGIN = {"l": 80, "r": 80, "t": 100, "b": 80}
 _FRAME = 20
 _LINE = 15
 _TITLES = {method.name: method.title for method in METHODS}
+_USUAL = {
+    method.name: {each.name: each.default for each in method.parameters} for method in METHODS
+}
 # An exported page may run its own scripts and ask nobody for anything. WebGL traces of Plotly are
 # compiled while they draw, which needs eval.
 _POLICY = (
@@ -188,7 +191,8 @@ def _framed(figure: go.Figure, results: Sequence[Any], width: int | None) -> go.
     """
     framed = go.Figure(figure)
     margin = {side: _margin(figure, side) for side in _MARGIN}
-    words = caption(results[0]) if results and hasattr(results[0], "provenance") else ""
+    known = [result for result in results if hasattr(result, "provenance")]
+    words = caption(known, titles=_TITLES, defaults=_USUAL) if known else ""
     lines = textwrap.wrap(words, 150 if width is None else max(40, width // 7))
     below = _FRAME + (4 + _LINE * len(lines) if lines else 0)
     grown = {side: size + _FRAME for side, size in margin.items()} | {"b": margin["b"] + below}
@@ -208,7 +212,7 @@ def _framed(figure: go.Figure, results: Sequence[Any], width: int | None) -> go.
             yanchor="top",
             align="left",
             showarrow=False,
-            font={"size": 11},
+            font={"size": 11, "color": _quiet(figure)},
         )
     return framed
 
@@ -217,6 +221,12 @@ def _look(figure: go.Figure, name: str) -> Any:
     """A property of the layout: the figure's own, else its template's."""
     own = figure.layout[name]
     return figure.layout.template.layout[name] if own is None else own
+
+
+def _quiet(figure: go.Figure) -> str | None:
+    """The colour of words that stand back, such as those at the axes."""
+    colour: str | None = figure.layout.template.layout.xaxis.tickfont.color
+    return colour
 
 
 def _margin(figure: go.Figure, side: str) -> float:
@@ -228,11 +238,11 @@ def _margin(figure: go.Figure, side: str) -> float:
 
 def _transparent(colour: str | None) -> bool:
     """Whether something would show through; Plotly's own paper is white."""
-    if colour is None:
-        return False
-    text = colour.replace(" ", "").lower()
-    alpha = re.fullmatch(r"(?:rgb|hsl)a\(.*,([\d.]+)\)", text)
-    return text == "transparent" or (alpha is not None and float(alpha[1]) < 1)
+    text = (colour or "").replace(" ", "").lower()
+    if text.startswith("#"):
+        return len(text) in (5, 9) and set(text[-(len(text) // 4) :]) != {"f"}
+    alpha = re.fullmatch(r"\w+\((?:[^,/]*,[^,/]*,[^,/]*,|[^,/]*/)([\d.]+)(%?)\)", text)
+    return alpha is not None and float(alpha[1]) < (100 if alpha[2] else 1)
 
 
 def _embedded(about: Mapping[str, Any]) -> str:

@@ -323,4 +323,4 @@ def test_magnitudes_have_no_sign_and_do_not_set_the_shared_scale() -> None:
     assert second.zmax == np.percentile(np.abs(plain.heatmap), 98)
     assert first.showscale
     assert not second.showscale
-    assert any("no sign" in (note.text or "") for note in figure.layout.annotations)
+    assert any("colours 0–" in (note.text or "") for note in figure.layout.annotations)

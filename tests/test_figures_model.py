@@ -121,7 +121,7 @@ def test_quality_draws_the_numbers_in_the_order_given() -> None:
 def test_quality_of_very_many_classes_shows_the_worst_and_says_so() -> None:
     figure = class_quality(per_class(100))
     assert list(figure.data[2].x) == [row["f1"] for row in per_class(30)]
-    assert "30 with the lowest F1 of 100" in figure.layout.title.text
+    assert "30 with the lowest F1 of 100" in figure.layout.annotations[0].text
 
 
 @pytest.mark.parametrize("count", [1, 5, 250])

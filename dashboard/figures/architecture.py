@@ -22,6 +22,8 @@ _KINDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 _OTHER = ("Other", "")
 # Up to so many layers every one is labelled, above it only where a new block begins.
 _LABELLED = 28
+# Up to so many layers the numbers stand above the bars.
+_VALUED = 14
 
 
 def architecture_chart(architecture: Architecture, *, dark: bool = False) -> go.Figure:
@@ -36,8 +38,7 @@ def architecture_chart(architecture: Architecture, *, dark: bool = False) -> go.
     figure = go.Figure(
         layout={
             "template": template(dark),
-            "height": 400,
-            "margin": {"l": 8, "r": 16, "t": 60, "b": 8},
+            "margin": {"l": 8, "r": 16, "t": 60},
             "barmode": "overlay",
             "hovermode": "x",
             "legend": {"y": 1.12, "yanchor": "bottom", "itemclick": "toggle"},
@@ -66,6 +67,10 @@ def architecture_chart(architecture: Architecture, *, dark: bool = False) -> go.
                     marker={"color": colour or tone.quiet, "line": {"width": 0}},
                     yaxis=f"y{number}",
                     xaxis="x",
+                    texttemplate="%{y:.3~s}" if len(layers) <= _VALUED else None,
+                    textposition="outside",
+                    textfont={"color": tone.text, "size": 12},
+                    cliponaxis=False,
                     customdata=[_details(layers[member]) for member in members],
                     hovertemplate="%{customdata}<extra></extra>",
                 )
@@ -89,16 +94,22 @@ def architecture_chart(architecture: Architecture, *, dark: bool = False) -> go.
             showarrow=False,
         )
     shown = range(len(layers)) if few else _beginnings(labels)
+    names = [elided(labels[i] if few else _block(labels[i]), 22) for i in shown]
+    angle = 0 if len(shown) <= 8 else -45
     figure.update_xaxes(
         anchor="y2",
         range=(-0.6, max(len(layers), 1) - 0.4),
         showgrid=False,
         ticklabeloverflow="allow",
         tickvals=list(shown),
-        ticktext=[escaped(elided(labels[i] if few else _block(labels[i]), 22)) for i in shown],
-        tickangle=0 if len(shown) <= 8 else -45,
+        ticktext=[escaped(name) for name in names],
+        tickangle=angle,
         title={"text": "" if few else f"{len(layers)} layers in order of execution"},
     )
+    # Fixed, so that nothing moves and a caption fits below.
+    longest = max((len(name) for name in names), default=0)
+    room = (16 if angle == 0 else round(8 + 5 * longest)) + (0 if few else 28)
+    figure.update_layout(height=352 + room, margin={"b": 8 + room})
     return figure
 
 

@@ -45,9 +45,10 @@ def attribution_maps(
     ``Attribution.heatmap`` untouched; ``sign`` and the clipping of colours at the 98th percentile
     of ``|value|`` only choose colours. Orange speaks for the target, blue against it. With
     ``shared_scale`` all maps have the largest of their limits, else each its own, written below
-    it. Methods named in ``unsigned`` have magnitudes only: they are drawn in cividis from 0, each to
-    a limit of its own. ``titles`` names methods, ``caption`` is a line below the figure. The height depends on the
-    number and the shape of the panels only, so that nothing moves when a pending one arrives.
+    it. Methods named in ``unsigned`` have magnitudes only: they are drawn in cividis from 0, each
+    to a limit of its own. ``titles`` names methods, ``caption`` is a line below the figure. The
+    height depends on the number and the shape of the panels only, so that nothing moves when a
+    pending one arrives.
     """
     if picture is None and attributions:
         picture = attributions[0].picture
@@ -107,7 +108,7 @@ def _notes(attribution: Attribution, limit: float | None, magnitude: bool) -> tu
     if attribution.delta is not None:
         notes.append(f"delta {_number(attribution.delta)}")
     if limit is not None:
-        notes.append(f"no sign, 0 to {limit:.2g}" if magnitude else f"colours ±{limit:.2g}")
+        notes.append(f"colours 0–{limit:.2g}" if magnitude else f"colours ±{limit:.2g}")
     return tuple(notes)
 
 

@@ -93,17 +93,21 @@ def class_quality(per_class: Sequence[Mapping[str, Any]], *, dark: bool = False)
     figure = go.Figure(
         layout={
             "template": template(dark),
-            "title": {
-                "text": title,
-                "y": 1,
-                "yref": "container",
-                "yanchor": "top",
-                "pad": {"t": 6},
-            },
             "height": 24 * len(rows) + 108,
             "margin": {"l": 8, "r": 16, "t": 62, "b": 40},
             "legend": {"y": 1, "yanchor": "bottom", "x": 0},
         }
+    )
+    figure.add_annotation(
+        text=f"<b>{title}</b>",
+        x=0,
+        y=1,
+        yshift=34,
+        xref="paper",
+        yref="paper",
+        xanchor="left",
+        yanchor="bottom",
+        showarrow=False,
     )
     for row, place in zip(rows, places, strict=True):
         ends = float(row["precision"]), float(row["recall"])
