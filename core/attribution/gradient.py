@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from core.attribution.problem import Outcome, Problem
 from core.attribution.scored import keep_apart
 
-# Draws per pass of random methods. Fixed, so that results do not depend on the memory at hand.
-DRAWS = 8
+# Draws made at once by random methods. Fixed, so that results do not depend on the memory at hand;
+# passes are split further where memory or time asks for it.
+DRAWS = 64
 
 
 def saliency(problem: Problem) -> Outcome:
