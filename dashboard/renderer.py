@@ -7,7 +7,8 @@ import atexit
 import os
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import TimeoutError as Late
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 _START_SECONDS = 30
 _DRAW_SECONDS = 60
-_CLOSE_SECONDS = 15
+_CLOSE_SECONDS = 5
 # Plotly's own size of a figure that does not say one.
 _WIDTH, _HEIGHT = 700, 450
 # Whatever a figure refers to, nothing leaves this machine: there is nobody at this proxy.
@@ -35,8 +36,8 @@ _running: _Renderer | None = None
 class _Renderer:
     """A browser and the event loop that talks to it, on a thread of their own.
 
-    Kaleido's own server thread waits for ever when its browser does not start, and may hand one
-    caller the picture of another.
+    Kaleido's own server thread waits for ever for a browser that does not answer, and lets callers
+    at the same time take each other's pictures.
     """
 
     def __init__(self, path: str) -> None:
@@ -47,7 +48,7 @@ class _Renderer:
         self._thread.start()
         self._kaleido: Kaleido | None = None
         try:
-            self._wait(self._open(path), _START_SECONDS)
+            self._run(self._open(path)).result()
         except BaseException:
             self.close()
             raise
@@ -59,39 +60,42 @@ class _Renderer:
             n=1, mathjax=False, timeout=_DRAW_SECONDS, path=path, proxy_server=_NO_NETWORK
         )
         self._kaleido = kaleido
-        await kaleido.open()
+        try:
+            await asyncio.wait_for(kaleido.open(), _START_SECONDS)
+        except Exception as error:
+            raise RuntimeError(f"the browser '{path}' does not start") from error
 
     def draw(self, figure: go.Figure, options: dict[str, Any]) -> bytes:
+        """The picture; raises whatever goes wrong, ``TimeoutError`` when it takes too long."""
+        return self._run(self._draw(figure, options)).result()
+
+    async def _draw(self, figure: go.Figure, options: dict[str, Any]) -> bytes:
         if self._kaleido is None:
             raise RuntimeError("the browser is closed")
-        return self._wait(self._kaleido.calc_fig(figure, options), _DRAW_SECONDS + 5)
+        # A moment more than Kaleido's own limit, which does not cover what it does afterwards.
+        return await asyncio.wait_for(self._kaleido.calc_fig(figure, options), _DRAW_SECONDS + 5)
 
-    def _wait(self, task: Coroutine[Any, Any, T], seconds: float) -> T:
-        future = asyncio.run_coroutine_threadsafe(task, self._loop)
-        try:
-            return future.result(seconds)
-        except Late:
-            future.cancel()
-            raise TimeoutError(f"no answer from the browser for {seconds:g} seconds") from None
+    def _run(self, task: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(task, self._loop)
 
     def close(self) -> None:
         """End the browser, then the thread; never raises."""
-        try:
-            self._wait(self._shut(), _CLOSE_SECONDS)
-        except Exception:  # noqa: BLE001, S110 - a browser that is already gone is what we want
-            pass
+        with suppress(Exception):  # a browser that is already gone is what we want
+            self._run(self._shut()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_CLOSE_SECONDS)
-        if not self._thread.is_alive():
-            self._loop.close()
+        self._thread.join()
+        self._loop.close()
 
     async def _shut(self) -> None:
-        if self._kaleido is not None:
-            await self._kaleido.close()
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        try:
+            if self._kaleido is not None:
+                # Cancelled, Kaleido goes on without asking the browser, and kills it.
+                await asyncio.wait_for(self._kaleido.close(), _CLOSE_SECONDS)
+        finally:
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
 
 
 def browser() -> str | None:
@@ -131,8 +135,8 @@ def render(figure: go.Figure, format_: str, scale: float) -> bytes:
             raise
         except Exception as error:
             _stop()
-            said = str(error.args[0] if error.args else error) or type(error).__name__
-            reason = said.splitlines()[0][:200]
+            late = isinstance(error, TimeoutError)
+            reason = "the browser takes too long" if late else str(error).partition("\n")[0][:200]
             raise EngineError(
                 f"The {format_.upper()} could not be drawn: {reason.rstrip('.')}.",
                 "Try again, or export as HTML.",
