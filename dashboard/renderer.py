@@ -36,8 +36,8 @@ _running: _Renderer | None = None
 class _Renderer:
     """A browser and the event loop that talks to it, on a thread of their own.
 
-    Kaleido's own server thread waits for ever for a browser that does not answer, and lets callers
-    at the same time take each other's pictures.
+    Kaleido's own server thread waits for ever for a browser that does not answer, and keeps the
+    answers to callers at the same time in one queue, in which they are not told apart.
     """
 
     def __init__(self, path: str) -> None:
