@@ -83,17 +83,19 @@ def _explain(
     if not methods:
         st.info("Choose at least one method.")
         return
-    handles, dear = {}, {}
+    estimates = {}
     for method in methods:
         settings = controls.settings_of(method, chosen)
-        call = _call(chosen, method, settings, asked)
         seconds = method.cost(settings, prediction.axis).seconds(architecture)
+        estimates[method.name] = (seconds, _call(chosen, method, settings, asked))
+    handles, dear = {}, {}
+    for name, (seconds, call) in sorted(estimates.items(), key=lambda item: item[1][0]):
         if seconds <= CHEAP or call.key in state.asked() or cached.stored(call):
-            handles[method.name] = cached.handle(call)
+            handles[name] = cached.handle(call)
         else:
-            dear[method.name] = (call, seconds)
-    done = [handles[name].result() for name in handles if handles[name].state == "done"]
-    results = [attribution for each in done for attribution in each]
+            dear[name] = (call, seconds)
+    done = [handles[m.name] for m in methods if m.name in handles]
+    results = [each for handle in done if handle.state == "done" for each in handle.result()]
     waited = [_TITLES[m.name] for m in methods if m.name in dear or not _ended(handles[m.name])]
     _maps(chosen, results, waited, prediction)
     for name, handle in handles.items():
