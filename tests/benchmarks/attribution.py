@@ -13,6 +13,7 @@ Three columns, all from calls that take turns, best of many:
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import platform
 import random
@@ -42,8 +43,8 @@ from core.models.adapter import Batch
 from core.models.card import ImagePreprocessing, ModelCard
 from core.models.catalogue import reference
 from core.models.image import ImageAdapter
-from core.models.loaded import LoadedModel, twin
-from core.models.loader import load
+from core.models.loaded import LoadedModel
+from core.models.loader import load, placed
 from core.models.reference import ModelRef
 from core.parameters import Value, checked
 from core.progress import Meter
@@ -117,7 +118,7 @@ def resnet18(device: torch.device) -> LoadedModel:
         "resnet18", "ResNet-18", Task.IMAGE_CLASSIFICATION, "", "", classes, wanted,
         Path(), None, None, None, (), {},
     )  # fmt: skip
-    module = ResNet18().to(device).eval()
+    module = placed(ResNet18(), device).eval()
     adapter = ImageAdapter(classes, wanted)
     return LoadedModel(ModelRef("resnet18", "0" * 64), card, adapter, device, module)
 
@@ -175,7 +176,8 @@ def captums(bench: Bench, each: AttributionMethod, settings: Mapping[str, Value]
     """Captum's own call as a function without arguments, as its tutorials write it, and how its
     answer is laid out as ours.
     """
-    net, adapter, batch = twin(bench.model._module).eval(), bench.adapter, bench.batch()
+    net, adapter, batch = copy.deepcopy(bench.model._module), bench.adapter, bench.batch()
+    net.to(memory_format=torch.contiguous_format)  # as PyTorch builds it
     for parameter in net.parameters():
         parameter.requires_grad_(True)
     x, name = batch.features, each.name
@@ -230,7 +232,7 @@ def captums(bench: Bench, each: AttributionMethod, settings: Mapping[str, Value]
         "kernel_shap": segmented(ca.KernelShap(net), n_samples=count),
         "lime": segmented(ca.Lime(net), n_samples=count),
     }
-    for ours, theirs in kinds:
+    for ours, theirs in kinds.items():
         calls[ours] = lambda t, theirs=theirs: ca.NoiseTunnel(ca.Saliency(net)).attribute(
             leaf(), theirs, target=t, **noise
         )
