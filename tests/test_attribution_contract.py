@@ -89,8 +89,11 @@ def test_values_are_finite_float32_of_the_right_shape(name: str, network: str) -
 
 @pytest.mark.parametrize(("name", "network"), fitting())
 def test_a_seed_decides_everything(name: str, network: str) -> None:
-    first, again = run(model(network), name)[0], run(toy(network), name)[0]
+    first, again = run(model(network), name)[0], run(model(network), name)[0]
     np.testing.assert_array_equal(first.values, again.values)
+    # Loaded anew, other batch sizes may be found fastest, and the last bit rounds differently.
+    anew = run(toy(network), name)[0]
+    np.testing.assert_allclose(anew.values, first.values, rtol=1e-5, atol=1e-6)
     other = run(model(network), name, seed=4)[0]
     assert np.array_equal(first.values, other.values) is not method(name).stochastic
 
