@@ -73,15 +73,22 @@ def attribution_maps(
     )
     figure.layout.template = template(dark)
     if picture is not None:
-        figure.add_trace(_image(picture, 0, hover="row %{y} · column %{x}<br>RGB %{z}"))
+        _share(figure, picture, dark)
+        hover = "row %{y} · column %{x}<br>RGB %{z}<extra></extra>"
+        figure.add_trace(go.Image(source=_source(picture), hovertemplate=hover))
     for index, (each, limit) in enumerate(zip(attributions, limits, strict=True), start=1):
+        shared = picture is not None and np.array_equal(each.picture, picture)
         if mode == "overlay":
-            figure.add_trace(_image(_grey(each.picture, dark), index))
+            own = {} if shared else {"source": _source(_grey(each.picture, dark))}
+            place = {"xaxis": axis("x", index), "yaxis": axis("y", index)}
+            figure.add_trace(go.Image(**place, **own, hoverinfo="skip"))
         if plain[index - 1]:
             drawn = _magnitudes(each, index, limit, mode=mode, opacity=opacity)
         else:
             drawn = _map(each, index, limit, mode=mode, sign=sign, opacity=opacity, dark=dark)
         figure.add_trace(drawn)
+        if not shared:
+            figure.data[-1].customdata = _pixels(each.picture)[0]
         figure.data[-1].meta = [escaped(panels[index].title), escaped(each.target.title)]
     maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.name != "pending"]
     ruled = [place for place, magnitude in enumerate(plain) if not magnitude]
@@ -116,14 +123,18 @@ def _number(value: float) -> str:
     return f"{value:+.2g}".replace("-", "−") if value else "0"
 
 
-def _image(picture: Picture, index: int, hover: str = "") -> go.Image:
-    words: dict[str, Any] = {"hovertemplate": f"{hover}<extra></extra>"}
-    return go.Image(
-        source=image_array_to_data_uri(picture, backend="pypng", compression=6),
-        xaxis=axis("x", index),
-        yaxis=axis("y", index),
-        **(words if hover else {"hoverinfo": "skip"}),
-    )
+def _share(figure: go.Figure, picture: Picture, dark: bool) -> None:
+    """What lies under every map and what each tells of the input, in the template: once, and not
+    with each map. A figure goes to the browser whenever anything on the page changes.
+    """
+    defaults = figure.layout.template.data
+    defaults.image = [go.Image(source=_source(_grey(picture, dark)))]
+    defaults.heatmap[0].customdata = _pixels(picture)[0]
+
+
+def _source(picture: Picture) -> str:
+    uri: str = image_array_to_data_uri(picture, backend="pypng", compression=6)
+    return uri
 
 
 def _grey(picture: Picture, dark: bool) -> Picture:
@@ -146,8 +157,7 @@ def _map(
 ) -> go.Heatmap:
     scale = translucent(dark) if mode == "overlay" else signed(dark)
     low, high = {"both": (-1, 1), "positive": (0, 1), "negative": (-1, 0)}[sign]
-    pixels, shown = _pixels(attribution.picture)
-    inputs = {"customdata": pixels} if pixels.shape[:2] == attribution.heatmap.shape else {}
+    shown = _pixels(attribution.picture)[1]
     return go.Heatmap(
         z=attribution.heatmap,
         zmin=low * limit,
@@ -160,10 +170,8 @@ def _map(
         yaxis=axis("y", index),
         hovertemplate=(
             "<b>%{meta[0]}</b><br>%{meta[1]}<br>row %{y} · column %{x}<br>value %{z:.4g}"
-            + (f"<br>input {shown}" if inputs else "")
-            + f"<br>colours end at ±{limit:.2g}<extra></extra>"
+            f"<br>input {shown}<br>colours end at ±{limit:.2g}<extra></extra>"
         ),
-        **inputs,
     )
 
 
@@ -181,7 +189,8 @@ def _magnitudes(
         xaxis=axis("x", index),
         yaxis=axis("y", index),
         hovertemplate="<b>%{meta[0]}</b><br>%{meta[1]}<br>row %{y} · column %{x}"
-        f"<br>value %{{z:.4g}}, no sign<br>colours end at {limit:.2g}<extra></extra>",
+        f"<br>value %{{z:.4g}}, no sign<br>input {_pixels(attribution.picture)[1]}"
+        f"<br>colours end at {limit:.2g}<extra></extra>",
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -115,35 +116,24 @@ def panel_figure(
         note_lines,
         10 + 14 * len(lines) if lines else 0,
     )
-    figure = go.Figure(
-        layout={
-            "height": grid.height,
-            "margin": {"l": 1, "r": _BAR, "t": 0, "b": grid.footer, "autoexpand": False},
-            "hovermode": "closest",
-        }
-    )
-    tone = greys(dark)
-    for index, panel in enumerate(panels):
-        _axes(figure, grid, index)
-        _words(figure, index, heads[index], feet[index], dark)
-        if panel.hint:
-            _empty(figure, grid, index, panel.hint, dark)
+    # All at once: adding annotations one by one costs Plotly more than drawing the maps.
+    words = [
+        note
+        for index, panel in enumerate(panels)
+        for note in _words(index, heads[index], feet[index], panel.hint, dark)
+    ]
     if lines:
-        figure.add_annotation(
-            text="<br>".join(map(escaped, lines)),
-            x=0,
-            y=0,
-            yshift=-6,
-            xref="paper",
-            yref="paper",
-            xanchor="left",
-            yanchor="top",
-            align="left",
-            showarrow=False,
-            font={"size": 11, "color": tone.quiet},
-            name="caption",
-        )
-    return figure, grid
+        words.append(_caption(lines, dark))
+    layout = {
+        "height": grid.height,
+        "margin": {"l": 1, "r": _BAR, "t": 0, "b": grid.footer, "autoexpand": False},
+        "hovermode": "closest",
+        "annotations": words,
+    }
+    for index in range(len(panels)):
+        layout |= _axes(grid, index)
+    empty = [_empty(grid, index, dark) for index, panel in enumerate(panels) if panel.hint]
+    return go.Figure(data=empty, layout=layout), grid
 
 
 def axis(letter: str, index: int) -> str:
@@ -151,7 +141,7 @@ def axis(letter: str, index: int) -> str:
     return letter if index == 0 else f"{letter}{index + 1}"
 
 
-def _axes(figure: go.Figure, grid: Grid, index: int) -> None:
+def _axes(grid: Grid, index: int) -> dict[str, Any]:
     height, width = grid.shape
     across, down = grid.domain(index)
     number = "" if index == 0 else str(index + 1)
@@ -166,7 +156,7 @@ def _axes(figure: go.Figure, grid: Grid, index: int) -> None:
         "linewidth": 1,
     }
     linked = {} if index == 0 else {"matches": "x"}, {} if index == 0 else {"matches": "y"}
-    figure.layout[f"xaxis{number}"] = {
+    horizontal = {
         **common,
         **linked[0],
         "domain": across,
@@ -174,7 +164,7 @@ def _axes(figure: go.Figure, grid: Grid, index: int) -> None:
         "range": (-0.5, width - 0.5),
         "constraintoward": "left",
     }
-    figure.layout[f"yaxis{number}"] = {
+    vertical = {
         **common,
         **linked[1],
         "domain": down,
@@ -183,68 +173,78 @@ def _axes(figure: go.Figure, grid: Grid, index: int) -> None:
         "constraintoward": "top",
         "scaleanchor": axis("x", index),
     }
+    return {f"xaxis{number}": horizontal, f"yaxis{number}": vertical}
 
 
 def _words(
-    figure: go.Figure, index: int, head: Sequence[str], foot: Sequence[str], dark: bool
-) -> None:
+    index: int, head: Sequence[str], foot: Sequence[str], hint: str, dark: bool
+) -> Iterator[dict[str, Any]]:
+    tone = greys(dark)
     place = {
         "xref": f"{axis('x', index)} domain",
         "yref": f"{axis('y', index)} domain",
+        "showarrow": False,
+    }
+    beside = place | {"x": 0, "xanchor": "left", "align": "left", "borderpad": 0}
+    yield beside | {
+        "text": "<br>".join(map(escaped, head)),
+        "y": 1,
+        "yanchor": "bottom",
+        "yshift": 1,
+        "font": {"size": 13, "weight": 600},
+    }
+    if foot:
+        yield beside | {
+            "text": "<br>".join(map(escaped, foot)),
+            "y": 0,
+            "yanchor": "top",
+            "yshift": -2,
+            "font": {"size": 11, "color": tone.quiet},
+        }
+    if hint:
+        yield place | {
+            "text": escaped(hint),
+            "x": 0.5,
+            "y": 0.5,
+            "xanchor": "center",
+            "yanchor": "middle",
+            "font": {"size": 12, "color": tone.quiet},
+        }
+
+
+def _caption(lines: Sequence[str], dark: bool) -> dict[str, Any]:
+    return {
+        "text": "<br>".join(map(escaped, lines)),
         "x": 0,
+        "y": 0,
+        "yshift": -6,
+        "xref": "paper",
+        "yref": "paper",
         "xanchor": "left",
+        "yanchor": "top",
         "align": "left",
         "showarrow": False,
-        "borderpad": 0,
+        "font": {"size": 11, "color": greys(dark).quiet},
+        "name": "caption",
     }
-    figure.add_annotation(
-        place,
-        text="<br>".join(map(escaped, head)),
-        y=1,
-        yanchor="bottom",
-        yshift=1,
-        font={"size": 13, "weight": 600},
-    )
-    if foot:
-        figure.add_annotation(
-            place,
-            text="<br>".join(map(escaped, foot)),
-            y=0,
-            yanchor="top",
-            yshift=-2,
-            font={"size": 11, "color": greys(dark).quiet},
-        )
 
 
-def _empty(figure: go.Figure, grid: Grid, index: int, hint: str, dark: bool) -> None:
+def _empty(grid: Grid, index: int, dark: bool) -> go.Heatmap:
     """One quiet cell of the size of a picture: axes without a trace would not be drawn."""
     tone = greys(dark)
     height, width = grid.shape
-    figure.add_trace(
-        go.Heatmap(
-            z=[[0]],
-            x0=(width - 1) / 2,
-            dx=width,
-            y0=(height - 1) / 2,
-            dy=height,
-            colorscale=[(0, tone.panel), (1, tone.panel)],
-            showscale=False,
-            hoverinfo="skip",
-            name="pending",
-            xaxis=axis("x", index),
-            yaxis=axis("y", index),
-        )
-    )
-    figure.add_annotation(
-        text=escaped(hint),
-        x=0.5,
-        y=0.5,
-        xref=f"{axis('x', index)} domain",
-        yref=f"{axis('y', index)} domain",
-        xanchor="center",
-        yanchor="middle",
-        showarrow=False,
-        font={"size": 12, "color": tone.quiet},
+    return go.Heatmap(
+        z=[[0]],
+        x0=(width - 1) / 2,
+        dx=width,
+        y0=(height - 1) / 2,
+        dy=height,
+        colorscale=[(0, tone.panel), (1, tone.panel)],
+        showscale=False,
+        hoverinfo="skip",
+        name="pending",
+        xaxis=axis("x", index),
+        yaxis=axis("y", index),
     )
 
 
