@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 import re
-import tempfile
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -125,24 +125,26 @@ class Store:
                 yield path, path.stat()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file so that after a kill or a power cut there is the old one, the new one or none.
+    ``mode`` is what the file may be used for, as far as the umask allows.
 
     Raises ``StorageError`` when the disk is full or the folder cannot be written.
     """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(".tmp", f".{path.name[:16]}-", path.parent)
+        temporary = path.with_name(f".{path.name[:16]}-{secrets.token_hex(8)}.tmp")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(handle, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
         if temporary is not None:
             with suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
                 f"The disk is full: {len(data):,} bytes do not fit into '{path.parent}'.",

@@ -106,7 +106,7 @@ def write(
     document: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an export to ``path``: the whole file or none of it."""
-    write_atomically(path, export(figure, results, format_, document=document))
+    write_atomically(path, export(figure, results, format_, document=document), 0o666)
 
 
 def document(attributions: Sequence[Attribution], prediction: Prediction) -> dict[str, Any]:
