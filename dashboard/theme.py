@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import plotly.graph_objects as go
 
 ACCENT = "#0f766e"
@@ -77,16 +79,24 @@ def signed(dark: bool) -> tuple[tuple[float, str], ...]:
 
 
 def translucent(dark: bool) -> tuple[tuple[float, str], ...]:
-    """``signed`` to lie over a picture: its two hues, transparent at zero, opaque at the ends."""
-    ends = signed(dark)
+    """``signed`` to lie over a picture: transparent at zero, opaque at the ends.
+
+    Colours are a little ahead of ``signed``, so that what shines through does not wash them out.
+    """
     stops = []
     for step in range(-8, 9):
-        strength = (abs(step) / 8) ** 0.5
-        red, green, blue = _channels(ends[0 if step < 0 else -1][1])
-        if step == 0:
-            red, green, blue = _channels(ends[2][1])
-        stops.append(((step + 8) / 16, f"rgba({red},{green},{blue},{strength:.3f})"))
+        size = abs(step) / 8
+        red, green, blue = _between(signed(dark), 0.5 + 0.5 * math.copysign(size**0.6, step))
+        stops.append(((step + 8) / 16, f"rgba({red},{green},{blue},{size**0.5:.3f})"))
     return tuple(stops)
+
+
+def _between(scale: tuple[tuple[float, str], ...], at: float) -> tuple[int, int, int]:
+    """The colour of ``scale`` at a place between two of its stops."""
+    places = [place for place, _ in scale]
+    channels = zip(*(_channels(colour) for _, colour in scale), strict=True)
+    red, green, blue = (round(float(np.interp(at, places, values))) for values in channels)
+    return red, green, blue
 
 
 def _channels(colour: str) -> tuple[int, int, int]:

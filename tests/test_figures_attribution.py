@@ -236,7 +236,8 @@ def test_panels_do_not_overlap_and_keep_their_aspect(count: int, size: tuple[int
     for index in range(count + 1):
         number = "" if index == 0 else str(index + 1)
         across, down = figure.layout[f"xaxis{number}"], figure.layout[f"yaxis{number}"]
-        assert down.scaleanchor == f"x{number}"
+        leads = down.scaleanchor, down.matches, across.matches
+        assert leads == (("x", None, None) if index == 0 else (None, "y", "x"))
         assert down.range == (size[0] - 0.5, -0.5)
         assert across.range == (-0.5, size[1] - 0.5)
         boxes.append((*across.domain, *down.domain))
@@ -342,4 +343,4 @@ def test_magnitudes_have_no_sign_and_do_not_set_the_shared_scale() -> None:
     assert second.zmax == np.percentile(np.abs(plain.heatmap), 98)
     assert first.showscale
     assert not second.showscale
-    assert any("colours 0–" in (note.text or "") for note in figure.layout.annotations)
+    assert any("0 to " in (note.text or "") for note in figure.layout.annotations)

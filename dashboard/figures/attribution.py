@@ -115,7 +115,7 @@ def _notes(attribution: Attribution, limit: float | None, magnitude: bool) -> tu
     if attribution.delta is not None:
         notes.append(f"delta {_number(attribution.delta)}")
     if limit is not None:
-        notes.append(f"colours 0–{limit:.2g}" if magnitude else f"colours ±{limit:.2g}")
+        notes.append(f"0 to {limit:.2g}" if magnitude else f"±{limit:.2g}")
     return tuple(notes)
 
 

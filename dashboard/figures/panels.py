@@ -155,10 +155,10 @@ def _axes(grid: Grid, index: int) -> dict[str, Any]:
         "mirror": True,
         "linewidth": 1,
     }
-    linked = {} if index == 0 else {"matches": "x"}, {} if index == 0 else {"matches": "y"}
+    first = index == 0  # the others follow it, aspect included
     horizontal = {
         **common,
-        **linked[0],
+        **({} if first else {"matches": "x"}),
         "domain": across,
         "anchor": axis("y", index),
         "range": (-0.5, width - 0.5),
@@ -166,12 +166,11 @@ def _axes(grid: Grid, index: int) -> dict[str, Any]:
     }
     vertical = {
         **common,
-        **linked[1],
+        **({"scaleanchor": "x"} if first else {"matches": "y"}),
         "domain": down,
         "anchor": axis("x", index),
         "range": (height - 0.5, -0.5),
         "constraintoward": "top",
-        "scaleanchor": axis("x", index),
     }
     return {f"xaxis{number}": horizontal, f"yaxis{number}": vertical}
 
