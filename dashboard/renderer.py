@@ -54,10 +54,12 @@ class _Renderer:
             raise
 
     async def _open(self, path: str) -> None:
-        from kaleido import Kaleido
+        from kaleido import Kaleido, PageGenerator
 
+        page = PageGenerator(mathjax=False)
+        page.header = page.header.replace("Kaleido-fier", "Fluoroscope")  # the title of a PDF
         kaleido = Kaleido(
-            n=1, mathjax=False, timeout=_DRAW_SECONDS, path=path, proxy_server=_NO_NETWORK
+            n=1, page_generator=page, timeout=_DRAW_SECONDS, path=path, proxy_server=_NO_NETWORK
         )
         self._kaleido = kaleido
         try:

@@ -372,6 +372,8 @@ def test_pictures_open_again_with_the_size_asked_for(drawn: str) -> None:
     else:
         reader = PdfReader(io.BytesIO(data), strict=True)
         (sheet,) = reader.pages
+        assert reader.metadata is not None
+        assert reader.metadata.title == "Fluoroscope"
         assert float(sheet.mediabox.width) / 0.75 == pytest.approx(640, abs=2)
         assert float(sheet.mediabox.height) / 0.75 == pytest.approx(height, abs=2)
         assert "Seen at" in sheet.extract_text()
