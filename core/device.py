@@ -98,13 +98,14 @@ def best_batch(
     largest: int = 64,
     longest: float = 0.25,
 ) -> tuple[int, float]:
-    """The batch size with the best throughput, and its seconds per example.
+    """The largest batch size within 5 % of the best throughput, and its seconds per example.
 
     ``run(size)`` makes one pass. Sizes 1, 2, 4 … are tried until throughput stops improving by 5 %
     twice in a row, a pass takes longer than ``longest`` seconds (so that Cancel is answered soon),
     or memory runs out.
     """
-    best_size, best_time, misses, size = 1, float("inf"), 0, 1
+    tried: dict[int, float] = {}
+    best_time, misses, size = float("inf"), 0, 1
     while size <= largest and misses < 2:
         try:
             run(size)
@@ -119,12 +120,11 @@ def best_batch(
             if size > 1 and out_of_memory(error):
                 break
             raise
-        per_example = elapsed / size
-        if per_example < 0.95 * best_time:
-            best_size, best_time, misses = size, per_example, 0
-        else:
-            misses += 1
+        tried[size] = elapsed / size
+        misses = 0 if tried[size] < 0.95 * best_time else misses + 1
+        best_time = min(best_time, tried[size])
         if elapsed > longest:
             break
         size *= 2
-    return best_size, best_time
+    best_size = max(size for size, seconds in tried.items() if seconds <= 1.05 * best_time)
+    return best_size, tried[best_size]

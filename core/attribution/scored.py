@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import Parameter, Signature
 from typing import Any
 
 import torch
@@ -21,6 +22,10 @@ class Scored(nn.Module):
     that memory holds one part at a time and the numbers stay the same. Hooked methods that look at
     a whole batch at once set ``splittable`` to False.
     """
+
+    # Captum looks at the signature before every pass; to find it out takes as long as a small
+    # network's answer.
+    __signature__ = Signature([Parameter("features", Parameter.POSITIONAL_OR_KEYWORD)])
 
     def __init__(
         self,
