@@ -109,21 +109,21 @@ def best_batch(
     while size <= largest and misses < 2:
         try:
             run(size)
-            elapsed = float("inf")
-            for _ in range(2):
+            times: list[float] = []
+            while len(times) < 2 or (len(times) < 8 and sum(times) < 0.02):
                 synchronise(device)
                 started = time.perf_counter()
                 run(size)
                 synchronise(device)
-                elapsed = min(elapsed, time.perf_counter() - started)
+                times.append(time.perf_counter() - started)
         except Exception as error:
             if size > 1 and out_of_memory(error):
                 break
             raise
-        tried[size] = elapsed / size
+        tried[size] = min(times) / size
         misses = 0 if tried[size] < 0.95 * best_time else misses + 1
         best_time = min(best_time, tried[size])
-        if elapsed > longest:
+        if min(times) > longest:
             break
         size *= 2
     best_size = max(size for size, seconds in tried.items() if seconds <= 1.05 * best_time)
