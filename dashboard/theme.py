@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 ACCENT = "#0f766e"
 ACCENT_DARK = "#2dd4bf"
 
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+# Streamlit brings Source Sans to the page; where it is not at hand, the system's own.
+FONT = "'Source Sans', system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif"
 
 # Signed values: blue speaks against, orange for; the ends have the same lightness, and the zero is
 # the colour of the page. Blue and orange stay apart for every common kind of colour blindness.
