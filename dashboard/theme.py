@@ -117,19 +117,19 @@ def template(dark: bool) -> go.layout.Template:
         "linecolor": tone.line,
         "zerolinecolor": tone.line,
         "tickfont": {"color": tone.quiet, "size": 12},
-        "title": {"font": {"color": tone.quiet, "size": 12}, "standoff": 8},
+        "title": {"font": {"color": tone.quiet, "size": 13}, "standoff": 8},
         "automargin": True,
         "ticks": "",
     }
     bar = {
         "outlinewidth": 0,
         "thickness": 12,
-        "tickfont": {"color": tone.quiet, "size": 11},
+        "tickfont": {"color": tone.quiet, "size": 12},
         "title": {"font": {"color": tone.quiet, "size": 12}},
     }
     return go.layout.Template(
         layout={
-            "font": {"family": FONT, "size": 13, "color": tone.text},
+            "font": {"family": FONT, "size": 14, "color": tone.text},
             "paper_bgcolor": tone.page,
             "plot_bgcolor": tone.page,
             "colorway": list(CLASSES),
@@ -155,7 +155,7 @@ def template(dark: bool) -> go.layout.Template:
                 "xanchor": "left",
                 "y": 1.0,
                 "yanchor": "bottom",
-                "font": {"color": tone.text, "size": 12},
+                "font": {"color": tone.text, "size": 13},
             },
             "modebar": {
                 "bgcolor": "rgba(0,0,0,0)",

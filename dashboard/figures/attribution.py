@@ -220,7 +220,7 @@ def _bar(grid: Grid, limit: float, sign: Sign, shared_scale: bool, unit: str) ->
                 f"{unit}<br>clipped at<br>{CLIP}%" if shared_scale else "each its<br>own scale"
             )
             + "<br><span style='font-size:7px'> </span>",
-            "font": {"size": 11},
+            "font": {"size": 12},
         },
         "tickvals": ticks,
         "ticktext": words,

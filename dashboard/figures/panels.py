@@ -18,7 +18,7 @@ from dashboard.theme import greys
 WIDTH, NARROW = 780, 540
 _BAR = 84
 _GAP = 0.022
-_TITLE_LINE, _NOTE_LINE = 17, 15
+_TITLE_LINE, _NOTE_LINE = 18, 16
 _TALLEST, _SHORTEST = 320, 48
 
 
@@ -190,7 +190,7 @@ def _words(
         "y": 1,
         "yanchor": "bottom",
         "yshift": 1,
-        "font": {"size": 13, "weight": 600},
+        "font": {"size": 14, "weight": 600},
     }
     if foot:
         yield beside | {
@@ -198,7 +198,7 @@ def _words(
             "y": 0,
             "yanchor": "top",
             "yshift": -2,
-            "font": {"size": 11, "color": tone.quiet},
+            "font": {"size": 12, "color": tone.quiet},
         }
     if hint:
         yield place | {

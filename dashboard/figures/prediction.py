@@ -35,7 +35,7 @@ def probability_bars(prediction: Prediction, *, count: int = 5, dark: bool = Fal
             text=[escaped(percent(float(share))) for share in shares],
             textposition="outside",
             constraintext="none",
-            textfont={"size": 12, "color": tone.text},
+            textfont={"size": 13, "color": tone.text},
             cliponaxis=False,
             customdata=[escaped(name) for name in names],
             hovertext=[f"{float(logit):.3f}" for logit in prediction.logits[list(best)]],
@@ -61,7 +61,7 @@ def probability_bars(prediction: Prediction, *, count: int = 5, dark: bool = Fal
             yanchor="bottom",
             showarrow=False,
             borderpad=0,
-            font={"size": 12, "color": tone.text if row == 0 else tone.quiet},
+            font={"size": 13, "color": tone.text if row == 0 else tone.quiet},
         )
     return figure
 
