@@ -18,9 +18,10 @@ def draw() -> None:
     chosen = state.selection()
     models = cached.models()
     if chosen.model not in models:
-        if chosen.model:
-            _gone(f"There is no model '{chosen.model}' here, so the first one is shown.")
-        chosen = state.change(model=next(iter(models)), **_FRESH, settings={})
+        lost, first = chosen.model, next(iter(models))
+        chosen = state.change(model=first, **(_FRESH if lost else {}))
+        if lost:
+            state.tell(f"There is no model '{lost}' here, so the first one is shown.")
     with st.sidebar:
         st.selectbox(
             "Model",
@@ -36,6 +37,8 @@ def draw() -> None:
         quality = f"  \n{accuracy:.1%} accurate {source}" if accuracy else ""
         st.caption(f"{len(card.classes):,} classes · {size}{quality}")
         _example(chosen)
+    if notice := state.told():
+        st.warning(state.plain(notice))
 
 
 def _example(chosen: state.Selection) -> None:
@@ -43,10 +46,12 @@ def _example(chosen: state.Selection) -> None:
     known = [item.name for item in items]
     name = chosen.example
     if not name.startswith(cached.UPLOAD) and name not in known:
-        if name:
-            _gone(f"There is no example '{name}' for this model, so the first one is shown.")
-        name = known[0] if known else ""
+        lost, name = name, known[0] if known else ""
+        notice = state.told()
         state.change(example=name)
+        if lost:
+            notice = f"There is no example '{lost}' for this model, so the first one is shown."
+        state.tell(notice)
     st.markdown("Example")
     gallery.strip(
         [gallery.Thumbnail(item.name, item.title, cached.thumbnail(item.name)) for item in items],
@@ -73,7 +78,3 @@ def _take(file_name: str, data: bytes, new: bool, shown: str) -> None:
     if kept != shown and (new or st.button("Show it again", width="stretch")):
         state.change(example=kept)
         st.rerun()
-
-
-def _gone(message: str) -> None:
-    st.toast(message)

@@ -18,6 +18,7 @@ SIGNS = ("both", "positive", "negative")
 SCALES = ("shared", "own")
 MODES = ("overlay", "map")
 _KEPT = "selection"
+_NOTICE = "notice"
 _MOST_HANDLES = 64
 
 
@@ -113,7 +114,8 @@ def keep(chosen: Selection) -> Selection:
 
 
 def change(**changes: Any) -> Selection:
-    """Replace fields of the selection in hand; for callbacks."""
+    """Replace fields of the selection in hand; what was told before is settled by it."""
+    st.session_state.pop(_NOTICE, None)
     return keep(replace(selection(), **changes))
 
 
@@ -152,6 +154,17 @@ def bind_setting(method: str, parameter: str, value: Any, default: Any) -> dict[
 
     st.session_state[key] = value
     return {"key": key, "on_change": write}
+
+
+def tell(message: str) -> None:
+    """Say something at the top of the page until the next change."""
+    st.session_state[_NOTICE] = message
+
+
+def told() -> str:
+    """What there is to say at the top of the page, or nothing."""
+    message: str = st.session_state.get(_NOTICE, "")
+    return message
 
 
 def is_new(token: str) -> bool:

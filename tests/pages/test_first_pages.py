@@ -1,0 +1,170 @@
+"""The pages in Streamlit's own test runner, on a real engine and the digits model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.data.gallery import gallery_item
+from core.errors import FluoroscopeError
+from dashboard import cached
+from tests import images
+
+APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path_factory.mktemp("pages")))
+        cached.place.clear()
+        cached.engine.clear()
+        yield
+        cached.engine().close()
+        cached.engine.clear()
+        cached.place.clear()
+
+
+def handles(app: AppTest) -> list[Any]:
+    return list(app.session_state["handles"].values()) if "handles" in app.session_state else []
+
+
+def settle(app: AppTest) -> AppTest:
+    """Run until nothing is under way: wait for each call of the session, then run again."""
+    deadline = time.monotonic() + SECONDS
+    app.run()
+    while time.monotonic() < deadline:
+        under_way = [x for x in handles(app) if x.state in ("waiting", "running")]
+        for handle in under_way:
+            with suppress(FluoroscopeError):  # the page shall say it
+                handle.result(timeout=SECONDS)
+        app.run()
+        if not under_way:
+            return app
+    pytest.fail("the page did not settle")
+
+
+def opened(**query: str | list[str]) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=SECONDS)
+    for name, value in query.items():
+        app.query_params[name] = value
+    settle(app)
+    assert not app.exception
+    return app
+
+
+def param(app: AppTest, name: str) -> list[str]:
+    value = app.query_params[name]
+    return [value] if isinstance(value, str) else list(value)
+
+
+def words(app: AppTest) -> str:
+    parts = [*app.markdown, *app.warning, *app.error, *app.info, *app.caption, *app.toast]
+    return "\n".join(str(part.value) for part in parts)
+
+
+def charts(app: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def test_first_screen_is_full() -> None:
+    app = opened()
+    assert app.title[0].value == "Attribution"
+    assert "It says **3**" in words(app)
+    assert [chart for chart in charts(app) if len(chart["data"]) > 4]
+    assert len(app.dataframe[0].value) == 3
+    assert param(app, "model") == ["digits_cnn"]
+
+
+def test_an_address_opens_the_same_view() -> None:
+    app = opened(
+        model="digits_cnn",
+        example="digit-7.png",
+        methods="saliency,deeplift",
+        target="top vs second",
+        set=["deeplift.baseline=black"],
+    )
+    assert "It says **7**" in words(app)
+    table = app.dataframe[0].value
+    assert list(table["Method"]) == ["Saliency", "DeepLIFT"]
+    assert all("−" in target for target in table["Target"])
+    assert param(app, "set") == ["deeplift.baseline=black"]
+
+
+@pytest.mark.parametrize(
+    ("query", "notice"),
+    [
+        ({"model": "resnet9000"}, "no model"),
+        ({"example": "digit-77.png"}, "no example"),
+        ({"example": "upload:../../etc/passwd"}, "upload"),
+        ({"methods": "saliency,no_such"}, "no method"),
+        ({"model": "fashion_vit", "methods": "saliency,guided_backprop"}, "ReLU"),
+        ({"methods": "saliency", "target": "zebra"}, "zebra"),
+        ({"methods": "smoothgrad", "set": ["smoothgrad.n_samples=0"]}, "from 2 to 1000"),
+        ({"methods": "smoothgrad", "set": ["smoothgrad.colour=red"]}, "colour"),
+        ({"opacity": "lots", "sign": "sideways", "view": "<script>"}, "It says"),
+    ],
+)
+def test_a_senseless_address_gets_a_sentence(query: dict[str, Any], notice: str) -> None:
+    app = opened(**query)
+    assert notice.lower() in words(app).lower().replace("\\", "")
+    app.query_params.clear()
+    app.query_params["example"] = "digit-7.png"
+    app.query_params["model"] = "digits_cnn"
+    app.query_params["methods"] = "saliency"
+    settle(app)
+    assert not app.exception
+    assert "It says **7**" in words(app)
+
+
+def upload(app: AppTest, name: str, data: bytes) -> AppTest:
+    app.file_uploader[0].set_value((name, data, "image/png"))
+    return settle(app)
+
+
+def test_an_upload_is_explained() -> None:
+    app = opened(methods="saliency")
+    upload(app, "mine.png", gallery_item("digit-8.png").example().data)
+    assert "It says **8**" in words(app)
+    assert param(app, "example")[0].startswith("upload:")
+
+
+@pytest.mark.parametrize("name", sorted(images.HOSTILE))
+def test_a_hostile_upload_gets_a_sentence(name: str) -> None:
+    make, word = images.HOSTILE[name]
+    app = opened(methods="saliency")
+    upload(app, f"{name}.png", make())
+    assert not app.exception
+    assert word.lower() in words(app).lower().replace("\\", "")
+    app.query_params["example"] = "digit-7.png"
+    settle(app)
+    assert "It says **7**" in words(app)
+
+
+def test_a_dear_method_waits_for_a_click() -> None:
+    app = opened(methods="shapley_value_sampling", set=["shapley_value_sampling.n_samples=9000"])
+    assert "Shapley value sampling" in words(app)
+    assert "takes about" in words(app)
+    assert len(app.dataframe) == 0
+    assert any(button.label == "Compute" for button in app.button)
+
+
+def test_overview_of_every_model() -> None:
+    for model in cached.models():
+        app = opened(model=model)
+        app.switch_page("views/overview.py")
+        settle(app)
+        assert not app.exception
+        assert app.title[0].value == "Overview"
+        assert len(app.metric) == 4
+        assert all(metric.value not in ("", "…") for metric in app.metric)
+        assert len(charts(app)) >= 2
+        assert cached.models()[model].summary in words(app)
