@@ -30,6 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 listing = typer.Typer(help="List what there is, as a table or as JSON.", no_args_is_help=True)
 app.add_typer(listing, name="list")

@@ -1,0 +1,240 @@
+"""The command line: what it lists, what it writes, and how it says no."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import core
+from core.attribution.registry import METHODS
+from core.data.gallery import gallery_item
+from dashboard import cli
+from tests import images
+
+DIGIT = gallery_item("digit-3.png").path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of one command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["fluoroscope", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    written = capsys.readouterr()
+    return int(ended.value.code or 0), written.out, written.err
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "fields"),
+    [
+        ("models", "digits_cnn", {"title", "task", "accuracy", "parameters", "installed"}),
+        ("methods", "lrp", {"title", "family", "parameters", "reference"}),
+        ("examples", "digit-3.png", {"title", "models", "path"}),
+    ],
+)
+def test_lists(capsys: pytest.CaptureFixture[str], what: str, name: str, fields: set[str]) -> None:
+    status, table, _ = run(capsys, "list", what)
+    assert status == 0
+    assert any(line.startswith(name) for line in table.splitlines())
+    status, text, _ = run(capsys, "list", what, "--json")
+    rows = json.loads(text)
+    assert status == 0
+    assert next(row for row in rows if row["name"] == name).keys() >= fields
+    if what == "methods":
+        assert [row["name"] for row in rows] == [method.name for method in METHODS]
+
+
+def test_attribute_writes_what_it_computed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, output, errors = run(
+        capsys, "attribute", "digits_cnn", DIGIT, "--method", "integrated_gradients",
+        "--method", "saliency", "--set", "n_steps=20", "--seed", 3, "--out", tmp_path,
+        "--format", "json,npz,html,plotly.json",
+    )  # fmt: skip
+    assert (status, errors) == (0, "")
+    names = sorted(Path(line).name for line in output.splitlines())
+    assert names == sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 8
+    told = json.loads((tmp_path / "digit-3.integrated_gradients.json").read_text())
+    assert told["prediction"][0]["class"] == "3"
+    assert told["target"]["class"] == "3"
+    assert told["shape"] == [1, 28, 28]
+    assert told["settings"]["n_steps"] == 20
+    provenance = told["provenance"]
+    assert provenance["input_sha256"] == [hashlib.sha256(DIGIT.read_bytes()).hexdigest()]
+    assert provenance["weights_sha256"] == core.reference("digits_cnn").fingerprint
+    assert provenance["seed"] == 3
+    with np.load(tmp_path / "digit-3.integrated_gradients.npz", allow_pickle=False) as arrays:
+        values = arrays["values"]
+    assert told["sum"] == pytest.approx(float(values.sum(dtype="float64")))
+    assert told["delta"] == pytest.approx(
+        told["sum"] - (told["score"] - told["baseline_score"]), abs=1e-9
+    )
+    image = core.open_example(DIGIT)
+    (same,) = core.attribute(
+        core.reference("digits_cnn"), [image], "integrated_gradients", n_steps=20, seed=3
+    )
+    np.testing.assert_allclose(values, same.values, atol=1e-5)
+
+
+def test_targets_and_equal_stems(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.png").write_bytes(DIGIT.read_bytes())
+    out = tmp_path / "out"
+    status, _, _ = run(
+        capsys, "attribute", "digits_cnn", tmp_path / "a/same.png", tmp_path / "b/same.png",
+        "--method", "saliency", "--target", "top3", "--format", "json", "--out", out,
+    )  # fmt: skip
+    assert status == 0
+    files = sorted(out.iterdir())
+    assert len(files) == 2
+    for file in files:
+        assert len(json.loads(file.read_text())["attributions"]) == 3
+    status, _, _ = run(
+        capsys, "attribute", "digits_cnn", DIGIT, "--method", "saliency", "--target", "3 vs 8",
+        "--format", "json", "--out", tmp_path / "contrast",
+    )  # fmt: skip
+    (file,) = (tmp_path / "contrast").iterdir()
+    assert json.loads(file.read_text())["target"]["versus"] == 8
+
+
+def test_baseline_image_is_part_of_the_provenance(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = gallery_item("digit-8.png").path
+    status, _, _ = run(
+        capsys, "attribute", "digits_cnn", DIGIT, "--method", "deeplift", "--set",
+        "baseline=image", "--baseline-image", other, "--format", "json", "--out", tmp_path,
+    )  # fmt: skip
+    assert status == 0
+    told = json.loads((tmp_path / "digit-3.deeplift.json").read_text())
+    assert told["provenance"]["input_sha256"][1] == hashlib.sha256(other.read_bytes()).hexdigest()
+
+
+@pytest.mark.browser
+def test_pictures_open(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from pypdf import PdfReader
+
+    status, _, errors = run(
+        capsys, "attribute", "digits_cnn", DIGIT, "--method", "saliency", "--out", tmp_path,
+        "--format", "png,svg,pdf",
+    )  # fmt: skip
+    assert (status, errors) == (0, "")
+    with Image.open(tmp_path / "digit-3.saliency.png") as picture:
+        assert min(picture.size) > 200
+        assert len(set(picture.convert("L").tobytes())) > 20
+    root = ElementTree.fromstring(  # noqa: S314 - our own file
+        (tmp_path / "digit-3.saliency.svg").read_text()
+    )
+    assert root.tag.endswith("svg")
+    (page,) = PdfReader(tmp_path / "digit-3.saliency.pdf").pages
+    assert "Saliency" in page.extract_text()
+
+
+BASIC = ["--method", "saliency"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["digit_cnn", DIGIT, *BASIC], "digits_cnn"),
+        (["digits_cnn", "nowhere.png", *BASIC], "cannot be read"),
+        (["digits_cnn", DIGIT.parent, *BASIC], "cannot be read"),
+        (["digits_cnn", DIGIT, "--method", "salency"], "saliency"),
+        (["digits_cnn", DIGIT, *BASIC, "--target", "zebra"], "zebra"),
+        (["digits_cnn", DIGIT, *BASIC, "--target", "top99"], "10"),
+        (["digits_cnn", DIGIT, *BASIC, "--set", "n_steps=3"], "takes none"),
+        (["digits_cnn", DIGIT, *BASIC, "--set", "n_steps"], "not a setting"),
+        (["digits_cnn", DIGIT, "--method", "smoothgrad", "--set", "n_samples=1"], "from 2"),
+        (["digits_cnn", DIGIT, "--method", "grad_cam", "--set", "layer=conv9"], "conv"),
+        (["digits_cnn", DIGIT, "--method", "deeplift", "--set", "baseline=image"], "picture"),
+        (["digits_cnn", DIGIT, *BASIC, "--format", "png,gif"], "gif"),
+        (["digits_cnn", DIGIT, *BASIC, "--device", "quantum"], "device"),
+        (["fashion_vit", DIGIT, "--method", "guided_backprop"], "ReLU"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[object], word: str
+) -> None:
+    out = tmp_path / "out"
+    more = [] if "--format" in arguments else ["--format", "json"]
+    status, output, errors = run(capsys, "attribute", *arguments, *more, "--out", out)
+    assert status == 2
+    assert output == ""
+    assert len(errors.splitlines()) == 1
+    assert word in errors
+    assert "Traceback" not in errors
+    assert not out.exists() or not list(out.iterdir())
+
+
+@pytest.mark.parametrize("name", sorted(images.HOSTILE))
+def test_a_hostile_file_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    make, word = images.HOSTILE[name]
+    path = tmp_path / f"{name}.png"
+    path.write_bytes(make())
+    status, output, errors = run(
+        capsys, "attribute", "digits_cnn", path, *BASIC, "--format", "json", "--out", tmp_path / "o"
+    )
+    assert (status, output) == (2, "")
+    assert len(errors.splitlines()) == 1
+    assert word.lower() in errors.lower()
+
+
+def test_a_single_pixel_works(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1), "white").save(buffer, "PNG")
+    path = tmp_path / "dot.png"
+    path.write_bytes(buffer.getvalue())
+    status, _, errors = run(
+        capsys, "attribute", "digits_cnn", path, *BASIC, "--format", "json", "--out", tmp_path / "o"
+    )
+    assert (status, errors) == (0, "")
+
+
+def test_out_that_is_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("mine")
+    status, _, errors = run(capsys, "attribute", "digits_cnn", DIGIT, *BASIC, "--out", path)
+    assert status == 2
+    assert "Cannot write" in errors
+    assert path.read_text() == "mine"
+
+
+def test_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        status, _, errors = run(capsys, "serve", "--port", taken.getsockname()[1])
+    assert status == 2
+    assert "Cannot listen" in errors
+
+
+def test_a_missing_argument_has_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, errors = run(capsys, "attribute", "digits_cnn")
+    assert status == 2
+    assert "Missing argument" in errors
+
+
+def test_listing_needs_no_torch() -> None:
+    code = (
+        "import sys; from dashboard import cli; sys.argv = ['fluoroscope', 'list', 'methods']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'captum', 'umap', 'transformers', 'streamlit', 'plotly'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
