@@ -97,34 +97,39 @@ def best_batch(
     device: torch.device,
     largest: int = 64,
     longest: float = 0.25,
+    budget: float = 0.25,
 ) -> tuple[int, float]:
     """The largest batch size within 5 % of the best throughput, and its seconds per example.
 
-    ``run(size)`` makes one pass. Sizes 1, 2, 4 … are tried until throughput stops improving by 5 %
-    twice in a row, a pass takes longer than ``longest`` seconds (so that Cancel is answered soon),
-    or memory runs out.
+    ``run(size)`` makes one pass. Sizes 1, 2, 4 … are tried until a pass takes longer than
+    ``longest`` seconds (so that Cancel is answered soon) or memory runs out; then they take turns
+    for ``budget`` seconds, so that a busy neighbour slows all of them down and not one.
     """
-    tried: dict[int, float] = {}
-    best_time, misses, size = float("inf"), 0, 1
-    while size <= largest and misses < 2:
+
+    def seconds(size: int) -> float:
+        synchronise(device)
+        started = time.perf_counter()
+        run(size)
+        synchronise(device)
+        return time.perf_counter() - started
+
+    best: dict[int, float] = {}
+    size = 1
+    while size <= largest:
         try:
             run(size)
-            times: list[float] = []
-            while len(times) < 2 or (len(times) < 8 and sum(times) < 0.02):
-                synchronise(device)
-                started = time.perf_counter()
-                run(size)
-                synchronise(device)
-                times.append(time.perf_counter() - started)
+            best[size] = seconds(size) / size
         except Exception as error:
             if size > 1 and out_of_memory(error):
                 break
             raise
-        tried[size] = min(times) / size
-        misses = 0 if tried[size] < 0.95 * best_time else misses + 1
-        best_time = min(best_time, tried[size])
-        if min(times) > longest:
+        if best[size] * size > longest:
             break
         size *= 2
-    best_size = max(size for size, seconds in tried.items() if seconds <= 1.05 * best_time)
-    return best_size, tried[best_size]
+    deadline = time.perf_counter() + budget
+    for size in list(best) * 6:
+        if time.perf_counter() + best[size] * size < deadline:
+            best[size] = min(best[size], seconds(size) / size)
+    fastest = min(best.values())
+    chosen = max(size for size, took in best.items() if took <= 1.05 * fastest)
+    return chosen, best[chosen]
