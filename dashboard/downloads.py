@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.errors import FluoroscopeError
+from dashboard import renderer
 from dashboard.export import FORMATS, MIME, export
 
 # What plotly's own tool bar shows: nothing that Export does better.
@@ -37,15 +37,15 @@ def button(
             format_func=lambda format_: _MEANING.get(format_, format_.upper()),
             key=f"format:{name}",
         )
-        try:
-            st.download_button(
-                f"Download {chosen.upper()}",
-                data=lambda: export(figure, results, chosen, document=document),
-                file_name=f"{name}.{chosen}",
-                mime=MIME[chosen],
-                on_click="ignore",
-                key=f"download:{name}:{chosen}",
-                type="primary",
-            )
-        except FluoroscopeError as error:
-            st.error(str(error))
+        if chosen in renderer.FORMATS and renderer.browser() is None:
+            st.warning(str(renderer.no_browser(chosen)))
+            return
+        st.download_button(
+            f"Download {chosen.upper()}",
+            data=lambda: export(figure, results, chosen, document=document),
+            file_name=f"{name}.{chosen}",
+            mime=MIME[chosen],
+            on_click="ignore",
+            key=f"download:{name}:{chosen}",
+            type="primary",
+        )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FORMATS = ("png", "svg", "pdf")
+
 _START_SECONDS = 30
 _DRAW_SECONDS = 60
 _CLOSE_SECONDS = 5
@@ -110,6 +112,17 @@ def browser() -> str | None:
     return path if path and Path(path).is_file() and os.access(path, os.X_OK) else None
 
 
+def no_browser(format_: str) -> MissingExtra:
+    """What to say when a picture is wanted and there is nothing to draw it with."""
+    named = os.environ.get("BROWSER_PATH")
+    return MissingExtra(
+        f"A {format_.upper()} is drawn by Chromium or Chrome, and "
+        + (f"BROWSER_PATH='{named}' is not a program." if named else "there is none here."),
+        "Install it with `apt-get install chromium` or `plotly_get_chrome`; "
+        "HTML, JSON and NPZ need none.",
+    )
+
+
 def render(figure: go.Figure, format_: str, scale: float) -> bytes:
     """``figure`` as PNG, SVG or PDF; its layout says how wide and high. One at a time.
 
@@ -150,13 +163,7 @@ def _renderer(format_: str) -> _Renderer:
     if _running is None:
         path = browser()
         if path is None:
-            named = os.environ.get("BROWSER_PATH")
-            raise MissingExtra(
-                f"A {format_.upper()} is drawn by Chromium or Chrome, and "
-                + (f"BROWSER_PATH='{named}' is not a program." if named else "there is none here."),
-                "Install it with `apt-get install chromium` or `plotly_get_chrome`; "
-                "HTML, JSON and NPZ need none.",
-            )
+            raise no_browser(format_)
         _running = _Renderer(path)
         atexit.register(stop)
     return _running

@@ -114,7 +114,8 @@ def lrp(module: Any) -> Tensor:
 
 
 def laid_over(values: Tensor) -> Tensor:
-    return F.interpolate(values.detach(), SHAPE[1:], mode="bilinear", align_corners=False)
+    values = values.detach() * values[0, 0].numel() / (SHAPE[1] * SHAPE[2])  # shared by its pixels
+    return F.interpolate(values, SHAPE[1:], mode="bilinear", align_corners=False)
 
 
 NOISE = {"n_samples": 6, "stdevs": 0.2}

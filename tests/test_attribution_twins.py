@@ -67,8 +67,9 @@ def test_grad_cam_written_out() -> None:
         coarse += weight * kept[0][0, channel].detach()
     found = ours("grad_cam", layer="relu2", upsampling="nearest").values[0]
     np.testing.assert_allclose(
-        found, coarse.repeat_interleave(2, 0).repeat_interleave(2, 1), atol=1e-6
+        found, coarse.repeat_interleave(2, 0).repeat_interleave(2, 1) / 4, atol=1e-6
     )
+    assert found.sum() == pytest.approx(float(coarse.sum()), rel=1e-5)
     assert found.min() < 0 < found.max()  # signed: what speaks against stays visible
 
 
@@ -88,7 +89,7 @@ def test_grad_cam_of_tokens_written_out() -> None:
         "settings": {"layer": "blocks.0", "upsampling": "nearest"},
     }
     (found,) = attribute(loaded, [example(SHAPE)], parameters, SEED, Meter())
-    expected = coarse.repeat_interleave(4, 0).repeat_interleave(4, 1)
+    expected = coarse.repeat_interleave(4, 0).repeat_interleave(4, 1) / 16
     np.testing.assert_allclose(found.values[0], expected, atol=1e-6)
 
 

@@ -100,7 +100,11 @@ def _at_tokens(
 
 
 def _over_input(problem: Problem, values: Tensor) -> Outcome:
+    """Values of a layer's positions, each shared among the pixels it lies over: the map keeps
+    their sum, and is in the same units per pixel as the maps of other methods.
+    """
     size = problem.features.shape[2:]
+    values = values * (values[0, 0].numel() / size.numel())
     mode = str(problem.settings["upsampling"])
     exact = {} if mode == "nearest" else {"align_corners": False}
     return Outcome(F.interpolate(values.detach(), size=size, mode=mode, **exact))
