@@ -110,3 +110,8 @@ def stored(call: Call) -> bool:
     """Whether the result of a call is there already, so that showing it costs nothing."""
     known = state.handles().get(call.key)
     return engine().stored(call) if known is None else known.state == "done"
+
+
+def under_way(call: Call) -> bool:
+    """Whether a call is computed at this moment, begun before a reload or by somebody else."""
+    return engine().under_way(call)

@@ -128,6 +128,12 @@ class ProcessExecutor:
         key = self._placed(call).key
         return key in self._recent or (self._store is not None and key in self._store)
 
+    def under_way(self, call: Call) -> bool:
+        """Whether somebody waits for this call, so that it can be joined."""
+        key = self._placed(call).key
+        with self._lock:
+            return key in self._by_key
+
     @property
     def pid(self) -> int | None:
         """The process number of the worker, if there is one now."""

@@ -90,6 +90,8 @@ def _explain(
         estimates[method.name] = (seconds, _call(chosen, method, settings, asked))
     handles, dear = {}, {}
     for name, (seconds, call) in sorted(estimates.items(), key=lambda item: item[1][0]):
+        if cached.under_way(call):
+            state.asked().add(call.key)
         if seconds <= CHEAP or call.key in state.asked() or cached.stored(call):
             handles[name] = cached.handle(call)
         else:
