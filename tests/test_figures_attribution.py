@@ -344,3 +344,13 @@ def test_magnitudes_have_no_sign_and_do_not_set_the_shared_scale() -> None:
     assert first.showscale
     assert not second.showscale
     assert any("0 to " in (note.text or "") for note in figure.layout.annotations)
+
+
+def test_a_pending_map_keeps_its_place() -> None:
+    first, last = attribution(seed=1), attribution(seed=2, method="saliency")
+    figure = attribution_maps([first, None, last], pending=["Occlusion", "LIME"])
+    assert [trace.xaxis for trace in maps(figure)] == ["x2", "x4"]
+    waiting = [trace.xaxis for trace in figure.data if trace.name == "pending"]
+    assert waiting == ["x3", "x5"]
+    titles = [note.text for note in figure.layout.annotations if note.xref == "x3 domain"]
+    assert "Occlusion" in titles

@@ -25,7 +25,7 @@ _COMPUTING = "computing…"
 
 
 def attribution_maps(
-    attributions: Sequence[Attribution],
+    attributions: Sequence[Attribution | None],
     *,
     picture: Picture | None = None,
     pending: Sequence[str] = (),
@@ -39,7 +39,8 @@ def attribution_maps(
     titles: Mapping[str, str] | None = None,
     unsigned: Collection[str] = (),
 ) -> go.Figure:
-    """The input, then one panel per attribution, then an empty one per title in ``pending``.
+    """The input, then one panel per attribution, and a quiet one per title in ``pending``: where
+    ``attributions`` holds None, else at the end.
 
     ``picture`` is uint8 ``[row, column, 3]``, by default that of the first attribution. Each map is
     ``Attribution.heatmap`` untouched; ``sign`` and the clipping of colours at the 98th percentile
@@ -50,19 +51,24 @@ def attribution_maps(
     height depends on the number and the shape of the panels only, so that nothing moves when a
     pending one arrives.
     """
-    if picture is None and attributions:
-        picture = attributions[0].picture
+    slots = [*attributions, *[None] * (len(pending) - list(attributions).count(None))]
+    places = [place for place, each in enumerate(slots, start=1) if each is not None]
+    real = [each for each in slots if each is not None]
+    if picture is None and real:
+        picture = real[0].picture
     shape = picture.shape[:2] if picture is not None else (1, 1)
-    limits = [_limit(each.heatmap) for each in attributions]
-    plain = [each.method in unsigned for each in attributions]
+    limits = [_limit(each.heatmap) for each in real]
+    plain = [each.method in unsigned for each in real]
     if shared_scale:
         largest = max((x for x, p in zip(limits, plain, strict=True) if not p), default=0.0)
         limits = [x if p else largest for x, p in zip(limits, plain, strict=True)]
-    panels = [Panel("Input", hint="" if picture is not None else "…")]
-    for each, limit, magnitude in zip(attributions, limits, plain, strict=True):
+    filled = []
+    for each, limit, magnitude in zip(real, limits, plain, strict=True):
         notes = _notes(each, limit if magnitude or not shared_scale else None, magnitude)
-        panels.append(Panel(_title(each, titles), notes))
-    panels += [Panel(title, (), _COMPUTING) for title in pending]
+        filled.append(Panel(_title(each, titles), notes))
+    empty = [Panel(title, (), _COMPUTING) for title in pending]
+    panels = [Panel("Input", hint="" if picture is not None else "…")]
+    panels += [(empty if each is None else filled).pop(0) for each in slots]
     figure, grid = panel_figure(
         panels,
         (shape[0], shape[1]),
@@ -76,13 +82,13 @@ def attribution_maps(
         _share(figure, picture, dark)
         hover = "row %{y} · column %{x}<br>RGB %{z}<extra></extra>"
         figure.add_trace(go.Image(source=_source(picture), hovertemplate=hover))
-    for index, (each, limit) in enumerate(zip(attributions, limits, strict=True), start=1):
+    for index, each, limit, magnitude in zip(places, real, limits, plain, strict=True):
         shared = picture is not None and np.array_equal(each.picture, picture)
         if mode == "overlay":
             own = {} if shared else {"source": _source(_grey(each.picture, dark))}
             place = {"xaxis": axis("x", index), "yaxis": axis("y", index)}
             figure.add_trace(go.Image(**place, **own, hoverinfo="skip"))
-        if plain[index - 1]:
+        if magnitude:
             drawn = _magnitudes(each, index, limit, mode=mode, opacity=opacity)
         else:
             drawn = _map(each, index, limit, mode=mode, sign=sign, opacity=opacity, dark=dark)
@@ -93,7 +99,7 @@ def attribution_maps(
     maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.name != "pending"]
     ruled = [place for place, magnitude in enumerate(plain) if not magnitude]
     if ruled:
-        unit = "logits" if all(attributions[i].delta is not None for i in ruled) else "attribution"
+        unit = "logits" if all(real[i].delta is not None for i in ruled) else "attribution"
         maps[ruled[-1]].showscale = True
         maps[ruled[-1]].colorbar = _bar(grid, limits[ruled[-1]], sign, shared_scale, unit)
     return figure

@@ -96,10 +96,17 @@ def _explain(
             handles[name] = cached.handle(call)
         else:
             dear[name] = (call, seconds)
-    done = [handles[m.name] for m in methods if m.name in handles]
-    results = [each for handle in done if handle.state == "done" for each in handle.result()]
-    waited = [_TITLES[m.name] for m in methods if m.name in dear or not _ended(handles[m.name])]
-    _maps(chosen, results, waited, prediction)
+    shown: list[Attribution | None] = []
+    waited = []
+    for method in methods:
+        handle = handles.get(method.name)
+        if handle is not None and handle.state == "done":
+            shown += handle.result()
+        elif handle is None or not _ended(handle):
+            shown.append(None)
+            waited.append(method.title)
+    results = [each for each in shown if each is not None]
+    _maps(chosen, shown, waited, prediction)
     for name, handle in handles.items():
         waiting.failed(_TITLES[name], handle)
     for name, (call, seconds) in dear.items():
@@ -157,12 +164,11 @@ def _toolbar(
         **state.bind("methods", wanted, tuple),
     )
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
-    best = prediction.classes[prediction.top(1)[0]]
     options = ["top", "top3", "top vs second", *prediction.classes]
     if chosen.target not in options:
         options.append(chosen.target)
-    fixed = {
-        "top": f"Predicted class: {best}",
+    fixed = {  # the same for every example: the browser knows a choice by its words
+        "top": "Predicted class",
         "top3": "The three most likely",
         "top vs second": "Most likely against second",
     }
@@ -228,12 +234,13 @@ def _settings(
 
 def _maps(
     chosen: state.Selection,
-    results: Sequence[Attribution],
+    shown: Sequence[Attribution | None],
     waited: Sequence[str],
     prediction: Prediction,
 ) -> None:
+    results = [each for each in shown if each is not None]
     figure = attribution_maps(
-        results,
+        shown,
         picture=prediction.picture,
         pending=waited,
         mode=chosen.view,
@@ -241,7 +248,7 @@ def _maps(
         opacity=chosen.opacity / 100,
         shared_scale=chosen.scale == "shared",
         dark=is_dark(st.context.theme.type),
-        columns=_columns(1 + len(results) + len(waited)),
+        columns=_columns(1 + len(shown)),
         titles=_TITLES,
         unsigned=_UNSIGNED,
     )
