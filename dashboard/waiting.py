@@ -18,15 +18,23 @@ def settled(*handles: Handle) -> bool:
     return all(handle.state not in _OPEN for handle in handles)
 
 
+def under_way(handles: Mapping[str, Handle]) -> dict[str, Handle]:
+    """Those of these that have not ended; to be asked before the page draws what has."""
+    return {title: handle for title, handle in handles.items() if not settled(handle)}
+
+
 def watch(handles: Mapping[str, Handle]) -> None:
-    """A line of progress per call that is under way; redraws the page when one of them ends."""
-    under_way = {title: handle for title, handle in handles.items() if not settled(handle)}
-    if under_way:
-        _lines(under_way)
+    """A line of progress per call of those that were ``under_way``; redraws the page when one of
+    them ends, at once when it did so while the page was drawn.
+    """
+    if handles:
+        _lines(handles)
 
 
 @st.fragment(run_every=0.3)
 def _lines(handles: Mapping[str, Handle]) -> None:
+    if any(settled(handle) for handle in handles.values()):
+        st.rerun()
     for title, handle in handles.items():
         text, bar, stop = st.columns([3, 5, 1], vertical_alignment="center", gap="small")
         progress = handle.progress
@@ -37,8 +45,7 @@ def _lines(handles: Mapping[str, Handle]) -> None:
         bar.progress(progress.fraction, "" if left is None else f"{duration(left)} left")
         if stop.button("Cancel", key=f"cancel:{handle.call.key}", type="tertiary"):
             handle.cancel()
-    if any(settled(handle) for handle in handles.values()):
-        st.rerun()
+            st.rerun()
 
 
 def failed(title: str, handle: Handle) -> bool:

@@ -44,8 +44,9 @@ def main() -> None:
         return
     predicting = cached.handle(Call("predict", model, (example,), urgent=True))
     inspecting = cached.handle(Call("describe", model, urgent=True))
-    if not waiting.settled(predicting, inspecting):
-        waiting.watch({"Prediction": predicting, "Inspecting the model": inspecting})
+    open_calls = waiting.under_way({"Prediction": predicting, "Inspecting the model": inspecting})
+    if open_calls:
+        waiting.watch(open_calls)
         return
     failures = [
         waiting.failed("Prediction", predicting),
@@ -96,6 +97,7 @@ def _explain(
             handles[name] = cached.handle(call)
         else:
             dear[name] = (call, seconds)
+    open_calls = waiting.under_way({_TITLES[name]: handle for name, handle in handles.items()})
     shown: list[Attribution | None] = []
     waited = []
     for method in methods:
@@ -111,7 +113,7 @@ def _explain(
         waiting.failed(_TITLES[name], handle)
     for name, (call, seconds) in dear.items():
         _offer(_TITLES[name], call, seconds)
-    waiting.watch({_TITLES[name]: handle for name, handle in handles.items()})
+    waiting.watch(open_calls)
     if results:
         _details(results)
 
