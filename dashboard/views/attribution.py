@@ -56,7 +56,7 @@ def main() -> None:
         return
     prediction: Prediction = predicting.result()[0]
     architecture: Architecture = inspecting.result()
-    beside, middle = st.columns([2, 5], gap="medium")
+    beside, middle = st.columns([3, 5], gap="medium")
     with beside:
         _answer(prediction)
     with middle:
