@@ -22,6 +22,7 @@ Picture = npt.NDArray[np.uint8]
 # Colours end at this percentile of |value|, so that a few extreme pixels do not hide the others.
 CLIP = 98
 _COMPUTING = "computing…"
+_ASKING = "not computed yet"
 
 
 def attribution_maps(
@@ -38,9 +39,10 @@ def attribution_maps(
     caption: str | None = None,
     titles: Mapping[str, str] | None = None,
     unsigned: Collection[str] = (),
+    asking: Collection[str] = (),
 ) -> go.Figure:
     """The input, then one panel per attribution, and a quiet one per title in ``pending``: where
-    ``attributions`` holds None, else at the end.
+    ``attributions`` holds None, else at the end. Those in ``asking`` wait for a person.
 
     ``picture`` is uint8 ``[row, column, 3]``, by default that of the first attribution. Each map is
     ``Attribution.heatmap`` untouched; ``sign`` and the clipping of colours at the 98th percentile
@@ -66,7 +68,7 @@ def attribution_maps(
     for each, limit, magnitude in zip(real, limits, plain, strict=True):
         notes = _notes(each, limit if magnitude or not shared_scale else None, magnitude)
         filled.append(Panel(_title(each, titles), notes))
-    empty = [Panel(title, (), _COMPUTING) for title in pending]
+    empty = [Panel(title, (), _COMPUTING if title not in asking else _ASKING) for title in pending]
     panels = [Panel("Input", hint="" if picture is not None else "…")]
     panels += [(empty if each is None else filled).pop(0) for each in slots]
     figure, grid = panel_figure(

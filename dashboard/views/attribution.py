@@ -21,10 +21,10 @@ from dashboard.figures.attribution import attribution_maps
 from dashboard.figures.prediction import probability_bars
 from dashboard.theme import is_dark
 
-# Shown on the first visit, as far as they fit the model: one of each kind.
-FIRST = ("integrated_gradients", "grad_cam", "occlusion")
+# The first three of these that fit are shown on the first visit.
+FIRST = ("integrated_gradients", "deeplift", "occlusion", "grad_cam")
 # A method whose estimate is below this many seconds runs without being asked to.
-CHEAP = 4.0
+CHEAP = 6.0
 _TITLES = {method.name: method.title for method in METHODS}
 _UNSIGNED = [method.name for method in METHODS if not method.signed]
 _SIGNS = {"both": "For and against", "positive": "For only", "negative": "Against only"}
@@ -108,7 +108,8 @@ def _explain(
             shown.append(None)
             waited.append(method.title)
     results = [each for each in shown if each is not None]
-    _maps(chosen, shown, waited, prediction)
+    asking = [_TITLES[name] for name in dear]
+    _maps(chosen, shown, waited, asking, prediction)
     for name, handle in handles.items():
         waiting.failed(_TITLES[name], handle)
     for name, (call, seconds) in dear.items():
@@ -152,7 +153,7 @@ def _toolbar(
 ) -> list[AttributionMethod]:
     usable = [method for method in METHODS if architecture.fits[method.name].usable]
     names = [method.name for method in usable]
-    wanted = [name for name in chosen.methods or FIRST if name in names]
+    wanted = [name for name in chosen.methods or _first(names) if name in names]
     for name in chosen.methods:
         if name not in names:
             fit = architecture.fits.get(name)
@@ -238,6 +239,7 @@ def _maps(
     chosen: state.Selection,
     shown: Sequence[Attribution | None],
     waited: Sequence[str],
+    asking: Sequence[str],
     prediction: Prediction,
 ) -> None:
     results = [each for each in shown if each is not None]
@@ -245,6 +247,7 @@ def _maps(
         shown,
         picture=prediction.picture,
         pending=waited,
+        asking=asking,
         mode=chosen.view,
         sign=chosen.sign,
         opacity=chosen.opacity / 100,
@@ -263,6 +266,10 @@ def _maps(
             f"{PurePath(prediction.example).stem}.{names}"[:80],
             document(results, prediction),
         )
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    return [name for name in FIRST if name in names][:3]
 
 
 def _columns(panels: int) -> int:
