@@ -24,7 +24,7 @@ def settings_of(method: AttributionMethod, chosen: state.Selection) -> dict[str,
         try:
             checked(method.parameters, {name.removeprefix(prefix): text}, method.title)
         except UserError as error:
-            st.warning(f"{method.title}: {error} The default is used.")
+            st.warning(f"{method.title}: {state.plain(str(error))} The default is used.")
         else:
             given[name.removeprefix(prefix)] = text
     return checked(method.parameters, given, method.title)

@@ -73,7 +73,7 @@ def _take(file_name: str, data: bytes, new: bool, shown: str) -> None:
     try:
         kept = cached.keep_upload(file_name, data)
     except FluoroscopeError as error:
-        st.error(str(error))
+        st.error(state.plain(str(error)))
         return
     if kept != shown and (new or st.button("Show it again", width="stretch")):
         state.change(example=kept)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.engine.executor import Handle
 from core.errors import Cancelled
-from dashboard import cached
+from dashboard import cached, state
 
 _OPEN = ("waiting", "running")
 
@@ -57,7 +57,7 @@ def failed(title: str, handle: Handle) -> bool:
     if isinstance(handle.error, Cancelled):
         notice.info(f"{title}: cancelled.")
     else:
-        notice.error(f"{title}: {handle.error}")
+        notice.error(f"{title}: {state.plain(str(handle.error))}")
     if button.button(again, key=f"again:{handle.call.key}", type="tertiary"):
         cached.forget(handle.call)
         st.rerun()

@@ -40,7 +40,7 @@ def main() -> None:
     try:
         model, example = cached.model_ref(chosen.model), cached.example(chosen.example)
     except FluoroscopeError as error:
-        st.error(str(error))
+        st.error(state.plain(str(error)))
         return
     predicting = cached.handle(Call("predict", model, (example,), urgent=True))
     inspecting = cached.handle(Call("describe", model, urgent=True))

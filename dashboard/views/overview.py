@@ -57,7 +57,7 @@ def _example(chosen: state.Selection) -> None:
         what = cached.example(chosen.example)
         model = cached.model_ref(chosen.model)
     except FluoroscopeError as error:
-        st.error(str(error))
+        st.error(state.plain(str(error)))
         return
     predicting = cached.handle(Call("predict", model, (what,), urgent=True))
     if not waiting.settled(predicting):

@@ -168,3 +168,10 @@ def test_overview_of_every_model() -> None:
         assert all(metric.value not in ("", "…") for metric in app.metric)
         assert len(charts(app)) >= 2
         assert cached.models()[model].summary in words(app)
+
+
+def test_words_from_the_address_are_not_markdown() -> None:
+    app = opened(methods="saliency", target="![x](http://example.org/x.png)")
+    shown = [str(error.value) for error in app.error]
+    assert any("example" in text for text in shown)
+    assert not any("![x](" in text for text in shown)
