@@ -97,7 +97,7 @@ def handle(call: Call) -> Handle:
     """
     handles = state.handles()
     if call.key not in handles:
-        handles[call.key] = engine().submit(call)
+        handles[call.key] = engine().submit(call, owner=state.visitor())
     return handles[call.key]
 
 

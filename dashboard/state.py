@@ -167,6 +167,14 @@ def told() -> str:
     return message
 
 
+def visitor() -> str:
+    """Who is at the browser, the same after a reload: so that Cancel still stops what was begun
+    before it. Two people behind one address with equal browsers count as one.
+    """
+    context = st.context
+    return f"{context.ip_address or ''} {context.headers.get('User-Agent', '')}"
+
+
 def is_new(token: str) -> bool:
     """Whether this is seen for the first time in this browser session, like a finished upload."""
     seen: set[str] = st.session_state.setdefault("seen", set())

@@ -137,7 +137,7 @@ def test_first_screen_explains_without_a_click(page: Page, served: str, scheme: 
     page.set_default_timeout(FIRST_SECONDS * 1000)
     page.goto(served)
     answer(page)
-    shows(page, "Input", "Grad-CAM", "Occlusion")
+    shows(page, "Input", "DeepLIFT", "Occlusion")
     expect(page.locator(".st-key-probabilities").get_by_text("100.0%")).to_be_visible()
     cells = page.get_by_test_id("stDataFrame").locator("td")  # beneath the canvas
     expect(cells.get_by_text("Occlusion", exact=True)).to_have_count(1)
@@ -149,24 +149,24 @@ def test_first_screen_explains_without_a_click(page: Page, served: str, scheme: 
 
 
 def test_own_photographs_are_answered(page: Page, served: str) -> None:
-    opened(page, served, "Grad-CAM")
+    opened(page, served, "DeepLIFT")
     answer(page, "3")
     upload(page, "mine.jpg", photographed(glyph(8), seed=1))
     answer(page, "8")
-    shows(page, "Grad-CAM")
+    shows(page, "DeepLIFT")
     assert query(page)["example"][0].startswith("upload:")
     upload(page, "sideways.jpg", turned(photographed(glyph(4), seed=2)))
     answer(page, "4")
-    shows(page, "Grad-CAM")
+    shows(page, "DeepLIFT")
 
 
 def test_method_target_and_view_redraw_the_maps(page: Page, served: str) -> None:
-    opened(page, served, "Grad-CAM")
+    opened(page, served, "DeepLIFT")
     with redrawn(page):
         pick(page, "Methods", "Saliency")
     page.keyboard.press("Escape")
-    shows(page, "Saliency", "Grad-CAM")
-    addressed(page, methods="integrated_gradients,grad_cam,occlusion,saliency")
+    shows(page, "Saliency", "DeepLIFT")
+    addressed(page, methods="integrated_gradients,deeplift,occlusion,saliency")
     target = page.get_by_role("combobox", name="Explain")
     for typed, titled in (("8", "8"), ("3 vs 8", "3 − 8")):
         with redrawn(page):
@@ -280,19 +280,19 @@ def test_an_address_is_a_view(page: Page, served: str) -> None:
 
 
 def test_another_model_and_page_keep_the_selection(page: Page, served: str) -> None:
-    opened(page, served, "Grad-CAM")
+    opened(page, served, "DeepLIFT")
     pick(page, "Model", "Clothing (CNN)")
     addressed(page, model="fashion_cnn", example="fashion-ankle-boot.png")
     page.get_by_role("button", name="Bag").click()
     answer(page, "Bag")
-    shows(page, "Grad-CAM")
+    shows(page, "DeepLIFT")
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     chart = page.locator(".st-key-architecture").get_by_test_id("stPlotlyChart")
     expect(chart).to_be_visible(timeout=SOON)
     page.get_by_role("link", name="Attribution").click()
     answer(page, "Bag")
-    shows(page, "Grad-CAM")
+    shows(page, "DeepLIFT")
     addressed(page, model="fashion_cnn", example="fashion-bag.png")
 
 
