@@ -70,7 +70,7 @@ def serve(
     script = Path(__file__).parent / "app.py"
     environment = dict(os.environ, FLUOROSCOPE_DEVICE=device)
     if workspace:
-        environment["FLUOROSCOPE_WORKSPACE"] = workspace
+        environment["FLUOROSCOPE_WORKSPACE"] = str(Path(workspace).absolute())
     command = [sys.executable, "-m", "streamlit", "run", str(script)]
     command += ["--server.address", host, "--server.port", str(port)]
     command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]

@@ -63,7 +63,7 @@ class Selection:
             view=one("view", MODES),
             sign=one("sign", SIGNS),
             scale=one("scale", SCALES),
-            opacity=min(100, max(0, int(opacity))) if opacity.isdecimal() else cls.opacity,
+            opacity=min(100, max(0, int(opacity[:3]))) if opacity.isdecimal() else cls.opacity,
             settings={name: value for name, sign, value in pairs if sign},
         )
 

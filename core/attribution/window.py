@@ -11,4 +11,6 @@ def window_pixels(settings: Mapping[str, Value], height: int, width: int) -> tup
     """Side and step of the sliding window in pixels, from percentages of the shorter side."""
     side = min(height, width)
     window = max(1, round(side * int(settings["window"]) / 100))
-    return window, min(window, max(1, round(side * int(settings["stride"]) / 100)))
+    stride = min(window, max(1, round(side * int(settings["stride"]) / 100)))
+    # So that the last window ends at the edge: Captum would cut it off there.
+    return window + (side - window) % stride, stride

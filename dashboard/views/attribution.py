@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import PurePath
 
 import pandas as pd
@@ -133,7 +134,11 @@ def _call(
 def _baseline(chosen: state.Selection) -> str:
     """The picture that stands for 'nothing there': the chosen one, else another example."""
     others = [item.name for item in cached.items(chosen.model) if item.name != chosen.example]
-    return chosen.baseline or next(iter(others), chosen.example)
+    with suppress(FluoroscopeError):
+        if chosen.baseline:
+            cached.example(chosen.baseline)
+            return chosen.baseline
+    return next(iter(others), chosen.example)
 
 
 def _ended(handle: Handle) -> bool:
