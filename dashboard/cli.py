@@ -9,7 +9,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,12 +75,9 @@ def serve(
     command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
     print(f"Fluoroscope is at http://{host}:{port}  (Ctrl+C ends it)", flush=True)
     # The look and the limits are in the configuration beside the package.
-    home = Path(__file__).parent
-    try:
-        finished = subprocess.run(command, env=environment, cwd=home, check=False)  # noqa: S603 - our own command
-    except KeyboardInterrupt:
-        return
-    raise typer.Exit(finished.returncode)
+    os.chdir(Path(__file__).parent)
+    # In place of this process, so that whoever ends it ends the server.
+    os.execve(sys.executable, command, environment)  # noqa: S606 - our own command
 
 
 def _check_free(host: str, port: int) -> None:
