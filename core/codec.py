@@ -22,19 +22,33 @@ import numpy as np
 from core.errors import StorageError
 from core.progress import Progress
 from core.provenance import Provenance
-from core.results import Architecture, Attribution, Fit, LayerInfo, Prediction
+from core.results import (
+    Architecture,
+    Attribution,
+    BlobSeries,
+    Fit,
+    HistogramSeries,
+    History,
+    LayerInfo,
+    Prediction,
+    Series,
+)
 from core.tasks import Example, PixelGrid, Target, Task
 
 RESULT_TYPES: tuple[type, ...] = (
     Architecture,
     Attribution,
+    BlobSeries,
     Example,
     Fit,
+    HistogramSeries,
+    History,
     LayerInfo,
     PixelGrid,
     Prediction,
     Progress,
     Provenance,
+    Series,
     Target,
     Task,
 )

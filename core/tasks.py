@@ -19,6 +19,10 @@ class Task(StrEnum):
     """What kind of question a model answers; each has one adapter in ``core.models``."""
 
     IMAGE_CLASSIFICATION = "image-classification"
+    TEXT_CLASSIFICATION = "text-classification"
+    TABULAR_CLASSIFICATION = "tabular-classification"
+    TRANSLATION = "translation"
+    RECONSTRUCTION = "reconstruction"
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,25 @@ other package may announce its own. Nothing here imports torch until a model is 
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.training.recipe import Recipe
 
 MODELS = ("digits_cnn", "fashion_cnn", "fashion_vit", "imagenet_efficientnet")
+
+
+# Files that declare a ``RECIPES``  for training, in the order shown.
+TRAINED: tuple[str, ...] = ()
+
+
+def recipes() -> tuple[Recipe, ...]:
+    """What can be trained, as declarations."""
+    modules = [importlib.import_module(f"sample_models.{name}") for name in TRAINED]
+    return tuple(recipe for module in modules for recipe in module.RECIPES)
 
 
 def catalogue() -> tuple[Path, ...]:

@@ -2,6 +2,17 @@
 
 from core.results.architecture import Architecture, Fit, LayerInfo
 from core.results.attribution import Attribution
+from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.prediction import Prediction
 
-__all__ = ["Architecture", "Attribution", "Fit", "LayerInfo", "Prediction"]
+__all__ = [
+    "Architecture",
+    "Attribution",
+    "BlobSeries",
+    "Fit",
+    "HistogramSeries",
+    "History",
+    "LayerInfo",
+    "Prediction",
+    "Series",
+]
