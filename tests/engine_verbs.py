@@ -200,4 +200,8 @@ def fail(model: ToyModel, inputs: Inputs, parameters: Parameters, seed: int, met
 
 
 NAMES = ("double", "numbers", "explain", "count", "hang", "die", "fail")
-VERBS = Verbs({name: f"engine_verbs:{name}" for name in NAMES}, "engine_verbs:load")
+VERBS = Verbs(
+    {name: f"engine_verbs:{name}" for name in NAMES} | {"moment": "engine_verbs:count"},
+    "engine_verbs:load",
+    fleeting=("moment",),
+)

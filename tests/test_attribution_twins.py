@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import captum.attr as captum
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from toy_models import SHAPE, PlainCNN, ResidualCNN, example, load, tensor, toy
 
 from core.attribution.compute import attribute
+from core.attribution.window import sliding_window
 from core.progress import Meter
 from core.results import Attribution
 
@@ -93,20 +95,45 @@ def test_grad_cam_of_tokens_written_out() -> None:
     np.testing.assert_allclose(found.values[0], expected, atol=1e-6)
 
 
-def test_occlusion_written_out() -> None:
+@pytest.mark.parametrize(
+    ("window", "stride", "side", "places"),
+    [
+        (33, 17, 4, (0, 2, 4, 6, 8)),
+        (40, 33, 8, (0, 4)),  # 5 pixels would leave 3 over at the edge
+        (25, 25, 3, (0, 3, 6, 9)),
+        (42, 42, 7, (0, 5)),  # 5 pixels, twice, would leave 2
+    ],
+)
+def test_occlusion_written_out(
+    window: int, stride: int, side: int, places: tuple[int, ...]
+) -> None:
     network = plain()
     total, seen = np.zeros((12, 12)), np.zeros((12, 12))
     with torch.no_grad():
         whole = network(X)[0, TARGET].item()
-        for row in range(0, 9, 2):
-            for column in range(0, 9, 2):
-                covered = X.clone()
-                covered[..., row : row + 4, column : column + 4] = 1.5
-                fall = whole - network(covered)[0, TARGET].item()
-                total[row : row + 4, column : column + 4] += fall / 16
-                seen[row : row + 4, column : column + 4] += 1
-    found = ours("occlusion", baseline="white", window=33, stride=17).values[0]
+        for row, column in itertools.product(places, places):
+            covered = X.clone()
+            here = (..., slice(row, row + side), slice(column, column + side))
+            covered[here] = 1.5
+            total[here] += (whole - network(covered)[0, TARGET].item()) / side**2
+            seen[here] += 1
+    found = ours("occlusion", baseline="white", window=window, stride=stride).values[0]
     np.testing.assert_allclose(found, total / seen, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (28, 45), (45, 28), (224, 311), (1, 9), (7, 7)])
+def test_the_last_window_ends_at_the_edge(size: tuple[int, int]) -> None:
+    """Along the long side of an input too, where a cut window would take less away."""
+    for percent, step in itertools.product((1, 13, 25, 40, 100), (1, 9, 20, 100)):
+        window = sliding_window({"window": percent, "stride": step}, *size)
+        seen = np.zeros(size, dtype=int)
+        places = 0
+        for row in range(0, size[0] - window.height + 1, window.stride):
+            for column in range(0, size[1] - window.width + 1, window.stride):
+                seen[row : row + window.height, column : column + window.width] += 1
+                places += 1
+        assert seen.min() > 0, "a pixel that no window covers"
+        assert places == window.positions(*size)
 
 
 @pytest.mark.parametrize("name", ["guided_backprop", "deconvolution"])

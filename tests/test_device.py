@@ -41,6 +41,30 @@ def test_best_batch_stops_where_memory_ends() -> None:
     assert max(tried) <= 8
 
 
+def test_a_busy_moment_does_not_decide_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first passes take half a second each, all later ones a millisecond per example."""
+    clock, passes = [0.0], []
+
+    def run(size: int) -> None:
+        passes.append(size)
+        clock[0] += 0.5 if len(passes) <= 2 else 0.001
+
+    monkeypatch.setattr("core.device.time.perf_counter", lambda: clock[0])
+    size, seconds = best_batch(run, CPU)
+    assert size == 64
+    assert seconds == pytest.approx(0.001 / 64)
+
+
+def test_best_batch_stays_at_one_where_a_pass_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def run(size: int) -> None:
+        clock[0] += 0.5 * size
+
+    monkeypatch.setattr("core.device.time.perf_counter", lambda: clock[0])
+    assert best_batch(run, CPU) == (1, 0.5)
+
+
 def test_best_batch_does_not_swallow_other_errors() -> None:
     def run(size: int) -> None:
         raise ValueError("not about memory")

@@ -100,6 +100,16 @@ def test_results_are_stored_and_errors_are_not(tmp_path: Path) -> None:
     assert (tmp_path / "later" / "marks").read_text() == "x"
 
 
+def test_what_holds_for_a_moment_is_not_stored(tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "place")
+    call = ask("moment", file=str(tmp_path / "marks"))
+    InlineExecutor(workspace=place, verbs=VERBS).submit(call).result()
+    later = InlineExecutor(workspace=place, verbs=VERBS)
+    assert not later.stored(call)
+    later.submit(call).result()
+    assert (tmp_path / "marks").read_text() == "xx"
+
+
 def test_a_result_that_cannot_be_stored_is_still_a_result(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file where a folder should be")
     executor = InlineExecutor(workspace=Workspace(tmp_path), verbs=VERBS)

@@ -329,6 +329,19 @@ def test_a_result_that_cannot_be_stored_is_still_a_result(
     assert (tmp_path / "marks").read_text() == "x"
 
 
+def test_what_holds_for_a_moment_is_computed_again_by_the_next_server(
+    make: Make, place: Workspace, tmp_path: Path
+) -> None:
+    call = ask("moment", file=str(tmp_path / "marks"))
+    with make(workspace=place) as executor:
+        executor.submit(call).result(TIMEOUT)
+        executor.submit(call).result(TIMEOUT)  # this server remembers
+    later = make(workspace=place)
+    assert not later.stored(call)
+    later.submit(call).result(TIMEOUT)
+    assert (tmp_path / "marks").read_text() == "xx"
+
+
 def test_errors_are_not_stored(make: Make, place: Workspace, tmp_path: Path) -> None:
     executor = make(workspace=place)
     call = ask("count", file=str(tmp_path / "later" / "marks"))

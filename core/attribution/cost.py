@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.attribution.method import Cost
-from core.attribution.window import window_pixels
+from core.attribution.window import sliding_window
 from core.parameters import Value
 from core.tasks import FeatureAxis
 
@@ -56,13 +56,9 @@ def layer_and_input(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
 
 
 def windows(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
-    """Positions of the window, the last one clipped at the edge, and the whole input."""
-    window, stride = window_pixels(settings, axis.height, axis.width)
-
-    def positions(side: int) -> int:
-        return -(-(side - window) // stride) + 1
-
-    return Cost(forward=2 + positions(axis.height) * positions(axis.width))
+    """Places of the window, and the whole input."""
+    window = sliding_window(settings, axis.height, axis.width)
+    return Cost(forward=2 + window.positions(axis.height, axis.width))
 
 
 def per_segment(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:

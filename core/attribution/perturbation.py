@@ -9,7 +9,7 @@ from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion, ShapleyVal
 from torch import Tensor
 
 from core.attribution.problem import Outcome, Problem
-from core.attribution.window import window_pixels
+from core.attribution.window import sliding_window
 
 
 def occlusion(problem: Problem) -> Outcome:
@@ -17,16 +17,16 @@ def occlusion(problem: Problem) -> Outcome:
     of the window; where windows overlap, the mean. Zeiler & Fergus 2013, arXiv 1311.2901.
     """
     channels, height, width = problem.features.shape[1:]
-    window, stride = window_pixels(problem.settings, height, width)
+    window = sliding_window(problem.settings, height, width)
     with torch.no_grad():
         values = Occlusion(problem.score).attribute(
             problem.features,
-            sliding_window_shapes=(channels, window, window),
-            strides=(channels, stride, stride),
+            sliding_window_shapes=(channels, window.height, window.width),
+            strides=(channels, window.stride, window.stride),
             baselines=problem.baseline(),
             perturbations_per_eval=problem.batch_size,
         )
-    return Outcome(values[:, :1] / window**2)
+    return Outcome(values[:, :1] / (window.height * window.width))
 
 
 def feature_ablation(problem: Problem) -> Outcome:

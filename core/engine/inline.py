@@ -71,7 +71,7 @@ class InlineExecutor:
         self._closed = True
 
     def _finish(self, call: Call, value: Any) -> None:
-        if self._store is not None:
+        if self._store is not None and call.verb not in self._verbs.fleeting:
             try:
                 self._store.put(call.key, value)
             except StorageError as error:  # the result is there all the same

@@ -17,14 +17,16 @@ class Verbs:
     """Verbs and all they need, as names ``"module:function"`` that are imported only when used.
 
     ``loader(ref, device)`` makes the model that a verb gets; ``prepare`` is called once before the
-    first model is loaded; ``modules`` are imported while warming up. Whoever makes an executor
-    chooses them, never a call.
+    first model is loaded; ``modules`` are imported while warming up; results of the verbs in
+    ``fleeting`` hold for this machine at this moment and are never stored. Whoever makes an
+    executor chooses them, never a call.
     """
 
     functions: Mapping[str, str]
     loader: str
     prepare: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    fleeting: tuple[str, ...] = ()
 
     def check(self, name: str) -> None:
         """Raise ``UnknownName`` unless ``name`` is a verb."""
@@ -41,4 +43,5 @@ VERBS = Verbs(
     loader="core.models.loader:load",
     prepare=("core.device:probe_threads",),
     modules=("captum.attr", "sklearn.linear_model", "skimage.segmentation"),
+    fleeting=("describe",),  # it times the model: a busy moment must not stay its truth
 )

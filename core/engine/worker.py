@@ -52,6 +52,7 @@ class Worker:
         self._outgoing = outgoing
         self._bench = Workbench(setup.verbs)
         self._store = Store(Path(setup.results), setup.limit) if setup.results else None
+        self._fleeting = setup.verbs.fleeting
         self._order = itertools.count()
         self._waiting: dict[int, tuple[bool, int, Call]] = {}
         self._warm: list[Warm] = []
@@ -145,7 +146,7 @@ class Worker:
                 _log.exception("%s on %s failed", call.verb, call.model.name)
             self._send(Failed.of(number, explained(error, call)))
             return
-        if self._store is not None:
+        if self._store is not None and call.verb not in self._fleeting:
             try:
                 self._store.put_encoded(call.key, payload)
             except StorageError as error:

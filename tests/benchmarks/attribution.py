@@ -37,7 +37,7 @@ from core.attribution.compute import attribute
 from core.attribution.describe import describe
 from core.attribution.method import AttributionMethod
 from core.attribution.registry import METHODS
-from core.attribution.window import window_pixels
+from core.attribution.window import sliding_window
 from core.device import choose, probe_threads, synchronise
 from core.models.adapter import Batch
 from core.models.card import ImagePreprocessing, ModelCard
@@ -193,7 +193,7 @@ def captums(bench: Bench, each: AttributionMethod, settings: Mapping[str, Value]
     draws = int(settings.get("n_baselines", 1)) if kind in ("uniform", "gaussian") else 1
     bases = torch.cat([adapter.baseline(batch, kind, SEED + draw, None) for draw in range(draws)])
     noise = {"nt_samples": count, "stdevs": float(settings.get("stdevs", 0)) * spread, "abs": False}
-    window, step = window_pixels(settings, *x.shape[2:]) if name == "occlusion" else (1, 1)
+    window = sliding_window({"window": 1, "stride": 1, **settings}, *x.shape[2:])
     kinds = {
         "smoothgrad": "smoothgrad",
         "smoothgrad_squared": "smoothgrad_sq",
@@ -226,7 +226,11 @@ def captums(bench: Bench, each: AttributionMethod, settings: Mapping[str, Value]
         ),
         "lrp": lambda t: relevance(net, leaf(), t),
         "occlusion": lambda t: ca.Occlusion(net).attribute(
-            x, (x.shape[1], window, window), (x.shape[1], step, step), base, t
+            x,
+            (x.shape[1], window.height, window.width),
+            (x.shape[1], window.stride, window.stride),
+            base,
+            t,
         ),
         "feature_ablation": segmented(ca.FeatureAblation(net)),
         "shapley_value_sampling": segmented(ca.ShapleyValueSampling(net), n_samples=count),
@@ -256,7 +260,7 @@ def captums(bench: Bench, each: AttributionMethod, settings: Mapping[str, Value]
             values = values * (values[0, 0].numel() / size.numel())
             values = F.interpolate(values, size=size, mode="bilinear", align_corners=False)
         if name == "occlusion":
-            values = values[:, :1] / window**2
+            values = values[:, :1] / (window.height * window.width)
         if mask is not None:
             ids = mask.expand_as(values).flatten()
             values = (values / torch.bincount(ids)[ids].reshape(values.shape)).sum(1, keepdim=True)
