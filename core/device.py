@@ -31,9 +31,9 @@ def choose(name: str = "auto") -> torch.device:
         ) from None
     index = device.index or 0
     there = {
-        "cpu": True,
+        "cpu": index == 0,
         "cuda": torch.cuda.is_available() and index < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
+        "mps": torch.backends.mps.is_available() and index == 0,
     }
     if not there.get(device.type, False):
         raise BadParameter(

@@ -110,13 +110,14 @@ def test_targets_and_equal_stems(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert json.loads(file.read_text())["target"]["versus"] == 8
 
 
+@pytest.mark.parametrize("said", [("--set", "baseline=image"), ()])
 def test_baseline_image_is_part_of_the_provenance(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, said: tuple[str, ...]
 ) -> None:
     other = gallery_item("digit-8.png").path
     status, _, _ = run(
-        capsys, "attribute", "digits_cnn", DIGIT, "--method", "deeplift", "--set",
-        "baseline=image", "--baseline-image", other, "--format", "json", "--out", tmp_path,
+        capsys, "attribute", "digits_cnn", DIGIT, "--method", "deeplift", *said,
+        "--baseline-image", other, "--format", "json", "--out", tmp_path,
     )  # fmt: skip
     assert status == 0
     told = json.loads((tmp_path / "digit-3.deeplift.json").read_text())
@@ -161,7 +162,24 @@ BASIC = ["--method", "saliency"]
         (["digits_cnn", DIGIT, "--method", "grad_cam", "--set", "layer=conv9"], "conv"),
         (["digits_cnn", DIGIT, "--method", "deeplift", "--set", "baseline=image"], "picture"),
         (["digits_cnn", DIGIT, *BASIC, "--format", "png,gif"], "gif"),
+        (["digits_cnn", DIGIT, *BASIC, "--format", ""], "names no format"),
+        (["digits_cnn", DIGIT, *BASIC, "--format", " , "], "names no format"),
         (["digits_cnn", DIGIT, *BASIC, "--device", "quantum"], "device"),
+        (["digits_cnn", DIGIT, *BASIC, "--device", "cpu:7"], "no device 'cpu:7'"),
+        (["digits_cnn", DIGIT, *BASIC, "--baseline-image", DIGIT], "has a baseline"),
+        (
+            [
+                "digits_cnn",
+                DIGIT,
+                "--method",
+                "deeplift",
+                "--set",
+                "baseline=zero",
+                "--baseline-image",
+                DIGIT,
+            ],
+            "baseline=zero",
+        ),
         (["fashion_vit", DIGIT, "--method", "guided_backprop"], "ReLU"),
     ],
 )
@@ -221,6 +239,33 @@ def test_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
         status, _, errors = run(capsys, "serve", "--port", taken.getsockname()[1])
     assert status == 2
     assert "Cannot listen" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--device", "foo"), "expected auto, cpu"),
+        (("--host", "203.0.113.9"), "Use --host 127.0.0.1"),
+        (("--host", "no such name"), "Use --host 127.0.0.1"),
+    ],
+)
+def test_serving_where_it_cannot_be(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], word: str
+) -> None:
+    status, output, errors = run(capsys, "serve", *arguments)
+    assert (status, output) == (2, "")
+    assert len(errors.splitlines()) == 1
+    assert word in errors
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_out_of_range(capsys: pytest.CaptureFixture[str], tmp_path: Path, seed: int) -> None:
+    status, _, errors = run(
+        capsys, "attribute", "digits_cnn", DIGIT, *BASIC, "--seed", seed, "--out", tmp_path
+    )
+    assert status == 2
+    assert "--seed" in errors
+    assert "Traceback" not in errors
 
 
 def test_a_missing_argument_has_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ def test_auto_is_the_best_there_is() -> None:
     assert choose("cpu") == CPU
 
 
-@pytest.mark.parametrize("name", ["quantum", "cuda:99", "xpu:0", ""])
+@pytest.mark.parametrize("name", ["quantum", "cuda:99", "xpu:0", "cpu:7", ""])
 def test_missing_devices_are_refused(name: str) -> None:
     with pytest.raises(BadParameter, match="device"):
         choose(name)

@@ -123,7 +123,7 @@ LAYERS = (
             "dashboard.theme",
         ),
     ),
-    Layer(("dashboard.export", "dashboard.cli"), never=("streamlit", *HEAVY)),
+    Layer(("dashboard.export", "dashboard.cli", "dashboard.commands"), never=("streamlit", *HEAVY)),
     Layer(("dashboard",), never=(*HEAVY, "sample_models")),
 )
 

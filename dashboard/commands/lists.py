@@ -1,0 +1,64 @@
+"""``fluoroscope list``: what there is to choose from."""
+
+from __future__ import annotations
+
+import typer
+
+from dashboard.commands import options
+from dashboard.commands.table import show
+
+listing = typer.Typer(help="List what there is, as a table or as JSON.", no_args_is_help=True)
+
+
+@listing.command("models")
+def list_models(as_json: options.Json = False) -> None:
+    """Models by name, with task and measured quality."""
+    from core.models.catalogue import catalogue, missing
+
+    rows = [
+        {
+            "name": model.name,
+            "title": model.title,
+            "task": str(model.task),
+            "accuracy": model.raw.get("metrics", {}).get("accuracy"),
+            "parameters": model.raw.get("parameters"),
+            "installed": not missing(model),
+        }
+        for model in catalogue().values()
+    ]
+    show(rows, as_json)
+
+
+@listing.command("methods")
+def list_methods(as_json: options.Json = False) -> None:
+    """Attribution methods with their parameters."""
+    from core.attribution.registry import METHODS
+
+    rows = [
+        {
+            "name": method.name,
+            "family": method.family,
+            "title": method.title,
+            "parameters": ", ".join(f"{p.name}={p.default}" for p in method.parameters),
+            "reference": method.reference,
+        }
+        for method in METHODS
+    ]
+    show(rows, as_json, hidden=("reference",))
+
+
+@listing.command("examples")
+def list_examples(as_json: options.Json = False) -> None:
+    """Bundled example inputs and the models they suit."""
+    from core.data.gallery import gallery
+
+    rows = [
+        {
+            "name": item.name,
+            "title": item.title,
+            "models": ", ".join(item.models),
+            "path": str(item.path),
+        }
+        for item in gallery()
+    ]
+    show(rows, as_json, hidden=("path",))

@@ -1,0 +1,55 @@
+"""``fluoroscope serve`` as a process: where it keeps things, and that ending it ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Dashboard
+
+import dashboard
+
+
+def test_a_polite_end_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that was started is the server: SIGTERM to it alone frees the port and
+    leaves no process; its workspace lies where the person stood, not in the package.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLUOROSCOPE_WORKSPACE")
+    (tmp_path / "here").mkdir()
+    served = Dashboard(Path("here"))
+    try:
+        served.wait()
+        os.kill(served.process.pid, signal.SIGTERM)
+        served.process.wait(timeout=30)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", served.port))
+        with pytest.raises(ProcessLookupError):
+            os.killpg(served.process.pid, 0)
+    finally:
+        served.close()
+    assert "Traceback" not in served.log.read_text()
+    assert not (Path(dashboard.__file__).parent / "here").exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104 - that is the question
+def test_only_an_open_door_is_warned_of(host: str, tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from dashboard import cli\n"
+        "os.execve = lambda *_: sys.exit(0)\n"
+        f"sys.argv = ['fluoroscope', 'serve', '--host', '{host}', '--port', '0' * 4 + '48611']\n"
+        "cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert host in done.stdout
+    assert ("no password" in done.stderr) is (host != "127.0.0.1")
