@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from core.engine.executor import Handle
-from core.errors import Cancelled
+from core.errors import Cancelled, StorageError, UserError
 from dashboard import cached, state
 
 _OPEN = ("waiting", "running")
@@ -52,6 +52,9 @@ def failed(title: str, handle: Handle) -> bool:
     """Say what went wrong with a call, with a way to try again; False when nothing did."""
     if handle.error is None:
         return False
+    if isinstance(handle.error, UserError) and not isinstance(handle.error, StorageError):
+        st.error(f"{title}: {state.plain(str(handle.error))}")  # the same again ends the same
+        return True
     again = "Compute" if isinstance(handle.error, Cancelled) else "Try again"
     notice, button = st.columns([8, 1], vertical_alignment="center")
     if isinstance(handle.error, Cancelled):

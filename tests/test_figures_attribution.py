@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,10 +274,48 @@ def test_appearance(dark: bool) -> None:
     assert figure.layout.template.layout.paper_bgcolor == theme.greys(dark).page
 
 
-def test_unit_is_logits_only_where_all_maps_are_complete() -> None:
-    complete, other = attribution(), attribution(delta=None)
-    for results, unit in (([complete], "logits"), ([complete, other], "attribution")):
-        assert maps(attribution_maps(results))[-1].colorbar.title.text.startswith(unit)
+def test_only_maps_of_one_unit_share_a_scale() -> None:
+    results = [
+        attribution("saliency", scale=100.0, seed=1),
+        attribution("deeplift", scale=2.0, seed=2),
+        attribution("occlusion", scale=1.0, seed=3),
+        attribution("grad_cam", scale=0.01, seed=4),
+        attribution("smoothgrad", scale=300.0, seed=5),
+    ]
+    units = {"saliency": "gradient", "smoothgrad": "gradient", "grad_cam": "CAM"}
+    figure = attribution_maps(results, units=units)
+    own = [float(np.percentile(np.abs(each.heatmap), 98)) for each in results]
+    expected = [max(own[0], own[4]), max(own[1:3]), max(own[1:3]), own[3], max(own[0], own[4])]
+    assert [drawn.zmax for drawn in maps(figure)] == pytest.approx(expected)
+    assert [drawn.showscale for drawn in maps(figure)] == [False, False, True, False, False]
+    assert maps(figure)[2].colorbar.title.text.startswith("logits")
+    for place, limit in enumerate(expected):
+        beside = [x.text for x in figure.layout.annotations if x.xref == f"x{place + 2} domain"]
+        assert any(f"±{limit:.2g}" in text for text in beside) is (place in (0, 3, 4))
+    gradients = maps(attribution_maps(results[::4], units=units))
+    assert gradients[-1].colorbar.title.text.startswith("gradient")
+
+
+def test_a_map_that_looks_empty_says_so() -> None:
+    strong, weak = attribution(scale=100.0), attribution("occlusion", scale=1.0)
+    assert words(attribution_maps([strong, weak])).count("faint on this scale") == 1
+    assert "faint" not in words(attribution_maps([strong, weak], shared_scale=False))
+    assert "faint" not in words(attribution_maps([weak, weak]))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.001, "<0.01 s"), (0.3, "0.30 s"), (12.34, "12.3 s")]
+)
+@pytest.mark.parametrize(("level", "word"), [("exact", "exact"), ("approximate", "approx.")])
+def test_fit_and_time_stand_below(seconds: float, shown: str, level: Any, word: str) -> None:
+    told = replace(PROVENANCE, seconds=seconds)
+    figure = attribution_maps([attribution(fit=Fit(level, "why"), provenance=told)])
+    assert f"{word} · {escaped(shown)}" in words(figure)
+
+
+def test_a_digit_as_target_is_not_read_as_a_value() -> None:
+    assert "target 3" in words(attribution_maps([attribution(target=Target(3, "3"))]))
+    assert "target" not in words(attribution_maps([attribution(target=Target(3, "cat"))]))
 
 
 def test_delta_is_given_where_there_is_one() -> None:

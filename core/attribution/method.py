@@ -36,7 +36,8 @@ class AttributionMethod:
     """One way to attribute.
 
     ``summary`` says in one line how to read the picture. ``signed``: positive speaks for the
-    target. ``complete``: the values sum to f(x) - f(baseline), so a delta is reported.
+    target. ``unit``: what the values are counted in; only values of one unit can be compared.
+    ``complete``: the values sum to f(x) - f(baseline), so a delta is reported.
     ``stochastic``: the result depends on the seed. ``hooked``: it works through hooks on modules,
     so it runs on the rewritten form of the network (``core.models.rewrite``).
     ``fit(architecture)`` marks it exact, approximate or not valid for a model, with the reason.
@@ -53,6 +54,7 @@ class AttributionMethod:
     cost: Callable[[Mapping[str, Value], FeatureAxis], Cost]
     parameters: tuple[Parameter, ...] = ()
     signed: bool = True
+    unit: str = "logits"
     complete: bool = False
     stochastic: bool = False
     hooked: bool = False

@@ -4,60 +4,20 @@ from __future__ import annotations
 
 from core.attribution import cost, fit
 from core.attribution.method import AttributionMethod
+from core.attribution.settings import (
+    BASELINE,
+    BLUR,
+    DRAWN,
+    LAYER,
+    N_BASELINES,
+    N_SEGMENTS,
+    NOISE,
+    SEGMENTS,
+    UPSAMPLING,
+    samples,
+)
 from core.errors import UnknownName
 from core.parameters import Parameter
-
-_KINDS = ("zero", "black", "white", "mean", "blur", "uniform", "gaussian", "image")
-_BASELINE = Parameter(
-    "baseline", "choice", "zero", "The input that stands for 'nothing there'.", choices=_KINDS
-)
-_BLUR = Parameter("baseline", "choice", "blur", _BASELINE.help, choices=_KINDS)
-_DRAWN = Parameter(
-    "baseline", "choice", "uniform", "What the baselines are drawn from.", choices=_KINDS
-)
-_N_BASELINES = Parameter(
-    "n_baselines", "int", 10, "How many baselines are drawn.", minimum=1, maximum=200, advanced=True
-)
-_SEGMENTS = Parameter(
-    "segments",
-    "choice",
-    "superpixels",
-    "What is switched off together: regions of similar colour, or the cells of a grid.",
-    label="Shape of segments",
-    choices=("superpixels", "grid"),
-)
-_N_SEGMENTS = Parameter(
-    "n_segments", "int", 50, "About how many segments.", minimum=2, maximum=2000
-)
-_NOISE = (
-    Parameter("n_samples", "int", 24, "How many noisy copies.", minimum=2, maximum=1000),
-    Parameter(
-        "stdevs",
-        "float",
-        0.15,
-        "Standard deviation of the noise.",
-        minimum=0,
-        maximum=2,
-        label="Noise",
-        unit="× value range",
-    ),
-)
-_LAYER = Parameter(
-    "layer", "layer", "auto", "The layer to look at; auto is the last that lies over the input."
-)
-_UPSAMPLING = Parameter(
-    "upsampling",
-    "choice",
-    "bilinear",
-    "How the layer's values are laid over the input.",
-    choices=("bilinear", "nearest"),
-    advanced=True,
-)
-
-
-def _samples(default: int) -> Parameter:
-    return Parameter("n_samples", "int", default, "How many evaluations.", minimum=1, maximum=20000)
-
 
 METHODS: tuple[AttributionMethod, ...] = (
     AttributionMethod(
@@ -69,6 +29,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.gradient:saliency",
         fit=fit.differentiable,
         cost=cost.once,
+        unit="gradient",
     ),
     AttributionMethod(
         name="input_x_gradient",
@@ -90,7 +51,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         fit=fit.differentiable,
         cost=cost.per_step,
         parameters=(
-            _BASELINE,
+            BASELINE,
             Parameter("n_steps", "int", 50, "Points along the path.", minimum=2, maximum=1000),
             Parameter(
                 "quadrature",
@@ -112,8 +73,9 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.gradient:smoothgrad",
         fit=fit.differentiable,
         cost=cost.per_sample,
-        parameters=_NOISE,
+        parameters=NOISE,
         stochastic=True,
+        unit="gradient",
     ),
     AttributionMethod(
         name="smoothgrad_squared",
@@ -124,9 +86,10 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.gradient:smoothgrad_squared",
         fit=fit.differentiable,
         cost=cost.per_sample,
-        parameters=_NOISE,
+        parameters=NOISE,
         signed=False,
         stochastic=True,
+        unit="gradient²",
     ),
     AttributionMethod(
         name="vargrad",
@@ -137,9 +100,10 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.gradient:vargrad",
         fit=fit.differentiable,
         cost=cost.per_sample,
-        parameters=_NOISE,
+        parameters=NOISE,
         signed=False,
         stochastic=True,
+        unit="gradient²",
     ),
     AttributionMethod(
         name="gradient_shap",
@@ -151,7 +115,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         fit=fit.differentiable,
         cost=cost.shap_samples,
         parameters=(
-            _DRAWN,
+            DRAWN,
             Parameter("n_samples", "int", 48, "Points drawn.", minimum=1, maximum=5000),
             Parameter(
                 "stdevs",
@@ -164,7 +128,7 @@ METHODS: tuple[AttributionMethod, ...] = (
                 unit="× value range",
                 advanced=True,
             ),
-            _N_BASELINES,
+            N_BASELINES,
         ),
         complete=True,
         stochastic=True,
@@ -178,7 +142,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.gradient:deeplift",
         fit=fit.deeplift,
         cost=cost.pair,
-        parameters=(_BASELINE,),
+        parameters=(BASELINE,),
         complete=True,
         hooked=True,
     ),
@@ -191,7 +155,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.gradient:deeplift_shap",
         fit=fit.deeplift,
         cost=cost.pairs,
-        parameters=(_DRAWN, _N_BASELINES),
+        parameters=(DRAWN, N_BASELINES),
         complete=True,
         stochastic=True,
         hooked=True,
@@ -206,6 +170,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         fit=fit.guided,
         cost=cost.once,
         hooked=True,
+        unit="guided gradient",
     ),
     AttributionMethod(
         name="deconvolution",
@@ -217,6 +182,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         fit=fit.guided,
         cost=cost.once,
         hooked=True,
+        unit="guided gradient",
     ),
     AttributionMethod(
         name="grad_cam",
@@ -227,7 +193,8 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.layerwise:grad_cam",
         fit=fit.spatial,
         cost=cost.once,
-        parameters=(_LAYER, _UPSAMPLING),
+        parameters=(LAYER, UPSAMPLING),
+        unit="CAM",
     ),
     AttributionMethod(
         name="guided_grad_cam",
@@ -238,8 +205,9 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.layerwise:guided_grad_cam",
         fit=fit.guided_spatial,
         cost=cost.layer_and_input,
-        parameters=(_LAYER,),
+        parameters=(LAYER,),
         hooked=True,
+        unit="guided CAM",
     ),
     AttributionMethod(
         name="layer_gradient_x_activation",
@@ -250,7 +218,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.layerwise:layer_gradient_x_activation",
         fit=fit.spatial,
         cost=cost.once,
-        parameters=(_LAYER, _UPSAMPLING),
+        parameters=(LAYER, UPSAMPLING),
     ),
     AttributionMethod(
         name="lrp",
@@ -274,7 +242,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         fit=fit.any_model,
         cost=cost.windows,
         parameters=(
-            _BASELINE,
+            BASELINE,
             Parameter(
                 "window", "int", 18, "Side of the window.", minimum=1, maximum=100, unit="% of side"
             ),
@@ -292,7 +260,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.perturbation:feature_ablation",
         fit=fit.any_model,
         cost=cost.per_segment,
-        parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS),
+        parameters=(BLUR, SEGMENTS, N_SEGMENTS),
     ),
     AttributionMethod(
         name="shapley_value_sampling",
@@ -303,7 +271,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.perturbation:shapley_value_sampling",
         fit=fit.any_model,
         cost=cost.orders,
-        parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS, _samples(25)),
+        parameters=(BLUR, SEGMENTS, N_SEGMENTS, samples(25)),
         complete=True,
         stochastic=True,
     ),
@@ -316,7 +284,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.perturbation:kernel_shap",
         fit=fit.any_model,
         cost=cost.evaluations,
-        parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS, _samples(400)),
+        parameters=(BLUR, SEGMENTS, N_SEGMENTS, samples(400)),
         complete=True,
         stochastic=True,
     ),
@@ -329,7 +297,7 @@ METHODS: tuple[AttributionMethod, ...] = (
         run="core.attribution.perturbation:lime",
         fit=fit.any_model,
         cost=cost.evaluations,
-        parameters=(_BLUR, _SEGMENTS, _N_SEGMENTS, _samples(400)),
+        parameters=(BLUR, SEGMENTS, N_SEGMENTS, samples(400)),
         stochastic=True,
     ),
 )

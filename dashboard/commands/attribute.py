@@ -82,6 +82,7 @@ def attribute(
                 dark=dark,
                 titles={each.name: each.title},
                 unsigned=() if each.signed else (each.name,),
+                units={each.name: each.unit},
             )
             for name in wanted:
                 file = out_folder / f"{stem}.{each.name}.{name}"

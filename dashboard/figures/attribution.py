@@ -23,6 +23,9 @@ Picture = npt.NDArray[np.uint8]
 CLIP = 98
 _COMPUTING = "computing…"
 _ASKING = "not computed yet"
+_LOGITS = "logits"
+# A map whose strongest pixels reach less than this share of the shared limit looks empty.
+_FAINT = 0.05
 
 
 def attribution_maps(
@@ -39,6 +42,7 @@ def attribution_maps(
     caption: str | None = None,
     titles: Mapping[str, str] | None = None,
     unsigned: Collection[str] = (),
+    units: Mapping[str, str] | None = None,
     asking: Collection[str] = (),
 ) -> go.Figure:
     """The input, then one panel per attribution, and a quiet one per title in ``pending``: where
@@ -47,11 +51,12 @@ def attribution_maps(
     ``picture`` is uint8 ``[row, column, 3]``, by default that of the first attribution. Each map is
     ``Attribution.heatmap`` untouched; ``sign`` and the clipping of colours at the 98th percentile
     of ``|value|`` only choose colours. Orange speaks for the target, blue against it. With
-    ``shared_scale`` all maps have the largest of their limits, else each its own, written below
-    it. Methods named in ``unsigned`` have magnitudes only: they are drawn in cividis from 0, each
-    to a limit of its own. ``titles`` names methods, ``caption`` is a line below the figure. The
-    height depends on the number and the shape of the panels only, so that nothing moves when a
-    pending one arrives.
+    ``shared_scale`` all maps of one unit (``units`` by method, else logits) have the largest of
+    their limits; the bar tells that of the first unit, and the others, like all maps without
+    ``shared_scale``, have theirs written below. Methods named in ``unsigned`` have magnitudes only:
+    they are drawn in cividis from 0, each to a limit of its own. ``titles`` names methods,
+    ``caption`` is a line below the figure. The height depends on the number and the shape of the
+    panels only, so that nothing moves when a pending one arrives.
     """
     slots = [*attributions, *[None] * (len(pending) - list(attributions).count(None))]
     places = [place for place, each in enumerate(slots, start=1) if each is not None]
@@ -59,22 +64,31 @@ def attribution_maps(
     if picture is None and real:
         picture = real[0].picture
     shape = picture.shape[:2] if picture is not None else (1, 1)
-    limits = [_limit(each.heatmap) for each in real]
     plain = [each.method in unsigned for each in real]
-    if shared_scale:
-        largest = max((x for x, p in zip(limits, plain, strict=True) if not p), default=0.0)
-        limits = [x if p else largest for x, p in zip(limits, plain, strict=True)]
+    kinds = [(units or {}).get(each.method, _LOGITS) for each in real]
+    reaches = [_limit(each.heatmap) for each in real]
+    limits = _shared(reaches, kinds, plain) if shared_scale else reaches
+    ruled = [place for place, magnitude in enumerate(plain) if not magnitude]
+    ruling = next(
+        (kinds[i] for i in ruled if kinds[i] == _LOGITS), kinds[ruled[0]] if ruled else ""
+    )
     filled = []
-    for each, limit, magnitude in zip(real, limits, plain, strict=True):
-        notes = _notes(each, limit if magnitude or not shared_scale else None, magnitude)
-        filled.append(Panel(_title(each, titles), notes))
+    for each, kind, magnitude, reach, limit in zip(
+        real, kinds, plain, reaches, limits, strict=True
+    ):
+        note = ""
+        if not shared_scale or magnitude or kind != ruling:
+            note = f"0 to {limit:.2g}" if magnitude else f"±{limit:.2g}"
+        elif reach < _FAINT * limit:
+            note = "faint on this scale"
+        filled.append(Panel(_title(each, titles), _notes(each, note)))
     empty = [Panel(title, (), _COMPUTING if title not in asking else _ASKING) for title in pending]
     panels = [Panel("Input", hint="" if picture is not None else "…")]
     panels += [(empty if each is None else filled).pop(0) for each in slots]
     figure, grid = panel_figure(
         panels,
         (shape[0], shape[1]),
-        note_lines=2 if shared_scale else 3,
+        note_lines=4,
         columns=columns,
         footer=caption or "",
         dark=dark,
@@ -99,11 +113,10 @@ def attribution_maps(
             figure.data[-1].customdata = _pixels(each.picture)[0]
         figure.data[-1].meta = [escaped(panels[index].title), escaped(each.target.title)]
     maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.name != "pending"]
-    ruled = [place for place, magnitude in enumerate(plain) if not magnitude]
     if ruled:
-        unit = "logits" if all(real[i].delta is not None for i in ruled) else "attribution"
-        maps[ruled[-1]].showscale = True
-        maps[ruled[-1]].colorbar = _bar(grid, limits[ruled[-1]], sign, shared_scale, unit)
+        last = [place for place in ruled if kinds[place] == ruling][-1]
+        maps[last].showscale = True
+        maps[last].colorbar = _bar(grid, limits[last], sign, shared_scale, ruling)
     return figure
 
 
@@ -118,13 +131,30 @@ def _title(attribution: Attribution, titles: Mapping[str, str] | None) -> str:
     return (titles or {}).get(attribution.method) or method_title(attribution.method)
 
 
-def _notes(attribution: Attribution, limit: float | None, magnitude: bool) -> tuple[str, ...]:
-    notes = [attribution.target.title]
+def _shared(limits: Sequence[float], kinds: Sequence[str], plain: Sequence[bool]) -> list[float]:
+    """One limit for all signed maps of a unit: the largest of theirs."""
+    largest: dict[str, float] = {}
+    for limit, kind, magnitude in zip(limits, kinds, plain, strict=True):
+        if not magnitude:
+            largest[kind] = max(limit, largest.get(kind, 0.0))
+    several = zip(limits, kinds, plain, strict=True)
+    return [limit if magnitude else largest[kind] for limit, kind, magnitude in several]
+
+
+def _notes(attribution: Attribution, note: str) -> tuple[str, ...]:
+    label = attribution.target.title
+    fit = "approx." if attribution.fit.level == "approximate" else attribution.fit.level
+    lines = [
+        f"target {label}" if label.isdecimal() else label,
+        f"{fit} · {_duration(attribution.provenance.seconds)}",
+    ]
     if attribution.delta is not None:
-        notes.append(f"delta {_number(attribution.delta)}")
-    if limit is not None:
-        notes.append(f"0 to {limit:.2g}" if magnitude else f"±{limit:.2g}")
-    return tuple(notes)
+        lines.append(f"delta {_number(attribution.delta)}")
+    return (*lines, note) if note else tuple(lines)
+
+
+def _duration(seconds: float) -> str:
+    return "<0.01 s" if seconds < 0.005 else f"{seconds:.{2 if seconds < 1 else 1}f} s"
 
 
 def _number(value: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import PurePath
 
 import pandas as pd
@@ -13,9 +12,10 @@ from core.attribution.method import AttributionMethod
 from core.attribution.registry import METHODS
 from core.engine.call import Call
 from core.engine.executor import Handle
-from core.errors import FluoroscopeError
+from core.errors import FluoroscopeError, UserError
 from core.parameters import Value
 from core.results import Architecture, Attribution, Prediction
+from core.tasks import parse_targets
 from dashboard import cached, controls, downloads, state, waiting
 from dashboard.export import document
 from dashboard.figures.attribution import attribution_maps
@@ -28,6 +28,7 @@ FIRST = ("integrated_gradients", "deeplift", "occlusion", "grad_cam")
 CHEAP = 6.0
 _TITLES = {method.name: method.title for method in METHODS}
 _UNSIGNED = [method.name for method in METHODS if not method.signed]
+_UNITS = {method.name: method.unit for method in METHODS}
 _SIGNS = {"both": "For and against", "positive": "For only", "negative": "Against only"}
 _VIEWS = {"overlay": "Over the picture", "map": "Map alone"}
 _SCALES = {"shared": "Shared", "own": "Own"}
@@ -57,12 +58,31 @@ def main() -> None:
         return
     prediction: Prediction = predicting.result()[0]
     architecture: Architecture = inspecting.result()
+    _mend(chosen, prediction)
     beside, middle = st.columns([3, 5], gap="medium")
     with beside:
         _answer(prediction)
     with middle:
         methods = _toolbar(chosen, architecture, prediction)
     _explain(chosen, methods, architecture, prediction, predicting.call)
+
+
+def _mend(chosen: state.Selection, prediction: Prediction) -> None:
+    """Replace what an address asks for but this model or machine does not have, and say so."""
+    try:
+        parse_targets(chosen.target, prediction.classes, prediction.logits)
+        lost, wrong = {}, ""
+    except UserError as error:
+        lost, wrong = {"target": "top"}, f"{error} The predicted class is explained."
+    if not lost and chosen.baseline:
+        try:
+            cached.example(chosen.baseline)
+        except UserError as error:
+            lost, wrong = {"baseline": ""}, f"{error} Another example is the baseline image."
+    if lost:
+        state.change(**lost)
+        state.tell(wrong)
+        st.rerun()
 
 
 def _answer(prediction: Prediction) -> None:
@@ -134,11 +154,7 @@ def _call(
 def _baseline(chosen: state.Selection) -> str:
     """The picture that stands for 'nothing there': the chosen one, else another example."""
     others = [item.name for item in cached.items(chosen.model) if item.name != chosen.example]
-    with suppress(FluoroscopeError):
-        if chosen.baseline:
-            cached.example(chosen.baseline)
-            return chosen.baseline
-    return next(iter(others), chosen.example)
+    return chosen.baseline or next(iter(others), chosen.example)
 
 
 def _ended(handle: Handle) -> bool:
@@ -193,7 +209,8 @@ def _toolbar(
         "Colour scale",
         _SCALES,
         format_func=_SCALES.get,
-        help="Shared: the same colour is the same number in every map. Own: weak maps show too.",
+        help="Shared: the same colour is the same number in every map of one unit. Own: weak maps "
+        "show too.",
         **state.bind("scale", chosen.scale),
     )
     with row.popover("View"):
@@ -261,6 +278,7 @@ def _maps(
         columns=_columns(1 + len(shown)),
         titles=_TITLES,
         unsigned=_UNSIGNED,
+        units=_UNITS,
     )
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="maps")
     if results:

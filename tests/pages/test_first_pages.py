@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.gallery import gallery_item
 from core.errors import FluoroscopeError
-from dashboard import cached
+from dashboard import cached, state
 from tests import images
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
@@ -108,6 +108,14 @@ def test_an_address_opens_the_same_view() -> None:
         ({"methods": "saliency,no_such"}, "no method"),
         ({"model": "fashion_vit", "methods": "saliency,guided_backprop"}, "ReLU"),
         ({"methods": "saliency", "target": "zebra"}, "zebra"),
+        ({"target": "3 vs 3"}, "contrasts a class with itself"),
+        (
+            {"set": ["integrated_gradients.baseline=image"], "baseline": "upload:" + "0" * 64},
+            "upload",
+        ),
+        ({"set": ["deeplift.baseline=image"], "baseline": "upload:../x"}, "does not name"),
+        ({"set": ["deeplift.baseline=image"], "baseline": "no-such.png"}, "no-such.png"),
+        ({"opacity": "9" * 5000}, "It says"),
         ({"methods": "smoothgrad", "set": ["smoothgrad.n_samples=0"]}, "from 2 to 1000"),
         ({"methods": "smoothgrad", "set": ["smoothgrad.colour=red"]}, "colour"),
         ({"opacity": "lots", "sign": "sideways", "view": "<script>"}, "It says"),
@@ -170,8 +178,28 @@ def test_overview_of_every_model() -> None:
         assert cached.models()[model].summary in words(app)
 
 
+def test_a_target_that_is_not_there_gives_way_to_the_predicted_class() -> None:
+    app = opened(methods="saliency,deeplift", target="zebra")
+    assert [str(each.value) for each in app.warning] == [
+        state.plain(
+            "There is no class 'zebra'. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9. "
+            "The predicted class is explained."
+        )
+    ]
+    assert list(app.dataframe[0].value["Target"]) == ["3", "3"]
+    assert "target" not in app.query_params
+    assert not any(button.label == "Try again" for button in app.button)
+
+
+def test_an_unusable_upload_offers_no_second_try() -> None:
+    app = opened(methods="saliency")
+    upload(app, "text.png", b"not a picture at all")
+    assert app.error
+    assert not any(button.label == "Try again" for button in app.button)
+
+
 def test_words_from_the_address_are_not_markdown() -> None:
     app = opened(methods="saliency", target="![x](http://example.org/x.png)")
-    shown = [str(error.value) for error in app.error]
+    shown = [str(error.value) for error in app.warning]
     assert any("example" in text for text in shown)
     assert not any("![x](" in text for text in shown)
