@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import cached, sidebar
+from dashboard import cached, ruler, sidebar
 
 _STATIC = Path(__file__).parent / "static"
 _VIEWS = Path(__file__).parent / "views"
@@ -20,6 +20,7 @@ def main() -> None:
         layout="wide",
         initial_sidebar_state="expanded",
     )
+    st.html(_STATIC / "page.css")
     st.logo(str(_STATIC / "logo.svg"), icon_image=str(_STATIC / "icon.svg"), size="large")
     page = st.navigation(
         {
@@ -30,6 +31,7 @@ def main() -> None:
     cached.engine()  # starts and warms up the worker while the page draws
     sidebar.draw()
     page.run()
+    ruler.draw()
 
 
 main()

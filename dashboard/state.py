@@ -204,6 +204,12 @@ def asked() -> set[str]:
     return keys
 
 
+def reported(key: str, name: str, default: int) -> int:
+    """A number that a component keeps in its state, or the default before it has told."""
+    value = getattr(st.session_state.get(key), name, None)
+    return int(value) if isinstance(value, (int, float)) else default
+
+
 def read(key: str) -> Any:
     """What a component reported under its key; for its callbacks."""
     return st.session_state[key]

@@ -249,6 +249,25 @@ def test_panels_do_not_overlap_and_keep_their_aspect(count: int, size: tuple[int
     assert len({box[0] for box in boxes}) <= 5
 
 
+@pytest.mark.parametrize(
+    ("width", "columns", "tall"), [(520, 3, False), (780, 5, False), (1240, 5, True)]
+)
+def test_a_wider_page_gets_more_and_larger_panels(width: int, columns: int, tall: bool) -> None:
+    figure = attribution_maps(
+        [attribution("integrated_gradients", shape=(1, 28, 28))] * 4, width=width
+    )
+    across = {figure.layout[f"xaxis{i}"].domain for i in ("", 2, 3, 4, 5)}
+    assert len(across) == columns
+    low, high = figure.layout.yaxis.domain
+    side = (high - low) * figure.layout.height
+    left, right = figure.layout.xaxis.domain
+    cell = (right - left) * (width - figure.layout.margin.r)
+    assert side == pytest.approx(cell, abs=2), "a square picture fills its cell"
+    titles = [note.text for note in figure.layout.annotations if "gradients" in note.text]
+    assert all("…" not in title for title in titles)
+    assert (titles[0] == "Integrated gradients") is tall
+
+
 def test_columns_can_be_chosen() -> None:
     figure = attribution_maps([attribution()] * 3, columns=2)
     assert len({figure.layout[name].domain for name in ("xaxis", "xaxis2", "xaxis3")}) == 2

@@ -45,6 +45,7 @@ def attribute(
     ``OutOfMemory`` when not even one example fits.
     """
     each = declared(str(parameters["method"]))
+    run: Run = resolve(each.run)  # imports what it needs, before any clock runs
     settings = checked(each.parameters, dict(parameters.get("settings", {})), each.title)
     architecture = describe(model, meter=meter)
     fit = architecture.fits[each.name]
@@ -85,7 +86,7 @@ def attribute(
             other=other,
         )
         problem.score.ceiling = ceiling
-        outcome = _run(each, problem)
+        outcome = _run(each, run, problem)
         score = float(select(logits[None], target))
         seconds = time.perf_counter() - started
         found.append(_result(each, problem, outcome, example, other, target, score, seconds))
@@ -118,9 +119,8 @@ def _logits(model: LoadedModel, batch: Batch, seed: int) -> torch.Tensor:
     return logits
 
 
-def _run(each: AttributionMethod, problem: Problem) -> Outcome:
+def _run(each: AttributionMethod, run: Run, problem: Problem) -> Outcome:
     """Run a method; when memory runs out, halve the batch and start it again with the same seed."""
-    run: Run = resolve(each.run)
     form = hooked_form(problem.model) if each.hooked else None
     score = problem.score
     while True:

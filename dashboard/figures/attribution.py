@@ -12,7 +12,7 @@ from plotly.utils import image_array_to_data_uri
 
 from core.results import Attribution
 from dashboard.figures.caption import escaped, method_title
-from dashboard.figures.panels import Grid, Panel, axis, panel_figure
+from dashboard.figures.panels import WIDTH, Grid, Panel, axis, panel_figure
 from dashboard.theme import MAGNITUDE, signed, template, translucent
 
 Mode = Literal["overlay", "map"]
@@ -39,6 +39,7 @@ def attribution_maps(
     shared_scale: bool = True,
     dark: bool = False,
     columns: int | None = None,
+    width: int = WIDTH,
     caption: str | None = None,
     titles: Mapping[str, str] | None = None,
     unsigned: Collection[str] = (),
@@ -90,6 +91,7 @@ def attribution_maps(
         (shape[0], shape[1]),
         note_lines=4,
         columns=columns,
+        width=width,
         footer=caption or "",
         dark=dark,
     )

@@ -13,13 +13,14 @@ import plotly.graph_objects as go
 from dashboard.figures.caption import elided, escaped
 from dashboard.theme import greys
 
-# Widths in pixels of the container that a figure is laid out for, and of the narrowest one where
-# its words must still fit; figures take the width they are given, only heights are fixed.
-WIDTH, NARROW = 780, 540
+# Width in pixels that a figure is laid out for where nobody says another: heights, columns and line
+# breaks follow from it. A figure takes the width it is given, only heights are fixed.
+WIDTH = 780
 _BAR = 84
 _GAP = 0.022
 _TITLE_LINE, _NOTE_LINE = 18, 16
 _TALLEST, _SHORTEST = 320, 48
+_NARROWEST = 135  # a panel whose words can still be read
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Grid:
     title_lines: int
     note_lines: int
     footer: int = 0
+    width: int = WIDTH
 
     @property
     def rows(self) -> int:
@@ -52,8 +54,8 @@ class Grid:
 
     @property
     def panel_height(self) -> int:
-        """Height of a picture where the figure is ``WIDTH`` wide."""
-        cell = (WIDTH - _BAR) * (1 - _GAP * (self.columns - 1)) / self.columns
+        """Height of a picture where the figure has its ``width``."""
+        cell = (self.width - _BAR) * (1 - _GAP * (self.columns - 1)) / self.columns
         return round(min(max(cell * self.shape[0] / self.shape[1], _SHORTEST), _TALLEST))
 
     @property
@@ -84,8 +86,9 @@ class Grid:
         )
 
 
-def balanced_columns(count: int, most: int = 5) -> int:
-    """Columns that fill the fewest rows of at most ``most`` panels evenly."""
+def balanced_columns(count: int, width: int = WIDTH) -> int:
+    """Columns that fill the fewest rows evenly, with panels that stay wide enough."""
+    most = max((width - _BAR) // _NARROWEST, 1)
     rows = math.ceil(max(count, 1) / most)
     return max(math.ceil(count / rows), 1)
 
@@ -98,13 +101,14 @@ def panel_figure(
     columns: int | None = None,
     footer: str = "",
     dark: bool = False,
+    width: int = WIDTH,
 ) -> tuple[go.Figure, Grid]:
     """A figure with the axes and words of ``panels``; the caller draws into ``xN`` and ``yN``.
 
     There is always space for ``note_lines``, so that a panel that fills up moves nothing.
     """
-    across = min(columns or balanced_columns(len(panels)), max(len(panels), 1))
-    room = (NARROW - _BAR) * (1 - _GAP * (across - 1)) / across
+    across = min(columns or balanced_columns(len(panels), width), max(len(panels), 1))
+    room = (width - _BAR) * (1 - _GAP * (across - 1)) / across
     heads = [_wrapped(panel.title, int(room / 7.6), 2) for panel in panels]
     feet = [[elided(note, int(room / 6)) for note in panel.notes] for panel in panels]
     lines = textwrap.wrap(footer, 130)
@@ -115,6 +119,7 @@ def panel_figure(
         max((len(head) for head in heads), default=1),
         note_lines,
         10 + 14 * len(lines) if lines else 0,
+        width,
     )
     # All at once: adding annotations one by one costs Plotly more than drawing the maps.
     words = [

@@ -16,7 +16,7 @@ from core.errors import FluoroscopeError, UserError
 from core.parameters import Value
 from core.results import Architecture, Attribution, Prediction
 from core.tasks import parse_targets
-from dashboard import cached, controls, downloads, state, waiting
+from dashboard import cached, controls, downloads, ruler, state, waiting
 from dashboard.export import document
 from dashboard.figures.attribution import attribution_maps
 from dashboard.figures.prediction import probability_bars
@@ -275,7 +275,7 @@ def _maps(
         opacity=chosen.opacity / 100,
         shared_scale=chosen.scale == "shared",
         dark=is_dark(st.context.theme.type),
-        columns=_columns(1 + len(shown)),
+        width=ruler.width(),
         titles=_TITLES,
         unsigned=_UNSIGNED,
         units=_UNITS,
@@ -293,13 +293,6 @@ def _maps(
 
 def _first(names: Sequence[str]) -> list[str]:
     return [name for name in FIRST if name in names][:3]
-
-
-def _columns(panels: int) -> int:
-    """One row of up to four, then rows of three, then of four: no row with a lone panel."""
-    if panels <= 4:
-        return 4
-    return 3 if panels <= 6 else 4
 
 
 def _details(results: Sequence[Attribution]) -> None:

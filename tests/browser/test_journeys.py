@@ -168,7 +168,7 @@ def test_method_target_and_view_redraw_the_maps(page: Page, served: str) -> None
     shows(page, "Saliency", "DeepLIFT")
     addressed(page, methods="integrated_gradients,deeplift,occlusion,saliency")
     target = page.get_by_role("combobox", name="Explain")
-    for typed, titled in (("8", "8"), ("3 vs 8", "3 − 8")):
+    for typed, titled in (("8", "target 8"), ("3 vs 8", "3 − 8")):
         with redrawn(page):
             target.click()
             target.press("ControlOrMeta+a")
