@@ -6,8 +6,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import cached, ruler, sidebar
-
 _STATIC = Path(__file__).parent / "static"
 _VIEWS = Path(__file__).parent / "views"
 
@@ -28,6 +26,9 @@ def main() -> None:
             "Explain": [st.Page(_VIEWS / "attribution.py", title="Attribution", default=True)],
         }
     )
+    st.title(page.title)  # at once: what follows has much to import
+    from dashboard import cached, ruler, sidebar
+
     cached.engine()  # starts and warms up the worker while the page draws
     sidebar.draw()
     page.run()

@@ -36,7 +36,6 @@ _SCALES = {"shared": "Shared", "own": "Own"}
 
 def main() -> None:
     """Draw the page for the selection in hand."""
-    st.title("Attribution")
     st.markdown("Which parts of this input spoke for the answer, and which against it?")
     chosen = state.selection()
     try:
