@@ -35,6 +35,27 @@ def prediction(logits: list[float], classes: list[str]) -> Prediction:
     )
 
 
+def names(figure: go.Figure) -> list[str]:
+    return [note.text for note in figure.layout.annotations]
+
+
+@pytest.mark.parametrize(
+    ("explained", "shown"),
+    [
+        ((), ["a", "b", "c"]),
+        ((1,), ["a", "b · explained", "c"]),
+        ((4,), ["a", "b", "e · explained"]),
+        ((2, 4), ["a", "c · explained", "e · explained"]),
+        ((1, 2, 3, 4), ["a", *(f"{x} · explained" for x in "bcde")]),
+    ],
+)
+def test_explained_classes_are_among_the_bars(explained: tuple[int, ...], shown: list[str]) -> None:
+    answer = prediction([9.0, 7.0, 5.0, 3.0, 1.0], list("abcde"))
+    figure = probability_bars(answer, count=3, explained=explained)
+    assert names(figure) == shown
+    assert list(figure.data[0].x) == sorted(figure.data[0].x, reverse=True)
+
+
 def layer(name: str, base: str = "Conv2d", parameters: int = 10, **changes: Any) -> LayerInfo:
     given: dict[str, Any] = {
         "kind": base,

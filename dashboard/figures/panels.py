@@ -87,10 +87,12 @@ class Grid:
 
 
 def balanced_columns(count: int, width: int = WIDTH) -> int:
-    """Columns that fill the fewest rows evenly, with panels that stay wide enough."""
+    """Columns that fill the fewest rows evenly, with panels that stay wide enough; three where
+    there is room, so that one or two panels stand side by side and not far apart.
+    """
     most = max((width - _BAR) // _NARROWEST, 1)
     rows = math.ceil(max(count, 1) / most)
-    return max(math.ceil(count / rows), 1)
+    return max(math.ceil(count / rows), min(most, 3))
 
 
 def panel_figure(
@@ -107,7 +109,7 @@ def panel_figure(
 
     There is always space for ``note_lines``, so that a panel that fills up moves nothing.
     """
-    across = min(columns or balanced_columns(len(panels), width), max(len(panels), 1))
+    across = columns or balanced_columns(len(panels), width)
     room = (width - _BAR) * (1 - _GAP * (across - 1)) / across
     heads = [_wrapped(panel.title, int(room / 7.6), 2) for panel in panels]
     feet = [[elided(note, int(room / 6)) for note in panel.notes] for panel in panels]

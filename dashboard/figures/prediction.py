@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,25 @@ from dashboard.theme import CLASSES, greys, template
 
 _ROW = 36
 _MOST_CLASSES = 30
+_MARK = " · explained"
 
 
-def probability_bars(prediction: Prediction, *, count: int = 5, dark: bool = False) -> go.Figure:
+def probability_bars(
+    prediction: Prediction,
+    *,
+    count: int = 5,
+    explained: Collection[int] = (),
+    dark: bool = False,
+) -> go.Figure:
     """The ``count`` most likely classes with their probabilities, the most likely on top.
 
-    Made for a column of about 220 pixels: the name stands above its bar.
+    Classes in ``explained`` are marked; those that are not among the most likely take the places
+    of the least likely shown. Made for a column of about 220 pixels: the name stands above its bar.
     """
-    best = prediction.top(count)
+    likely = prediction.top(len(prediction.classes))
+    others = [index for index in likely if index not in explained]
+    shown = {likely[0], *explained, *others[: max(count - len(explained), 0)]}
+    best = [index for index in likely if index in shown]
     names = [prediction.classes[index] for index in best]
     shares = prediction.probabilities[list(best)]
     tone = greys(dark)
@@ -53,7 +64,7 @@ def probability_bars(prediction: Prediction, *, count: int = 5, dark: bool = Fal
     figure.update_yaxes(visible=False, range=(len(best) - 0.6, -0.8), fixedrange=True)
     for row, name in enumerate(names):
         figure.add_annotation(
-            text=escaped(elided(name, 30)),
+            text=escaped(elided(name, 30)) + _MARK * (best[row] in explained),
             x=0,
             y=row - 0.22,
             xref="paper",

@@ -60,7 +60,7 @@ def main() -> None:
     _mend(chosen, prediction)
     beside, middle = st.columns([3, 5], gap="medium")
     with beside:
-        _answer(prediction)
+        _answer(prediction, chosen.target)
     with middle:
         methods = _toolbar(chosen, architecture, prediction)
     _explain(chosen, methods, architecture, prediction, predicting.call)
@@ -84,10 +84,15 @@ def _mend(chosen: state.Selection, prediction: Prediction) -> None:
         st.rerun()
 
 
-def _answer(prediction: Prediction) -> None:
+def _answer(prediction: Prediction, target: str) -> None:
     best = prediction.top(1)[0]
     answer, probability = prediction.classes[best], prediction.probabilities[best]
-    figure = probability_bars(prediction, dark=is_dark(st.context.theme.type))
+    targets = parse_targets(target, prediction.classes, prediction.logits)
+    explained = dict.fromkeys(part.index for each in targets for _, part in each.parts)
+    if list(explained) == [best]:
+        explained = {}  # that goes without saying
+    dark = is_dark(st.context.theme.type)
+    figure = probability_bars(prediction, explained=explained, dark=dark)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"It says **{state.plain(answer)}** · {probability:.1%}")
         downloads.button(figure, [prediction], f"{PurePath(prediction.example).stem}.prediction")
