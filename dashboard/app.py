@@ -32,6 +32,7 @@ def main() -> None:
     cached.engine()  # starts and warms up the worker while the page draws
     sidebar.draw()
     page.run()
+    cached.let_go()
     ruler.draw()
 
 

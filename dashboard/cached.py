@@ -96,9 +96,22 @@ def handle(call: Call) -> Handle:
     A failed or cancelled call stays so until ``forget``.
     """
     handles = state.handles()
+    state.wanted().add(call.key)
     if call.key not in handles:
         handles[call.key] = engine().submit(call, owner=state.visitor())
     return handles[call.key]
+
+
+def let_go() -> None:
+    """Cancel what this browser session began by itself and what the page just drawn does not show,
+    so that nobody waits behind an example that was only passed by. What was asked for by a click
+    goes on. Once after each drawing.
+    """
+    wanted, handles = state.wanted(), state.handles()
+    for key in set(handles) - wanted - state.asked():
+        if handles[key].state in ("waiting", "running"):
+            handles.pop(key).cancel()
+    wanted.clear()
 
 
 def forget(call: Call) -> None:

@@ -193,6 +193,12 @@ def handles() -> dict[str, Any]:
     return held
 
 
+def wanted() -> set[str]:
+    """Keys of the calls that the page being drawn shows."""
+    keys: set[str] = st.session_state.setdefault("wanted", set())
+    return keys
+
+
 def plain(text: str) -> str:
     """Text of a person or a file as it stands, with nothing in it read as Markdown."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:])", r"\\\1", text)

@@ -165,6 +165,26 @@ def test_a_dear_method_waits_for_a_click() -> None:
     assert any(button.label == "Compute" for button in app.button)
 
 
+def test_nobody_waits_behind_an_example_that_was_passed_by() -> None:
+    """Integrated gradients on the largest model take seconds; another view is chosen at once."""
+    if "imagenet_efficientnet" not in cached.models():
+        pytest.skip("needs the extra 'imagenet'")
+    app = opened(model="imagenet_efficientnet", example="photo-cat.jpg", methods="saliency")
+
+    app.query_params["methods"] = "integrated_gradients"
+    app.run()
+    (passed_by,) = [x for x in handles(app) if x.state in ("waiting", "running")]
+    assert passed_by.call.parameters["method"] == "integrated_gradients"
+    app.query_params["methods"] = "saliency"
+    settle(app)
+    assert passed_by.state == "cancelled"
+    assert passed_by not in handles(app)
+    assert "cancelled" not in words(app).lower()
+    app.query_params["methods"] = "integrated_gradients"
+    settle(app)
+    assert list(app.dataframe[0].value["Method"]) == ["Integrated gradients"]
+
+
 def test_overview_of_every_model() -> None:
     for model in cached.models():
         app = opened(model=model)
