@@ -103,6 +103,17 @@ LAYERS = (
     ),
     Layer(("core.activations",), never=(*SHOWN, "captum", "umap", *COMPUTING, "core.training")),
     Layer(("core.training",), never=(*SHOWN, "captum", "umap", *COMPUTING, "core.activations")),
+    Layer(  # runs are read by the dashboard, whose process has no torch
+        (
+            "core.training.recipe",
+            "core.training.config",
+            "core.training.run",
+            "core.training.events",
+            "core.training.eventfile",
+            "core.training.records",
+        ),
+        never=(*SHOWN, *HEAVY, *COMPUTING, "core.engine", "core.activations"),
+    ),
     Layer(COMPUTING, never=(*SHOWN, "core.engine")),
     Layer(("core.attribution.method",), never=(*SHOWN, *HEAVY, "core.engine")),
     Layer(("core.attribution.registry",), never=(*SHOWN, "core.engine"), late=HEAVY),
