@@ -45,7 +45,7 @@ def fetch(
         if place.exists():
             return place
         raise BadInput(f"There is no file or folder '{place}'.", "Check the path.")
-    import pooch  # type: ignore[import-untyped] # it has no types
+    import pooch
     import requests
 
     host = urlsplit(url).hostname or url
