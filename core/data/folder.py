@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from core.data.image import ACCEPTED, MAX_BYTES, decode
+from core.data.image import decode
 from core.data.picture import Pixels, prepare
+from core.data.picturefile import PictureFile, find_pictures
 from core.data.pixelcache import PixelCache, Stored
 from core.data.splits import (
     HELD_OUT,
@@ -39,22 +40,9 @@ if TYPE_CHECKING:
 
 Labels = npt.NDArray[np.int64]
 
-ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-MAX_FILES: Final = 5_000_000
 MAX_SKIPPED: Final = 0.10
 _DECODED_AS = 1  # raise it when decoding or framing gives other pixels: the cache is made anew
 _TOGETHER = 64  # pictures decoded between two looks at the meter
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """One file of the folder: its path from there with ``/``, part, class and content."""
-
-    name: str
-    part: str
-    label: str
-    digest: str = ""
-    reason: str = ""
 
 
 class ImageSplit:
@@ -145,7 +133,7 @@ def read_images(
     cannot be decoded.
     """
     root = Path(path).expanduser().absolute()
-    files, notes = _find(root)
+    files, notes = find_pictures(root)
     meter = meter or Meter()
     files = _digested(root, files, meter)
     stored, failed = _decoded(root, files, preprocessing, cache or PixelCache(), meter)
@@ -183,83 +171,12 @@ def read_images(
     return ImageFolder(splits, classes, skipped, notes)
 
 
-def _find(root: Path) -> tuple[list[PictureFile], tuple[str, ...]]:
-    """The pictures below ``root`` in natural order, and notes on what was left out."""
-    if not root.is_dir():
-        missing = "is a file" if root.is_file() else "does not exist"
-        raise BadInput(f"'{root}' {missing}, expected a folder of class folders.", _LAYOUT)
-    folders = {each.name: each for each in _folders(root)}
-    parts = {name: part for name in folders if (part := split_name(name))}
-    if len(set(parts.values())) < len(parts):
-        raise BadInput(
-            f"'{root}' has more than one folder for the same part: {', '.join(sorted(parts))}.",
-            "Keep one of them.",
-        )
-    if parts and "train" not in parts.values():
-        raise BadInput(f"'{root}' has {', '.join(sorted(parts))} and no folder train.", _LAYOUT)
-    tops = [(part, root / name) for name, part in sorted(parts.items())] or [("", root)]
-    files: list[PictureFile] = []
-    others = 0
-    for part, top in tops:
-        classes = _folders(top)
-        for folder in classes:
-            for name in _walk(folder, root):
-                if name.lower().endswith(ENDINGS):
-                    files.append(PictureFile(name, part, folder.name))
-                else:
-                    others += 1
-        if not classes:
-            what = "is empty" if not any(top.iterdir()) else "has no class folders"
-            raise BadInput(f"The folder '{top}' {what}.", _LAYOUT)
-    if not files:
-        found = counted(others, "other file")
-        raise BadInput(
-            f"There are no pictures in the class folders of '{root}', only {found}.",
-            f"Pictures are files in {ACCEPTED} format with the ending of their format.",
-        )
-    if len(files) > MAX_FILES:
-        raise BadInput(
-            f"'{root}' has {len(files):,} pictures, at most {MAX_FILES:,} are read.",
-            "Take a part of them.",
-        )
-    files.sort(key=lambda file: natural(file.name))
-    notes = []
-    if others:
-        notes.append(f"{counted(others, 'file')} not named as a picture left out")
-    left = sorted(set(folders) - set(parts)) if parts else []
-    notes += [f"the folder {name} left out" for name in left]
-    return files, tuple(notes)
-
-
-_LAYOUT: Final = (
-    "Expected train/ and val/ with one folder of pictures per class in each, or one folder per "
-    "class."
-)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [each for each in folder.iterdir() if each.is_dir() and not _hidden(each.name)]
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))
-
-
-def _walk(folder: Path, root: Path) -> list[str]:
-    names = []
-    for where, inner, found in os.walk(folder):
-        inner[:] = [name for name in inner if not _hidden(name)]
-        here = Path(where).relative_to(root).as_posix()
-        names += [f"{here}/{name}" for name in found if not _hidden(name)]
-    return names
-
-
 def _digested(root: Path, files: list[PictureFile], meter: Meter) -> list[PictureFile]:
     """Every file with the SHA-256 of its content, or the reason why it cannot be read."""
 
     def digested(file: PictureFile) -> PictureFile:
         try:
-            return replace(file, digest=sha256(_read(root, file)))
+            return replace(file, digest=sha256(file.read(root)))
         except BadInput as error:
             return replace(file, reason=error.message)
 
@@ -313,25 +230,10 @@ def _decoded(
 
 
 def _pixels(root: Path, file: PictureFile, preprocessing: ImagePreprocessing) -> Pixels:
-    data = _read(root, file)
+    data = file.read(root)
     if file.digest and sha256(data) != file.digest:
         raise BadInput(f"'{file.name}' has changed since training began.", "Start a new run.")
     return prepare(decode(Example(file.name, data)), preprocessing)
-
-
-def _read(root: Path, file: PictureFile) -> bytes:
-    try:
-        path = root / file.name
-        size = path.stat().st_size
-        if 0 < size <= MAX_BYTES:
-            return path.read_bytes()
-    except OSError as error:
-        raise BadInput(
-            f"'{file.name}' cannot be read: {error.strerror or error}.", "Check the file."
-        ) from None
-    if not size:
-        raise BadInput(f"'{file.name}' is empty (0 bytes).", "Remove it.")
-    raise BadInput(f"'{file.name}' has more than {MAX_BYTES // 2**20} MiB.", "Make it smaller.")
 
 
 def _check_skipped(
