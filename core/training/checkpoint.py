@@ -1,9 +1,10 @@
 """Checkpoints: what time travel and resuming need, whole or not there at all.
 
 A checkpoint is a folder ``checkpoints/step-<step>`` with ``weights.safetensors``, perhaps
-``resume.safetensors`` (optimiser state and whatever else is tensors), ``state.json`` (the rest, with
-the places of those tensors) and ``digests.json`` (SHA-256 of each of the others). It is written
-under another name, brought to the disk file by file, and only then renamed. Nothing is pickled.
+``resume.safetensors`` (optimiser state and whatever else is tensors), ``state.json`` (the rest,
+with the places of those tensors) and ``digests.json`` (SHA-256 of each of the others). It is
+written under another name, brought to the disk file by file, and only then renamed. Nothing is
+pickled.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def latest(run: Run) -> tuple[Checkpoint, dict[str, Tensor], dict[str, Any], lis
     """
     from safetensors.torch import load_file
 
-    notes = []
+    notes: list[str] = []
     for each in reversed(checkpoints(run)):
         if not each.resumable:
             continue

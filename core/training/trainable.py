@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy.typing as npt
 from torch import Generator, Tensor, nn
 
 
@@ -77,6 +78,10 @@ class Trainable(ABC):
         Returns what the epoch is for, where recipes have stages, else an empty string.
         """
         return ""
+
+    def extra_arrays(self, module: nn.Module, epoch: int) -> Mapping[str, npt.ArrayLike]:
+        """Arrays to keep after an epoch by tag, such as a decision boundary."""
+        return {}
 
     def extra_metrics(
         self, module: nn.Module, split: str, to_device: Callable[[Any], Any]
