@@ -193,6 +193,13 @@ def test_other_files_and_hidden_ones_are_left_out(parted: Path, cache: PixelCach
     )
 
 
+def test_a_class_may_be_called_train(tmp_path: Path, cache: PixelCache) -> None:
+    for name in ("bus", "train", "tram"):
+        fill(tmp_path / "vehicles" / name, 5)
+    data = read_images(tmp_path / "vehicles", SMALL, cache=cache)
+    assert data.classes == ("bus", "train", "tram")
+
+
 def emptied(path: Path) -> None:
     path.mkdir()
 

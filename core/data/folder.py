@@ -23,10 +23,7 @@ from core.data.pixelcache import PixelCache, Stored
 from core.data.splits import (
     HELD_OUT,
     check_labels,
-    counted,
-    natural,
     split,
-    split_name,
     with_validation,
 )
 from core.errors import BadInput

@@ -1,4 +1,4 @@
-"""The picture files of an image folder: which there are, in which part and class, and their bytes."""
+"""The picture files of an image folder: which there are, their part and class, their bytes."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ def find_pictures(root: Path) -> tuple[list[PictureFile], tuple[str, ...]]:
         raise BadInput(f"'{root}' {missing}, expected a folder of class folders.", _LAYOUT)
     folders = {each.name: each for each in _folders(root)}
     parts = {name: part for name in folders if (part := split_name(name))}
+    if len(parts) < len(folders) and not any(_folders(root / name) for name in parts):
+        parts = {}  # pictures of trains among other vehicles: a class of that name, not a part
     if len(set(parts.values())) < len(parts):
         raise BadInput(
             f"'{root}' has more than one folder for the same part: {', '.join(sorted(parts))}.",

@@ -215,6 +215,9 @@ def _parallel(
     parts: dict[str, Positions] = {}
     for part, (first, second) in files.items():
         (ours, said), (theirs, also_said) = read_lines(first), read_lines(second)
+        for lines, others in ((ours, theirs), (theirs, ours)):
+            while len(lines) > len(others) and not lines[-1].strip():
+                lines.pop()  # empty lines at the end of a file are no sentences
         if len(ours) != len(theirs):
             raise BadInput(
                 f"'{first.name}' has {counted(len(ours), 'line')} and '{second.name}' "
