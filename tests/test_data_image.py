@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -149,3 +153,21 @@ def test_broken_orientation_does_not_lose_the_picture() -> None:
         data = upright.replace(tag + b"\0\1", tag + orientation.to_bytes(2, "big"))
         assert data != upright
         assert decode(Example("turned.jpg", data)).size == images.picture().size
+
+
+def test_threads_decode_side_by_side_and_leave_the_warnings_as_they_were() -> None:
+    before = list(warnings.filters)
+    inside = threading.Barrier(4, timeout=30)
+
+    def warn() -> None:
+        with module._QUIET:
+            inside.wait()
+            warnings.warn("Pillow says this", stacklevel=1)
+            inside.wait()
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(warn) for _ in range(4)]:
+            done.result()
+    assert list(warnings.filters) == before
+    with pytest.raises(UserWarning, match="Pillow says this"):
+        warnings.warn("Pillow says this", stacklevel=1)

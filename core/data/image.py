@@ -46,9 +46,36 @@ _OTHERS: Final = (  # offset, first bytes, what it is
     (0, b"MZ", "a program"),
     (0, b"\x7fELF", "a program"),
 )
-# Pillow warns about metadata that does not matter here, and warning filters belong to the whole
-# process: only one thread at a time may have them changed.
-_QUIET = threading.Lock()
+
+
+class _Quiet:
+    """No warnings while at least one thread is inside.
+
+    Pillow warns about metadata that does not matter here, and warning filters belong to the whole
+    process: the first thread in changes them, the last one out puts them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
 
 
 def decode(example: Example) -> Image.Image:
@@ -72,8 +99,7 @@ def decode(example: Example) -> Image.Image:
             "Make it smaller and try again.",
         )
     try:
-        with _QUIET, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _QUIET:
             return _decoded(name, example.data)
     except BadInput:
         raise
