@@ -9,30 +9,25 @@ once, because DeepLIFT, guided backpropagation and LRP work through hooks on mod
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import torch
 from torch import nn
 
-from sample_models.recipe import Augmentation, Recipe
+from core.parameters import Value
+from core.training.trainable import Trainable
+from sample_models.data import digits
+from sample_models.image_training import Augmentation, ImageClassifier
 
-RECIPE = Recipe(
-    name="digits_cnn",
-    title="Handwritten digits (CNN)",
-    summary=(
-        "Reads one handwritten digit from 0 to 9, light on a dark background, 28 × 28 pixels. "
-        "It is a good first model to explain; it knows nothing but single digits, so a letter or "
-        "an empty page still gets a digit."
-    ),
-    data="digits",
-    box=20,
-    epochs=40,
-    augmentation=Augmentation(rotate=12, shear=8, shift=2, scale=0.12, stroke=0.6),
-)
+AUGMENTATION = Augmentation(rotate=12, shear=8, shift=2, scale=0.12, stroke=0.6)
+BOX = 20  # pixels to which a digit in somebody's own photograph is scaled
 
 
 class DigitsCNN(nn.Module):
     """Two convolutions and two dense layers: ``[batch, 1, 28, 28]`` to ``[batch, classes]``."""
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(self, classes: int = 10, dropout: float = 0.5) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 32, kernel_size=3, padding=1)
         self.relu1 = nn.ReLU()
@@ -40,10 +35,10 @@ class DigitsCNN(nn.Module):
         self.conv2 = nn.Conv2d(32, 64, kernel_size=3, padding=1)
         self.relu2 = nn.ReLU()
         self.pool2 = nn.MaxPool2d(2)
-        self.dropout1 = nn.Dropout(0.25)
+        self.dropout1 = nn.Dropout(dropout / 2)
         self.dense1 = nn.Linear(64 * 7 * 7, 128)
         self.relu3 = nn.ReLU()
-        self.dropout2 = nn.Dropout(0.5)
+        self.dropout2 = nn.Dropout(dropout)
         self.dense2 = nn.Linear(128, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -55,6 +50,19 @@ class DigitsCNN(nn.Module):
         return logits
 
 
-def build() -> nn.Module:
+def build(dropout: float = 0.5) -> nn.Module:
     """The network with random weights."""
-    return DigitsCNN()
+    return DigitsCNN(dropout=dropout)
+
+
+def trainable(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
+    """The network with the 10,000 digits, or those of a ``digits.npz`` in ``folder``."""
+    dropout = float(settings["dropout"])
+    return ImageClassifier(
+        build(dropout),
+        digits(folder),
+        settings,
+        box=BOX,
+        augmentation=AUGMENTATION if settings["augment"] else None,
+        arguments={"dropout": dropout},
+    )

@@ -161,6 +161,13 @@ def latest(run: Run) -> tuple[Checkpoint, dict[str, Tensor], dict[str, Any], lis
     return None
 
 
+def forget_after(run: Run, step: int) -> None:
+    """Remove checkpoints after a step: training goes on from there, and writes them again."""
+    for each in checkpoints(run):
+        if each.step > step:
+            shutil.rmtree(each.folder, ignore_errors=True)
+
+
 def tidy(run: Run, *, keep_last: int, keep_every: int, best_epoch: int) -> None:
     """Let go of what the policy does not keep, and of what a killed process left half written.
 

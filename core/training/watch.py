@@ -1,0 +1,188 @@
+"""What is seen of a network while it learns: norms at every update, distributions now and then.
+
+Numbers stay on the device and are read in blocks, so that watching costs little (aim: 5 % of an
+update).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+_BINS = 40
+_RELUS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU)
+_SQUASHING = {nn.Sigmoid: (0.01, 0.99), nn.Tanh: (-0.99, 0.99)}
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A histogram of one layer: ``edges [bin + 1]``, ``counts [bin]`` and what else event files
+    hold.
+    """
+
+    edges: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.float64]
+    minimum: float
+    maximum: float
+    total: float
+    sum_of_squares: float
+
+
+class Norms:
+    """Gradient norm and update-to-weight ratio ‖Δw‖ ÷ ‖w‖ of every layer that has parameters.
+
+    Call ``before`` when the gradients are there and ``after`` when the weights have moved; ``rows``
+    hands out what was measured since, one row per update: ``[layer]`` norms, then ratios.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        groups = {
+            name or "model": own
+            for name, part in module.named_modules()
+            if (own := list(part.parameters(recurse=False)))
+        }
+        self.layers = tuple(groups)
+        self._parameters = [p for own in groups.values() for p in own]
+        belongs = [place for place, own in enumerate(groups.values()) for _ in own]
+        self._place = torch.tensor(belongs, device=self._parameters[0].device)
+        self._old: Sequence[Tensor] = ()
+        self._rows: list[Tensor] = []
+
+    def before(self) -> None:
+        """Measure the gradients and remember the weights."""
+        with torch.no_grad():
+            gradients = [p.new_zeros(()) if p.grad is None else p.grad for p in self._parameters]
+            self._gradient = self._by_layer(gradients)
+            self._old = torch._foreach_mul(self._parameters, 1.0)
+
+    def after(self) -> None:
+        """Measure how far the weights have moved."""
+        with torch.no_grad():
+            moved = self._by_layer(torch._foreach_sub(self._parameters, list(self._old)))
+            weights = self._by_layer(self._parameters)
+            self._rows.append(torch.cat([self._gradient, moved / weights.clamp(min=1e-12)]))
+            self._old = ()
+
+    def rows(self) -> npt.NDArray[np.float32]:
+        """``[update, 2 × layer]`` since the last call; waits for the device once."""
+        if not self._rows:
+            return np.zeros((0, 2 * len(self.layers)), np.float32)
+        rows: npt.NDArray[np.float32] = torch.stack(self._rows).float().cpu().numpy()
+        self._rows = []
+        return rows
+
+    def _by_layer(self, tensors: Sequence[Tensor]) -> Tensor:
+        squares = torch.stack(torch._foreach_norm(list(tensors))).float() ** 2
+        sums = torch.zeros(len(self.layers), device=squares.device)
+        return sums.index_add_(0, self._place, squares).sqrt()
+
+
+def distributions(module: nn.Module) -> dict[str, Distribution]:
+    """Histograms ``weights/<layer>`` and, where there are gradients, ``gradients/<layer>``."""
+    found = {}
+    for name, part in module.named_modules():
+        own = list(part.parameters(recurse=False))
+        gradients = [p.grad for p in own if p.grad is not None]
+        for kind, tensors in (("weights", own), ("gradients", gradients)):
+            if tensors:
+                values = torch.cat([tensor.detach().flatten().float() for tensor in tensors])
+                found[f"{kind}/{name or 'model'}"] = _distribution(values)
+    return found
+
+
+def _distribution(values: Tensor) -> Distribution:
+    values = values[torch.isfinite(values)]
+    if not values.numel():
+        values = values.new_zeros(1)
+    low, high = (float(x) for x in values.aminmax())
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    counts = torch.histc(values, _BINS, low, high).cpu().numpy().astype(np.float64)
+    return Distribution(
+        np.linspace(low, high, _BINS + 1),
+        counts,
+        low,
+        high,
+        float(values.sum()),
+        float((values**2).sum()),
+    )
+
+
+def unit_shares(module: nn.Module, forward: Callable[[], Any]) -> dict[str, float]:
+    """Shares from 0 to 1 by tag, from one ``forward`` over a batch: ``dead/<layer>``, units of a
+    ReLU that no example of the batch switches on, and ``saturated/<layer>``, outputs of a sigmoid
+    or tanh within 1 % of their ends. A unit is a channel where there are channels.
+    """
+    found: dict[str, float] = {}
+
+    def hook(name: str) -> Callable[..., None]:
+        def look(part: nn.Module, args: Any, output: Any) -> None:
+            if isinstance(part, _RELUS):
+                on = (output > 0).movedim(1, 0).flatten(1).any(dim=1) if output.ndim > 1 else None
+                if on is not None:
+                    found[f"dead/{name}"] = 1.0 - float(on.float().mean())
+            else:
+                low, high = _SQUASHING[type(part)]
+                ends = (output < low) | (output > high)
+                found[f"saturated/{name}"] = float(ends.float().mean())
+
+        return look
+
+    kinds: tuple[type[nn.Module], ...] = (*_RELUS, *_SQUASHING)
+    handles = [
+        part.register_forward_hook(hook(name))
+        for name, part in module.named_modules()
+        if isinstance(part, kinds)
+    ]
+    try:
+        with torch.no_grad():
+            forward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def first_not_finite(module: nn.Module, forward: Callable[[], Any]) -> str:
+    """The first layer with a weight or an output that is not a finite number, in words."""
+    for name, parameter in module.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            return f"the weights of '{name.rpartition('.')[0] or name}'"
+    with _first_output(module) as seen, torch.no_grad():
+        forward()
+    return f"the output of '{seen[0]}'" if seen else "the loss itself"
+
+
+@contextmanager
+def _first_output(module: nn.Module) -> Iterator[list[str]]:
+    seen: list[str] = []
+
+    def hook(name: str) -> Callable[..., None]:
+        def look(part: nn.Module, args: Any, output: Any) -> None:
+            tensors = output if isinstance(output, (tuple, list)) else (output,)
+            if not all(
+                bool(torch.isfinite(x).all())
+                for x in tensors
+                if isinstance(x, Tensor) and x.is_floating_point()
+            ):
+                seen.append(name)
+
+        return look
+
+    handles = [
+        part.register_forward_hook(hook(name))
+        for name, part in module.named_modules()
+        if not list(part.children())
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
