@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,31 @@ def test_whole_numbers_stay_whole_as_labels(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": range(40), "label": [2.0, 10.0] * 20})
     frame.to_parquet(tmp_path / "data.parquet")
     assert read_table(tmp_path / "data.parquet").classes == ("2", "10")
+
+
+def test_types_of_parquet(tmp_path: Path) -> None:
+    rows = 40
+    frame = pd.DataFrame(
+        {
+            "whole": pd.array([None, *range(1, rows)], dtype="Int64"),
+            "flag": [bool(i % 2) for i in range(rows)],
+            "kind": pd.Categorical([f"k{i % 3}" for i in range(rows)]),
+            "price": [Decimal(i) / 4 for i in range(rows)],
+            "list": [[i] for i in range(rows)],
+            "label": [bool(i % 2) for i in range(rows)],
+        },
+        index=pd.Index([i % 9 for i in range(rows)], name="nine"),
+    )
+    frame.to_parquet(tmp_path / "data.parquet")
+    table = read_table(tmp_path / "data.parquet")
+    assert table.classes == ("false", "true")
+    assert table.inputs == (
+        *("whole", "whole = (missing)"),
+        *("flag = false", "flag = true"),
+        *("kind = k0", "kind = k1", "kind = k2"),
+        *("price", "nine"),
+    )
+    assert "columns of lists or objects left out: 'list'" in table.notes
 
 
 TABLE = "x,kind\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(30))

@@ -201,6 +201,7 @@ def test_parallel_files_per_part_and_tables_of_pairs(tmp_path: Path) -> None:
     table.write_text("english\tspanish\n" + "".join(f"yes {i}\tsí {i}\n" for i in range(30)))
     data = read_pairs(table)
     assert data.names == ("english", "spanish")
+    assert data.notes == ("columns 'english' and 'spanish' are taken as source and target",)
     assert sum(map(len, data.parts.values())) == 30
 
 

@@ -284,12 +284,17 @@ def _parquet(path: Path, choose: Callable[[tuple[str, ...]], list[str]], max_row
                     )
                 batches.append(batch)
             schema = pa.schema([file.schema_arrow.field(name) for name in names])
-            frame = pa.Table.from_batches(batches, schema).select(names).to_pandas()
+            table = pa.Table.from_batches(batches, schema).select(names)
+            for position, field in enumerate(table.schema):
+                if pa.types.is_boolean(field.type):  # a category, as in the other formats
+                    column = table.column(position).cast(pa.string())
+                    table = table.set_column(position, field.name, column)
+            frame = table.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise BadInput(f"'{path.name}' is a damaged Parquet file: {reason}", _FORMATS) from error
     notes = (f"columns of lists or objects left out: {listed(nested)}",) if nested else ()
-    return _Read(frame.reset_index(drop=True), (), notes)
+    return _Read(frame, (), notes)
 
 
 def _too_many(path: Path, max_rows: int) -> BadInput:

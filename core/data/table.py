@@ -195,7 +195,7 @@ def read_table(
     classes = check_labels({name: spelt[rows] for name, rows in parts.items()}, where)
     number = {name: position for position, name in enumerate(classes)}
     comma = columns.decimal_comma
-    inputs = columns.frame.drop(columns=label)
+    inputs = _typed(columns.frame.drop(columns=label))
     learned, left_out = _learned(inputs.iloc[parts["train"]], comma, max_categories, features)
     notes += left_out
     if not learned:
@@ -251,7 +251,9 @@ def _number_feature(
     if missing.all():
         empty = all(text == MISSING for text in _categories(column))
         return "it is empty" if empty else "text"
-    strange = missing & np.asarray([text != MISSING for text in _categories(column)])
+    strange = missing.copy()
+    if missing.any():
+        strange[missing] = [text != MISSING for text in _categories(column[missing])]
     if strange.sum() > 0.05 * (~missing).sum():
         return "text"
     if strange.any():
@@ -301,6 +303,27 @@ def _numbers(
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     missing = ~(np.abs(values) <= _LARGEST)
     return np.where(missing, 0.0, values), missing
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same table with columns of text that holds only numbers and missing values as float64."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    typed = {}
+    for name in frame.columns:
+        typed[name] = frame[name]
+        if not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            trimmed = pc.utf8_trim_whitespace(pa.array(frame[name].astype("str"), pa.string()))
+            missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(_MISSING))
+            try:
+                numbers = pc.if_else(missing, None, trimmed).cast(pa.float64())
+            except pa.ArrowInvalid:
+                continue
+            values = numbers.to_numpy(zero_copy_only=False)
+            typed[name] = pd.Series(values, index=frame.index)
+    return pd.DataFrame(typed, index=frame.index)
 
 
 def _categories(column: pd.Series[Any]) -> list[str]:

@@ -194,6 +194,9 @@ def read_pairs(
         return picked.copy()
 
     columns = read_columns(place, choose, max_rows=max_rows, max_skipped=max_skipped)
+    notes = list(columns.notes)
+    if picked != [source, target]:
+        notes.append(f"columns '{picked[0]}' and '{picked[1]}' are taken as source and target")
     sides = [[each.strip() for each in texts(columns.frame[name])] for name in picked]
     return _paired(
         where,
@@ -202,7 +205,7 @@ def read_pairs(
         columns.parts,
         (seed, held_out),
         columns.skipped,
-        columns.notes,
+        notes,
     )
 
 
