@@ -25,15 +25,13 @@ from core.training import checkpoint, outcome
 from core.training.eventfile import PREFIX
 from core.training.fabric import fabric
 from core.training.journal import Journal, Update
-from core.training.metrics import Tally
+from core.training.metrics import Measured, Tally, matrices, tagged
 from core.training.optimisation import LearningRate, optimiser
 from core.training.order import Order, number, seed_all
 from core.training.recipe import recipe
 from core.training.run import Run, Status
 from core.training.trainable import Answer, Trainable
 from core.training.watch import first_not_finite, unit_shares
-
-Measured = tuple[Mapping[str, float], Any]  # metrics, and confusions or None
 
 
 class Diverged(UserError):
@@ -136,8 +134,8 @@ class Loop:
                 self._write()
                 self._save(whole_epoch=False)
         self._write()
+        loss = self._measure(epoch)  # stopped in here, a resumed run measures again
         self._epoch = epoch
-        loss = self._measure()
         self._rate.learned(loss)
         self._tally = self._new_tally()
         self._stale += 1
@@ -198,18 +196,27 @@ class Loop:
         with self._fabric.autocast():
             return self._trainable.answer(self._network, batch)
 
-    def _measure(self) -> float:
+    def _measure(self, epoch: int) -> float:
         """Write the metrics of an epoch; the loss by which epochs are compared."""
         found: dict[str, Measured] = {
             "train": (self._tally.metrics(self._trainable.classes), self._tally.matrix())
         }
         if "val" in self._trainable.splits:
             found["val"] = self._evaluate("val")
-        values = _tagged(found) | unit_shares(self._module, lambda: self._answer(self._last))
-        values |= {"epoch": float(self._epoch), "seconds": self._seconds()}
-        arrays = self._trainable.extra_arrays(self._module, self._epoch)
-        self._journal.epoch(self._step, values, {**_matrices(found), **arrays})
+        values = tagged(found) | unit_shares(self._module, self._look)
+        values |= {"epoch": float(epoch), "seconds": self._seconds()}
+        arrays = self._trainable.extra_arrays(self._module, epoch)
+        self._journal.epoch(self._step, values, {**matrices(found), **arrays})
         return values.get("val/loss", values["train/loss"])
+
+    def _look(self) -> None:
+        """One forward of the first examples held out, for whoever has hooks on the module."""
+        splits = self._trainable.splits
+        examples = splits.get("val", splits["train"])
+        first = self._order.batches(range(len(examples)))[:1]
+        self._network.eval()
+        for batch in self._order.loader(examples, first):
+            self._answer(self._fabric.to_device(batch))
 
     def _evaluate(self, split: str) -> Measured:
         """Metrics and confusions of a split, with the weights as they are."""
@@ -228,14 +235,15 @@ class Loop:
         names = [name for name in ("val", "test") if name in self._trainable.splits]
         found = {name: self._evaluate(name) for name in names}
         tested = {name: each for name, each in found.items() if name == "test"}
-        self._journal.final(self._step, _tagged(tested), _matrices(tested))
+        self._journal.final(self._step, tagged(tested), matrices(tested))
         self._tell()
         metrics = {name: values for name, (values, _) in found.items()}
         outcome.write_card(self._run, self._trainable, metrics, str(self._fabric.device))
 
     def _save(self, whole_epoch: bool) -> None:
         newest = checkpoint.checkpoints(self._run)[-1:]
-        if not self._step or any(each.step == self._step for each in newest):
+        known = any(each.step == self._step and each.whole_epoch >= whole_epoch for each in newest)
+        if not self._step or known:
             return
         self._journal.keep()
         checkpoint.save(
@@ -344,11 +352,3 @@ class Loop:
 
     def _new_tally(self) -> Tally:
         return Tally(len(self._trainable.classes), self._fabric.device)
-
-
-def _tagged(found: Mapping[str, Measured]) -> dict[str, float]:
-    return {f"{split}/{tag}": v for split, (each, _) in found.items() for tag, v in each.items()}
-
-
-def _matrices(found: Mapping[str, Measured]) -> dict[str, Any]:
-    return {f"{split}/confusion": x for split, (_, x) in found.items() if x is not None}

@@ -11,6 +11,8 @@ import torch
 
 from core.training.trainable import Answer
 
+Measured = tuple[Mapping[str, float], Any]  # metrics of a split, and its confusions or None
+
 
 class Tally:
     """Loss and confusions of the batches so far; nothing waits for the device before ``metrics``.
@@ -79,3 +81,13 @@ def scores(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> dict[str, f
     for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
         found |= {f"{name}/{label}": float(v) for label, v in zip(classes, values, strict=True)}
     return found
+
+
+def tagged(found: Mapping[str, Measured]) -> dict[str, float]:
+    """Metrics of several splits by tag: ``val/accuracy``."""
+    return {f"{split}/{tag}": v for split, (each, _) in found.items() for tag, v in each.items()}
+
+
+def matrices(found: Mapping[str, Measured]) -> dict[str, Any]:
+    """Confusions of several splits by tag, where there are any: ``val/confusion``."""
+    return {f"{split}/confusion": x for split, (_, x) in found.items() if x is not None}
