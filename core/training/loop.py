@@ -60,11 +60,10 @@ def train(run: Run, meter: Meter | None = None) -> Status:
         except Cancelled:
             run.update(state="stopped", message="Stopped; it can be resumed.")
             raise
-        except FluoroscopeError as error:
-            run.update(state="failed", message=str(error))
-            raise
         except Exception as error:
-            run.update(state="failed", message=f"{type(error).__name__}: {error}"[:500])
+            ours = isinstance(error, FluoroscopeError)
+            said = str(error) if ours else f"{type(error).__name__}: {error}"[:500]
+            run.update(state="failed", message=said)
             raise
 
 
