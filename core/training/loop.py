@@ -283,10 +283,7 @@ class Loop:
         self._optimiser.load_state_dict(state["optimiser"])
         self._rate.restore(state["rate"])
         self._tally.restore(state["tally"])
-        if (
-            self._fabric.device.type == "cpu"
-        ):  # as many as before: sums depend on it in the last bit
-            torch.set_num_threads(int(state["threads"]))
+        torch.set_num_threads(int(state["threads"]))  # the last bit of a sum depends on it
         self._step, self._epoch = each.step, each.epoch
         self._best = math.inf if state["best"] is None else float(state["best"])
         self._best_epoch, self._stale = int(state["best_epoch"]), int(state["stale"])

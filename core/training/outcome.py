@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from core.provenance import sha256, versions
@@ -64,6 +65,7 @@ def write_card(
             "settings": dict(run.config.settings),
             "seconds": round(status.seconds, 1),
             "device": device,
+            "threads": torch.get_num_threads(),
             "epochs": status.epoch,
             "best_epoch": status.best_epoch,
             "seed": run.config.seed,
