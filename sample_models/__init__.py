@@ -18,7 +18,7 @@ MODELS = ("digits_cnn", "fashion_cnn", "fashion_vit", "imagenet_efficientnet")
 
 
 # Files that declare a ``RECIPES``  for training, in the order shown.
-TRAINED: tuple[str, ...] = ("image_recipes",)
+TRAINED: tuple[str, ...] = ("image_recipes", "text_recipes", "table_recipes")
 
 
 def recipes() -> tuple[Recipe, ...]:
