@@ -125,9 +125,10 @@ class Store:
                 yield path, path.stat()
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Write a file so that after a kill or a power cut there is the old one, the new one or none.
-    ``mode`` is what the file may be used for, as far as the umask allows.
+    ``mode`` is what the file may be used for, as far as the umask allows. What is not ``durable``
+    is as good after a kill, but not waited for until it is on the disk.
 
     Raises ``StorageError`` when the disk is full or the folder cannot be written.
     """
@@ -139,7 +140,8 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
         with open(handle, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         if temporary is not None:

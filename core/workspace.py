@@ -47,6 +47,11 @@ class Workspace:
         return self._folder("runs")
 
     @property
+    def jobs(self) -> Path:
+        """Long work, by its number."""
+        return self._folder("jobs")
+
+    @property
     def logs(self) -> Path:
         """What the worker processes wrote."""
         return self._folder("logs")

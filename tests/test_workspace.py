@@ -30,7 +30,7 @@ def test_folders_are_made_when_needed(tmp_path: Path) -> None:
     place = Workspace(tmp_path / "new")
     assert place.store.get("0" * 64) is None
     assert not place.root.exists()
-    for name in ("results", "uploads", "models", "runs", "logs"):
+    for name in ("results", "uploads", "models", "runs", "jobs", "logs"):
         assert getattr(place, name) == tmp_path / "new" / name
         assert getattr(place, name).is_dir()
 

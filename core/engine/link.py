@@ -56,7 +56,7 @@ class Link:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=_environment(),
+                env=environment(),
             )
         except OSError as error:
             raise EngineError(
@@ -149,7 +149,7 @@ class Link:
             self._ended(self)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, with the folder of this package first, wherever the server was started."""
     home = str(Path(core.__file__ or "").parent.parent)
     path = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
