@@ -1,13 +1,11 @@
 """Writing TensorBoard's event files, which `tensorboard --logdir` and many others open.
 
-A file is a sequence of records: length (8 bytes, little endian), checksum of the length, an event
-in protocol buffers, checksum of the event; checksums are masked CRC-32C.
+A file is a sequence of records, each an event in protocol buffers.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import StorageError
+from core.training.records import record
 
 PREFIX = "events.out.tfevents."
 PLUGIN = "fluoroscope"
@@ -139,21 +138,6 @@ class EventWriter:
             f"'{self.path.name}' cannot be written: {error.strerror or error}.",
             "Free some space or mend the folder's permissions, then resume.",
         )
-
-
-def record(data: bytes) -> bytes:
-    """``data`` framed as one record."""
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
-
-    length = struct.pack("<Q", len(data))
-    return b"".join(
-        (
-            length,
-            struct.pack("<I", masked_crc32c(length)),
-            data,
-            struct.pack("<I", masked_crc32c(data)),
-        )
-    )
 
 
 def _shape(sizes: tuple[int, ...]) -> dict[str, Any]:
