@@ -16,7 +16,9 @@ from torch.nn import functional as F
 
 from core.data.splits import split
 from core.data.texts import read_pairs
+from core.errors import BadParameter
 from core.training.trainable import Answer, Trainable
+from sample_models.baselines import dictionary
 from sample_models.subwords import END, PAD, START, Subwords
 from sample_models.translator import Translator, translate
 from sample_models.verses import Pair, sentence, tidy, verses, words
@@ -25,6 +27,8 @@ from sample_models.word_dictionary import WordDictionary
 HELD_OUT = {"val": 0.03, "test": 0.05}
 SPLIT_SEED = 0
 BLEU_SENTENCES = 200  # of the validation pairs, after every epoch
+BEAM = 4
+SURE = 0.7  # of a dictionary's alignment, to be compared with
 VERSES = {
     "name": "Aligned verses, English and Spanish",
     "source": "World English Bible and Reina-Valera 1909 (Debian sword-text-web, sword-text-sparv)",
@@ -108,7 +112,8 @@ class Translation(Trainable):
         about: Mapping[str, str],
         notes: Sequence[str] = (),
     ) -> None:
-        self._about = dict(about)
+        self._about = about
+        self._pairs = pairs
         self.skipped = notes
         self._smoothing = float(settings["label_smoothing"])
         self._guide = float(settings["guide"])
@@ -116,11 +121,16 @@ class Translation(Trainable):
             (word for pair in pairs["train"] for text in pair for word in words(text)),
             int(settings["vocabulary"]),
         )
-        dictionary = WordDictionary(pairs["train"]) if self._guide else None
-        self.splits = {
-            name: Pairs(part, self.subwords, dictionary if name == "train" else None)
+        self._dictionary = WordDictionary(pairs["train"]) if self._guide else None
+        self.splits: dict[str, Pairs] = {
+            name: Pairs(part, self.subwords, self._dictionary if name == "train" else None)
             for name, part in pairs.items()
         }
+        if int(settings["width"]) % int(settings["heads"]):
+            raise BadParameter(
+                f"{settings['heads']} heads do not divide a width of {settings['width']}.",
+                "Choose a width that is a multiple of heads.",
+            )
         self.arguments = {
             "vocabulary": len(self.subwords),
             "width": int(settings["width"]),
@@ -159,18 +169,40 @@ class Translation(Trainable):
                 "split": {name: len(part) for name, part in self.splits.items()},
                 "sha256": {name: part.fingerprint() for name, part in self.splits.items()},
             },
+            "baseline": dictionary(self._pairs) if self._about is VERSES else None,
         }
 
     def extra_metrics(
         self, module: nn.Module, split: str, to_device: Callable[[Any], Any]
     ) -> Mapping[str, float]:
+        """``bleu``, greedy; on the test part also ``bleu_beam`` and ``alignment``: the share of
+        words whose cross attention is where a dictionary of the training pairs is sure they come
+        from.
+        """
         if split == "train":
             return {}
         part = self.splits[split]
-        assert isinstance(part, Pairs)  # noqa: S101 - made above
         texts = part.texts if split == "test" else part.texts[:BLEU_SENTENCES]
-        translations = self.translate([source for source, _ in texts], module, to_device)
-        return {"bleu": bleu(translations, [target for _, target in texts])}
+        sources, targets = zip(*texts, strict=True)
+        found = {"bleu": bleu(self.translate(sources, module, to_device), targets)}
+        if split == "test":
+            beams = self.translate(sources, module, to_device, beam=BEAM)
+            found["bleu_beam"] = bleu(beams, targets)
+            found["alignment"] = self._agreement(module, texts, to_device)
+        return found
+
+    def _agreement(
+        self, module: nn.Module, texts: Sequence[Pair], to_device: Callable[[Any], Any]
+    ) -> float:
+        dictionary = self._dictionary or WordDictionary(self._pairs["train"])
+        right = sure = 0
+        for source, target in texts:
+            attention = alignment(module, self.subwords, source, target, to_device)
+            theirs = dictionary.align(words(source), words(target))
+            known = theirs.max(axis=1) > SURE
+            right += int((attention.argmax(axis=1) == theirs.argmax(axis=1))[known].sum())
+            sure += int(known.sum())
+        return right / max(sure, 1)
 
     def translate(
         self,
@@ -202,11 +234,34 @@ def translate_texts(
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         source = to_device(padded([pieces[i] for i in chosen]))
-        longest = 2 * source.shape[1] + 10
-        answers = translate(module, source, beam=beam, longest=longest)  # type: ignore[arg-type]
+        answers = translate(module, source, beam=beam)  # type: ignore[arg-type]
         for i, answer in zip(chosen, answers.tolist(), strict=True):
             found[i] = sentence(subwords.decode(answer))
     module.train(was_training)
+    return found
+
+
+@torch.no_grad()
+def alignment(
+    module: nn.Module,
+    subwords: Subwords,
+    source: str,
+    target: str,
+    to_device: Callable[[Any], Any] = lambda batch: batch,
+) -> npt.NDArray[np.float32]:
+    """Where the first head of the last cross attention looks: ``[target word, source word]``.
+
+    The attention of a word's pieces is averaged, that to a word's pieces added up; a row is about
+    the moment at which its word is to be said, and sums to 1. ``module`` is in eval mode.
+    """
+    pieces = [[subwords.encode([word]) for word in words(text)] for text in (source, target)]
+    said = [START, *(piece for word in pieces[1] for piece in word)]
+    batch = to_device((padded([[p for word in pieces[0] for p in word]]), padded([said])))
+    attention = module(*batch, True)[1][0, 0, :-1].float().cpu().numpy()
+    ends = [np.cumsum([0, *map(len, side)])[:-1] for side in pieces]
+    summed = np.add.reduceat(attention, ends[0], axis=1)
+    sizes = np.array([len(word) for word in pieces[1]])[:, None]
+    found: npt.NDArray[np.float32] = np.add.reduceat(summed, ends[1], axis=0) / sizes
     return found
 
 
@@ -238,7 +293,11 @@ def make(settings: Mapping[str, Any], data: Path | None, seed: int) -> Translati
             "note": f"From {found.names[0]} to {found.names[1]}.",
         }
         return Translation(pairs, settings, about, (*found.notes, *found.skipped))
-    everything = verses()
-    parts = split(None, len(everything), SPLIT_SEED, HELD_OUT)
-    pairs = {name: [everything[i] for i in places] for name, places in parts.items()}
-    return Translation(pairs, settings, VERSES)
+    return Translation(verse_parts(), settings, VERSES)
+
+
+def verse_parts() -> dict[str, list[Pair]]:
+    """The verses in three parts: 16,386 / 534 / 891."""
+    pairs = verses()
+    places = split(None, len(pairs), SPLIT_SEED, HELD_OUT)
+    return {name: [pairs[i] for i in rows] for name, rows in places.items()}

@@ -133,28 +133,32 @@ def positions(size: int, like: Tensor) -> Tensor:
 
 @torch.no_grad()
 def translate(
-    module: Translator, source: Tensor, *, beam: int = 1, longest: int = 80, penalty: float = 1.0
+    module: Translator, source: Tensor, *, beam: int = 1, growth: int = 2, penalty: float = 1.0
 ) -> Tensor:
     """The most likely translations found: pieces ``[batch, target]``, ended by ``<end>``.
 
     ``beam`` 1 is greedy: always the most likely next piece; a wider beam keeps that many beginnings
     and ranks the finished ones by log-probability ÷ length ** ``penalty``. ``module`` is in eval
-    mode; a translation that does not end stops at ``longest`` pieces.
+    mode. A translation that does not end by itself is ended after ``growth`` times the pieces of
+    its source and 10 more, whatever is translated beside it.
     """
     batch = len(source)
     rows = torch.arange(batch, device=source.device)[:, None]
     padding = source == PAD
+    longest = growth * (~padding).sum(dim=1) + 10
     memory = module.encode(source, padding).repeat_interleave(beam, dim=0)
     padding = padding.repeat_interleave(beam, dim=0)
     pieces = torch.full((batch, beam, 1), START, device=source.device)
     scores = torch.full((batch, beam), -math.inf, device=source.device)
     scores[:, 0] = 0.0  # all beginnings are the same: one is enough
     ended = torch.zeros(batch, beam, dtype=torch.bool, device=source.device)
-    lengths = torch.ones(batch, beam, device=source.device)
-    for _ in range(longest):
+    lengths = torch.zeros(batch, beam, device=source.device)
+    for size in range(1, int(longest.max()) + 1):
         hidden, _ = module.decode(pieces.flatten(0, 1), memory, padding)
         chances = module.output(hidden[:, -1]).float().log_softmax(dim=-1).unflatten(0, (-1, beam))
         chances[..., [PAD, START]] = -math.inf
+        others = torch.arange(chances.shape[-1], device=source.device) != END
+        chances.masked_fill_((longest <= size)[:, None, None] & others, -math.inf)
         chances[ended] = -math.inf
         chances[..., END].masked_fill_(ended, 0.0)  # a finished one stays as it is
         totals = scores[..., None] + chances

@@ -41,7 +41,7 @@ class TwoFeatures(nn.Module):
 
 
 @torch.no_grad()
-def boundary(module: nn.Module, size: int = 64, reach: float = 3.0) -> Tensor:
+def boundary(module: nn.Module, size: int = 48, reach: float = 3.0) -> Tensor:
     """The probability of the second class over the plane, ``[row, column]``.
 
     Columns go with the first feature and rows with the second, both from ``-reach`` to ``reach`` in

@@ -7,7 +7,8 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,9 @@ class WordDictionary:
             together.append((left * len(self._target) + right[:, None]).ravel())
             groups.append(np.repeat(np.arange(group, group + len(right)), len(left)))
             group += len(right)
-        self._codes, which = np.unique(np.concatenate(together), return_inverse=True)
+        self._codes, which, self._times = np.unique(
+            np.concatenate(together), return_inverse=True, return_counts=True
+        )
         group_of = np.concatenate(groups)
         given = self._codes // len(self._target)
         self._chances: Floats = np.ones(len(self._codes))
@@ -43,13 +46,22 @@ class WordDictionary:
             each /= np.bincount(group_of, each, group)[group_of]  # the words that it may come from
             counts = np.bincount(which, each, len(self._codes))
             self._chances = counts / np.bincount(given, counts, len(self._source))[given]
-        self._best = self._most_likely(given)
+        self._best = self._most(self._chances)
 
-    def translate(self, text: str) -> str:
+    def translate(self, text: str, by: Mapping[str, str] | None = None) -> str:
         """Each word by its most likely translation, in the order of the source; a word never seen
-        stays as it is.
+        stays as it is. ``by`` takes another dictionary.
         """
-        return sentence([self._best.get(word, word) for word in words(text)])
+        best = self._best if by is None else by
+        return sentence([best.get(word, word) for word in words(text)])
+
+    def by_co_occurrence(self) -> dict[str, str]:
+        """For each source word the target word that stands beside it most (Dice's coefficient)."""
+        size = len(self._target)
+        given, target = self._codes // size, self._codes % size
+        of_source = np.bincount(given, self._times)
+        of_target = np.bincount(target, self._times)
+        return self._most(2 * self._times / (of_source[given] + of_target[target]))
 
     def align(self, source: Sequence[str], target: Sequence[str], pull: float = 4.0) -> Floats:
         """From which source word each target word comes: ``[target word, source word]``, each row
@@ -76,8 +88,12 @@ class WordDictionary:
         known = (self._codes[places] == codes) & (left >= 0) & (right[:, None] >= 0)
         return np.where(known, self._chances[places], 0.0)
 
-    def _most_likely(self, given: npt.NDArray[np.int64]) -> dict[str, str]:
-        order = np.lexsort((self._chances, given))
+    def _most(self, worth: npt.NDArray[Any]) -> dict[str, str]:
+        """For each source word the target word of greatest worth; ``worth`` belongs to the pairs of
+        words that occur together.
+        """
+        given = self._codes // len(self._target)
+        order = np.lexsort((worth, given))
         last = np.flatnonzero(np.diff(given[order], append=-1))
         best = self._codes[order[last]]
         source, target = list(self._source), list(self._target)
