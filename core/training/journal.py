@@ -8,75 +8,77 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from core.training.eventfile import EventWriter
 from core.training.watch import Norms, distributions
 
-_BLOCK = 20  # updates between two looks at what is on the device
+_BLOCK = 500  # updates at most between two looks at what is on the device
 _SHOW_SECONDS = 0.5
 
 
 class Update(NamedTuple):
-    """One update: ``step`` counts from 1, ``loss`` is still on the device."""
+    """One update: ``step`` counts from 1, ``seconds`` is how long it took, with its data."""
 
     step: int
+    loss: float
     rate: float
     examples: int
     seconds: float
-    loss: Tensor
+    at: float
 
 
 class Journal:
     """Writes the event files of one process' work on a run."""
 
-    def __init__(self, folder: Path, module: nn.Module, first_step: int, every: int) -> None:
-        self.norms = Norms(module)
-        self._module = module
-        self._every = every
+    def __init__(self, folder: Path, norms: Norms, first_step: int) -> None:
+        self._norms = norms
         self._events = EventWriter(folder, first_step)
         self._pending: list[Update] = []
-        self._shown = time.perf_counter()
+        self._shown = self._last = time.perf_counter()
 
     @property
     def due(self) -> bool:
-        """Whether enough is pending to be written."""
+        """Whether it is time to write."""
         late = time.perf_counter() - self._shown > _SHOW_SECONDS
-        return len(self._pending) >= _BLOCK or late
+        return late or len(self._pending) >= _BLOCK
 
-    def add(self, update: Update) -> None:
+    def skip(self) -> None:
+        """Time from the last update until now was not spent on the next one."""
+        self._last = time.perf_counter()
+
+    def add(self, step: int, loss: float, rate: float, examples: int) -> None:
         """Remember an update; the device is not waited for."""
-        self._pending.append(update)
-        if self._every and update.step % self._every == 0:
-            self.histograms(update.step)
+        now = time.perf_counter()
+        self._pending.append(Update(step, loss, rate, examples, now - self._last, time.time()))
+        self._last = now
 
-    def write(self) -> bool:
-        """Write what is pending, for readers to see; False when a loss among it is not finite."""
+    def write(self) -> None:
+        """Write what is pending, for readers to see."""
         self._shown = time.perf_counter()
-        rows, layers = self.norms.rows(), self.norms.layers
+        rows, layers = self._norms.rows(), self._norms.layers
+        tags = [f"step/gradient_norm/{name}" for name in layers]
+        tags += [f"step/update_ratio/{name}" for name in layers]
         pending, self._pending = self._pending, []
-        if not pending:
-            return True
-        losses = torch.stack([update.loss for update in pending]).cpu().numpy()
-        for update, loss, row in zip(pending, losses, rows, strict=True):
-            gradients, ratios = row[: len(layers)], row[len(layers) :]
+        for update, row in zip(pending, rows, strict=True):
+            gradients = row[: len(layers)].astype(np.float64)
             values = {
-                "step/loss": float(loss),
+                "step/loss": update.loss,
                 "step/learning_rate": update.rate,
                 "step/examples_per_second": update.examples / max(update.seconds, 1e-9),
-                "step/gradient_norm": float(np.linalg.norm(gradients.astype(np.float64))),
+                "step/gradient_norm": float(np.sqrt(np.sum(gradients**2))),
+                **dict(zip(tags, row.tolist(), strict=True)),
             }
-            for name, gradient, ratio in zip(layers, gradients, ratios, strict=True):
-                values[f"step/gradient_norm/{name}"] = float(gradient)
-                values[f"step/update_ratio/{name}"] = float(ratio)
-            self._events.scalars(update.step, values)
+            self._events.scalars(update.step, values, update.at)
         self._events.flush(durable=False)
-        return bool(np.isfinite(losses).all())
 
-    def histograms(self, step: int) -> None:
+    def diverged(self, step: int, loss: float) -> None:
+        """The loss of an update that was not made."""
+        self._events.scalars(step, {"step/loss": loss})
+
+    def histograms(self, step: int, module: nn.Module) -> None:
         """Weights and gradients of every layer."""
-        for tag, each in distributions(self._module).items():
+        for tag, each in distributions(module).items():
             self._events.histogram(
                 step,
                 tag,
@@ -89,15 +91,8 @@ class Journal:
             )
 
     def epoch(self, step: int, values: Mapping[str, float], arrays: Mapping[str, Any]) -> None:
-        """The metrics of an epoch."""
-        if not self._every:
-            self.histograms(step)
-        self.final(step, values, arrays)
-
-    def final(self, step: int, values: Mapping[str, float], arrays: Mapping[str, Any]) -> None:
-        """What was measured once, at the end."""
-        if values:
-            self._events.scalars(step, values)
+        """What was measured after an epoch."""
+        self._events.scalars(step, values)
         for tag, array in arrays.items():
             self._events.array(step, tag, array)
 
@@ -106,9 +101,10 @@ class Journal:
         self._events.text(step, tag, text)
 
     def keep(self) -> None:
-        """Bring everything to the disk."""
+        """Write what is pending, and bring everything to the disk."""
+        self.write()
         self._events.flush()
 
     def close(self) -> None:
-        """Write what is pending and close."""
+        """Close the file."""
         self._events.close()

@@ -11,27 +11,29 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from core.device import out_of_memory, probe_threads
-from core.errors import Cancelled, FluoroscopeError, OutOfMemory, UserError
+from core.device import out_of_memory
+from core.errors import Cancelled, FluoroscopeError, OutOfMemory, StorageError, UserError
 from core.models.catalogue import resolve
 from core.progress import Meter
 from core.training import checkpoint, outcome
+from core.training.config import Config
 from core.training.eventfile import PREFIX
-from core.training.fabric import fabric
-from core.training.journal import Journal, Update
-from core.training.metrics import Measured, Tally, matrices, tagged
-from core.training.optimisation import LearningRate, optimiser
+from core.training.facts import choose_threads, note
+from core.training.journal import Journal
+from core.training.learner import Learner, TooMuch
+from core.training.metrics import Measured, matrices, tagged
+from core.training.optimisation import LearningRate
 from core.training.order import Order, number, seed_all
 from core.training.recipe import recipe
-from core.training.run import Run, Status
-from core.training.trainable import Answer, Trainable
-from core.training.watch import first_not_finite, unit_shares
+from core.training.run import Run
+from core.training.standing import Standing
+from core.training.trainable import Trainable
 
 
 class Diverged(UserError):
@@ -43,7 +45,7 @@ def train_folder(parameters: Mapping[str, Any], meter: Meter) -> None:
     train(Run.open(Path(str(parameters["run"]))), meter)
 
 
-def train(run: Run, meter: Meter | None = None) -> Status:
+def train(run: Run, meter: Meter | None = None) -> Run:
     """Train a run to its end, from its newest checkpoint if it has one.
 
     The meter counts training examples; cancelled, the run writes a checkpoint and stops. Raises
@@ -52,19 +54,24 @@ def train(run: Run, meter: Meter | None = None) -> Status:
     """
     with run.exclusively():
         if run.status.state == "done":
-            return run.status
+            return run
         try:
             run.update(state="running", message="", pid=os.getpid())
             Loop(run, meter or Meter()).run()
-            return run.update(state="done")
+            run.update(state="done")
         except Cancelled:
             run.update(state="stopped", message="Stopped; it can be resumed.")
             raise
         except Exception as error:
-            ours = isinstance(error, FluoroscopeError)
-            said = str(error) if ours else f"{type(error).__name__}: {error}"[:500]
-            run.update(state="failed", message=said)
-            raise
+            told = _in_words(error, run)
+            ours = isinstance(told, FluoroscopeError)
+            message = str(told) if ours else f"{type(told).__name__}: {told}"[:500]
+            with suppress(StorageError):  # when the disk is full, the error itself says more
+                run.update(state="failed", message=message)
+            if told is error:
+                raise
+            raise told from error
+    return run
 
 
 class Loop:
@@ -74,191 +81,183 @@ class Loop:
         self._run, self._meter = run, meter
         self._seed, self._epochs = run.config.seed, run.config.epochs
         self._settings = settings = run.config.settings
-        probe_threads()
-        self._fabric = fabric(run.config.device, str(settings["precision"]))
-        seed_all(number(self._seed, "weights", 0))
-        data = Path(run.config.data) if run.config.data else None
-        make = resolve(recipe(run.config.recipe).make)
-        self._trainable: Trainable = make(settings, data, self._seed)
-        self._module = self._trainable.module
-        self._order = Order(
-            self._seed,
-            len(self._trainable.splits["train"]),
-            int(settings["batch_size"]),
-            int(settings["accumulate"]),
-            int(settings["workers"]),
-            pin_memory=self._fabric.device.type == "cuda",
-        )
-        moving = optimiser(self._module.parameters(), settings)
-        network: Any = torch.compile(self._module) if settings["compile"] else self._module
-        self._network, self._optimiser = self._fabric.setup(network, moving)
+        self._begun = time.perf_counter()
+        choose_threads(run, settings["threads"])
+        self._trainable = trainable(run.config)
+        note(run, self._trainable)
+        self._learner = Learner(self._trainable, settings, run.config.device)
+        self._module = self._learner.module
+        count, size = len(self._trainable.splits["train"]), int(settings["batch_size"])
+        self._order = Order(self._seed, count, size * int(settings["accumulate"]), size)
         self._rate = LearningRate(settings, self._epochs * self._order.updates)
-        self._augmenter = torch.Generator(self._fabric.device)
-        self._tally = self._new_tally()
-        self._step = self._epoch = self._best_epoch = self._stale = 0
-        self._best, self._stage = math.inf, ""
-        self._last: Any = None
+        self._standing = Standing()
+        self._tally = self._learner.tally()
+        self._stage = ""
+        self._found: Mapping[str, Measured] = {}  # what the best weights reach, once it is known
+        self._about: dict[str, Any] | None = None  # the card of what is trained
 
     def run(self) -> None:
         """Resume if there is something to resume, train, and write the model's card."""
-        self._begun = time.perf_counter()
         self._resume()
-        first = self._step + 1 if self._step else 0
-        every = int(self._settings["histogram_every"])
-        self._journal = Journal(self._run.folder, self._module, first, every)
+        first = self._standing.step + 1 if self._standing.step else 0
+        self._journal = Journal(self._run.folder, self._learner.norms, first)
         try:
             self._announce()
-            while self._epoch < self._epochs and not self._enough():
+            while not self._done(self._standing):
                 self._one_epoch()
-            self._finish()
+            self._write_card(self._found or self._measure_best({}))
+            self._tell()
         except Cancelled:
-            self._journal.write()
             self._save(whole_epoch=False)
+            raise
+        except FluoroscopeError:
+            self._journal.write()
+            self._tell()
             raise
         finally:
             self._journal.close()
 
     def _one_epoch(self) -> None:
-        epoch = self._epoch + 1
+        epoch = self._standing.epoch + 1
         stage = self._trainable.begin_epoch(epoch, self._epochs)
         if stage and stage != self._stage:
-            self._journal.say(self._step, "stage", stage)
+            self._journal.say(self._standing.step + 1, "stage", stage)
         self._stage = stage
-        done = self._step - self._epoch * self._order.updates
-        updates = self._order.epoch(epoch)[done:]
-        self._network.train()
-        for positions, batches in self._order.read(self._trainable.splits["train"], updates):
-            self._update(positions, batches)
-            if self._checkpoint_due():
-                self._write()
+        while left := self._order.epoch(epoch)[self._updates_done :]:
+            if not self._updates(left):
+                self._take_fewer()
+        self._journal.write()
+        self._end_epoch(epoch)
+
+    def _updates(self, updates: Sequence[list[list[int]]]) -> bool:
+        """Updates from these examples; False when memory ran out."""
+        batches = self._learner.read("train", [batch for update in updates for batch in update])
+        self._journal.skip()
+        for positions in updates:
+            try:
+                self._update(positions, [next(batches) for _ in positions])
+            except TooMuch:
+                return False
+            if self._journal.due:
+                self._journal.write()
+                self._tell()
+            every = int(self._settings["checkpoint_steps"])
+            if every and self._standing.step % every == 0 and self._updates_done:
                 self._save(whole_epoch=False)
-        self._write()
-        loss = self._measure(epoch)  # stopped in here, a resumed run measures again
-        self._epoch = epoch
-        self._rate.learned(loss)
-        self._tally = self._new_tally()
-        self._stale += 1
-        if loss < self._best:
-            self._best, self._best_epoch, self._stale = loss, epoch, 0
+                self._journal.skip()
+        return True
+
+    def _update(self, positions: Sequence[list[int]], batches: Sequence[Any]) -> None:
+        """One update from one or several batches, whose gradients are added up."""
+        step = self._standing.step
+        examples = sum(len(each) for each in positions)
+        shares = [len(each) / examples for each in positions]
+        self._meter.check()
+        loss, answers = self._learner.gradients(batches, shares, number(self._seed, "step", step))
+        if not math.isfinite(loss):
+            self._journal.diverged(step + 1, loss)
+            raise self._diverged(f"at update {step + 1}")
+        rate = self._rate.at(step)
+        self._learner.update(rate)
+        for answer in answers:
+            self._tally.add(answer)
+        self._standing = self._standing.moved()
+        self._journal.add(step + 1, loss, rate, examples)
+        every = int(self._settings["histogram_every"]) or self._order.updates
+        if self._standing.step % every == 0:
+            self._journal.histograms(step + 1, self._module)
+        self._meter.tick(examples)
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Measure, keep what is best, and write a checkpoint. Cut off in here, a resumed run
+        measures again: only then does the epoch count.
+        """
+        seed_all(number(self._seed, "measure", epoch))
+        classes = self._trainable.classes
+        found: dict[str, Measured] = {"train": (self._tally.metrics(classes), self._tally.matrix())}
+        if "val" in self._trainable.splits:
+            found["val"] = self._measure("val")
+        values = tagged(found) | self._learner.unit_shares(self._order)
+        values |= {"epoch": float(epoch), "seconds": self._seconds()}
+        arrays = {**matrices(found), **self._trainable.extra_arrays(self._module, epoch)}
+        loss = values.get("val/loss", values["train/loss"])
+        if not math.isfinite(loss):
+            self._journal.epoch(self._standing.step, values, arrays)
+            raise self._diverged(f"on the examples held out, after epoch {epoch}")
+        counts = epoch == self._epochs or self._trainable.counts(epoch, self._epochs)
+        standing = self._standing.learned(loss, counts)
+        if best := standing.best_epoch == epoch:
             outcome.keep(self._run, self._module)
-        last = epoch == self._epochs or self._enough()
-        if last or epoch % int(self._settings["checkpoint_every"]) == 0:
+        held_out = {name: each for name, each in found.items() if name == "val"}
+        if done := self._done(standing):
+            self._found = self._measure_best(held_out if best else {})
+            tested = {name: each for name, each in self._found.items() if name == "test"}
+            values, arrays = values | tagged(tested), arrays | matrices(tested)
+        self._journal.epoch(self._standing.step, values, arrays)
+        self._standing = standing
+        self._rate.learned(loss)
+        self._tally = self._learner.tally()
+        if best and not done:
+            self._write_card(held_out)
+        if done or epoch % int(self._settings["checkpoint_every"]) == 0:
             self._save(whole_epoch=True)
         self._tell()
 
-    def _update(self, positions: Sequence[Sequence[int]], batches: Sequence[Any]) -> None:
-        """One update from one or several batches, whose gradients are added up."""
-        begun = time.perf_counter()
-        seed_all(number(self._seed, "step", self._step))
-        self._augmenter.manual_seed(number(self._seed, "augment", self._step))
-        rate = self._rate.at(self._step)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        self._optimiser.zero_grad()
-        examples = sum(len(each) for each in positions)
-        loss = torch.zeros((), device=self._fabric.device)
-        for each, batch in zip(positions, batches, strict=True):
-            self._meter.tick(len(each))
-            loss += self._backward(batch, len(each) / examples)
-        if clip := float(self._settings["gradient_clip"]):
-            self._fabric.clip_gradients(self._network, self._optimiser, max_norm=clip)
-        if self._fabric.device.type == "cpu":
-            self._check(loss)  # before it is in the weights; elsewhere that would mean to wait
-        self._journal.norms.before()
-        self._optimiser.step()
-        self._journal.norms.after()
-        self._step += 1
-        took = time.perf_counter() - begun
-        self._journal.add(Update(self._step, rate, examples, took, loss))
-        if self._journal.due:
-            self._write()
-            self._tell()
+    def _measure(self, split: str) -> Measured:
+        return self._learner.measure(split, self._order, self._meter)
 
-    def _backward(self, batch: Any, share: float) -> Tensor:
-        self._last = self._trainable.augment(self._fabric.to_device(batch), self._augmenter)
-        try:
-            answer = self._answer(self._last)
-            self._fabric.backward(answer.loss * share)
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            size, times = self._order.batch_size, self._order.accumulate
-            raise OutOfMemory(
-                f"Memory ran out on a batch of {size} examples.",
-                f"Train with --set batch_size={max(size // 2, 1)} --set accumulate={2 * times}, "
-                "which makes the same updates.",
-            ) from error
-        self._tally.add(answer)
-        return answer.loss.detach().float() * share
-
-    def _answer(self, batch: Any) -> Answer:
-        with self._fabric.autocast():
-            return self._trainable.answer(self._network, batch)
-
-    def _measure(self, epoch: int) -> float:
-        """Write the metrics of an epoch; the loss by which epochs are compared."""
-        found: dict[str, Measured] = {
-            "train": (self._tally.metrics(self._trainable.classes), self._tally.matrix())
-        }
-        if "val" in self._trainable.splits:
-            found["val"] = self._evaluate("val")
-        values = tagged(found) | unit_shares(self._module, self._look)
-        values |= {"epoch": float(epoch), "seconds": self._seconds()}
-        arrays = self._trainable.extra_arrays(self._module, epoch)
-        self._journal.epoch(self._step, values, {**matrices(found), **arrays})
-        return values.get("val/loss", values["train/loss"])
-
-    def _look(self) -> None:
-        """One forward of the first examples held out, for whoever has hooks on the module."""
-        splits = self._trainable.splits
-        examples = splits.get("val", splits["train"])
-        first = self._order.batches(range(len(examples)))[:1]
-        self._network.eval()
-        for batch in self._order.loader(examples, first):
-            self._answer(self._fabric.to_device(batch))
-
-    def _evaluate(self, split: str) -> Measured:
-        """Metrics and confusions of a split, with the weights as they are."""
-        tally, examples = self._new_tally(), self._trainable.splits[split]
-        self._network.eval()
-        with torch.no_grad():
-            for batch in self._order.loader(examples, self._order.batches(range(len(examples)))):
-                self._meter.check()
-                tally.add(self._answer(self._fabric.to_device(batch)))
-            further = self._trainable.extra_metrics(self._module, split, self._fabric.to_device)
-        return {**tally.metrics(self._trainable.classes), **further}, tally.matrix()
-
-    def _finish(self) -> None:
-        """Measure the best weights, also on what was never looked at, and write the card."""
-        outcome.restore(self._run, self._module)
+    def _measure_best(self, known: Mapping[str, Measured]) -> Mapping[str, Measured]:
+        """What the best weights reach on the examples held out, beyond what is known."""
         names = [name for name in ("val", "test") if name in self._trainable.splits]
-        found = {name: self._evaluate(name) for name in names}
-        tested = {name: each for name, each in found.items() if name == "test"}
-        self._journal.final(self._step, tagged(tested), matrices(tested))
-        self._tell()
-        metrics = {name: values for name, (values, _) in found.items()}
-        outcome.write_card(self._run, self._trainable, metrics, str(self._fabric.device))
+        with outcome.restored(self._run, self._module):
+            return {name: known.get(name) or self._measure(name) for name in names}
+
+    def _take_fewer(self) -> None:
+        """Go on with batches of half the size: the same updates, in less memory."""
+        size = self._order.at_once
+        if size == 1:
+            raise OutOfMemory(
+                "Memory ran out on a single example.", "Use a smaller network or another device."
+            )
+        self._learner.let_go()
+        self._order = self._order.halved()
+        self._run.update(
+            message=f"Memory ran out on {size} examples at once: {self._order.at_once} are taken "
+            "at once, and their gradients added up to the same updates."
+        )
+
+    def _diverged(self, when: str) -> Diverged:
+        kept = checkpoint.checkpoints(self._run)
+        last = f" The checkpoint of step {kept[-1].step} is kept." if kept else ""
+        return Diverged(
+            f"The loss is not a finite number any more {when}: it began in "
+            f"{self._learner.began()}.{last}",
+            "Train again with a lower lr, or with --set gradient_clip=1.",
+        )
 
     def _save(self, whole_epoch: bool) -> None:
+        """Write a checkpoint, unless there is one from here."""
+        standing = self._standing
         newest = checkpoint.checkpoints(self._run)[-1:]
-        known = any(each.step == self._step and each.whole_epoch >= whole_epoch for each in newest)
-        if not self._step or known:
-            return
+        known = any(
+            each.step == standing.step and each.whole_epoch >= whole_epoch for each in newest
+        )
         self._journal.keep()
+        self._tell()
+        if not standing.step or known or not self._learner.finite:
+            return
         checkpoint.save(
             self._run,
-            step=self._step,
-            epoch=self._epoch,
+            step=standing.step,
+            epoch=standing.epoch,
             whole_epoch=whole_epoch,
             weights=self._module.state_dict(),
             resume={
-                "optimiser": self._optimiser.state_dict(),
+                "standing": standing.as_json(),
+                "learner": self._learner.state,
                 "rate": self._rate.state,
                 "tally": self._tally.state,
-                "best": self._best if math.isfinite(self._best) else None,
-                "best_epoch": self._best_epoch,
-                "stale": self._stale,
-                "stage": self._stage,
+                "at_once": self._order.at_once,
                 "threads": torch.get_num_threads(),
                 "seconds": self._seconds(),
             },
@@ -267,7 +266,7 @@ class Loop:
             self._run,
             keep_last=int(self._settings["keep_last"]),
             keep_every=int(self._settings["keep_every"]),
-            best_epoch=self._best_epoch,
+            best_epoch=standing.best_epoch,
         )
 
     def _resume(self) -> None:
@@ -279,72 +278,73 @@ class Loop:
             return
         each, weights, state, notes = found
         checkpoint.forget_after(self._run, each.step)
-        self._module.load_state_dict(weights)
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._learner.restore(weights, state["learner"])
         self._rate.restore(state["rate"])
         self._tally.restore(state["tally"])
+        self._order = Order(self._seed, self._order.count, self._order.per_update, state["at_once"])
+        self._standing = Standing.from_json(state["standing"])
+        if epoch := self._standing.epoch + bool(self._updates_done):
+            self._stage = self._trainable.begin_epoch(epoch, self._epochs)
         torch.set_num_threads(int(state["threads"]))  # the last bit of a sum depends on it
-        self._step, self._epoch = each.step, each.epoch
-        self._best = math.inf if state["best"] is None else float(state["best"])
-        self._best_epoch, self._stale = int(state["best_epoch"]), int(state["stale"])
-        self._stage = str(state["stage"])
-        self._begun -= float(state["seconds"])
+        self._begun = time.perf_counter() - float(state["seconds"])
         if notes:
             self._run.update(message=" ".join(notes))
 
     def _announce(self) -> None:
-        splits = self._trainable.splits
-        about = {
-            "fingerprints": {name: split.fingerprint() for name, split in splits.items()},
-            "examples": {name: len(split) for name, split in splits.items()},
-            "skipped": list(self._trainable.skipped)[:1000],
-            "classes": list(self._trainable.classes),
-        }
-        self._run.write("data.json", about)
-        updates = self._step - self._epoch * self._order.updates
-        done = updates * self._order.batch_size * self._order.accumulate
-        self._meter.expect((self._epochs - self._epoch) * self._order.count - done, "Training")
+        done = self._updates_done * self._order.per_update
+        left = (self._epochs - self._standing.epoch) * self._order.count - done
+        self._meter.expect(max(left, 0), "Training")
         self._tell()
 
-    def _write(self) -> None:
-        """Write what is pending; on a device that is not waited for, a loss is looked at here."""
-        if not self._journal.write():
-            self._check(torch.tensor(math.nan))
+    def _write_card(self, found: Mapping[str, Measured]) -> None:
+        self._tell()
+        if self._about is None:
+            self._about = self._trainable.card()
+        metrics = {name: values for name, (values, _) in found.items()}
+        device = str(self._learner.device)
+        outcome.write_card(self._run, self._trainable, self._about, metrics, device)
 
     def _tell(self) -> None:
+        standing = self._standing
         self._run.update(
-            epoch=self._epoch,
-            step=self._step,
+            epoch=standing.epoch,
+            step=standing.step,
             steps=self._epochs * self._order.updates,
             seconds=self._seconds(),
-            best=self._best if math.isfinite(self._best) else None,
-            best_epoch=self._best_epoch,
+            best=standing.as_json()["best"],
+            best_epoch=standing.best_epoch,
             stage=self._stage,
         )
 
-    def _check(self, loss: Tensor) -> None:
-        """Raise ``Diverged`` when the loss is not finite."""
-        if math.isfinite(float(loss)):
-            return
-        where = first_not_finite(self._module, lambda: self._answer(self._last))
-        kept = checkpoint.checkpoints(self._run)
-        last = f" The checkpoint of step {kept[-1].step} is kept." if kept else ""
-        raise Diverged(
-            f"The loss is not a finite number any more at update {self._step + 1}: it began in "
-            f"{where}.{last}",
-            "Train again with a lower lr, or with --set gradient_clip=1.",
-        )
+    @property
+    def _updates_done(self) -> int:
+        """Updates of the epoch that has begun."""
+        return self._standing.step - self._standing.epoch * self._order.updates
 
-    def _enough(self) -> bool:
-        patience = int(self._settings["patience"])
-        return bool(patience) and self._stale >= patience
-
-    def _checkpoint_due(self) -> bool:
-        every = int(self._settings["checkpoint_steps"])
-        return every > 0 and self._step % every == 0 and self._step % self._order.updates != 0
+    def _done(self, standing: Standing) -> bool:
+        return standing.done(self._epochs, int(self._settings["patience"]))
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._begun  # of all processes that worked on this run
 
-    def _new_tally(self) -> Tally:
-        return Tally(len(self._trainable.classes), self._fabric.device)
+
+def trainable(config: Config) -> Trainable:
+    """What a config trains, with the weights that it begins with.
+
+    Raises what the recipe raises for unusable data, mostly ``BadInput``.
+    """
+    seed_all(number(config.seed, "weights", 0))
+    data = Path(config.data) if config.data else None
+    made: Trainable = resolve(recipe(config.recipe).make)(config.settings, data, config.seed)
+    return made
+
+
+def _in_words(error: Exception, run: Run) -> Exception:
+    """The error itself if it is one of ours, memory running out as one of ours."""
+    if isinstance(error, FluoroscopeError) or not out_of_memory(error):
+        return error
+    size = int(run.config.settings["batch_size"])
+    return OutOfMemory(
+        f"Memory ran out while training with batches of {size} examples.",
+        f"Train with --set batch_size={max(size // 2, 1)}, or on another device.",
+    )

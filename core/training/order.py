@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,50 +34,60 @@ def seed_all(value: int) -> None:
 
 @dataclass(frozen=True)
 class Order:
-    """Which examples make up each update: ``accumulate`` batches of ``batch_size``, shuffled anew
-    in every epoch.
+    """Which of ``count`` examples make up each update, shuffled anew in every epoch.
+
+    An update learns from ``per_update`` examples, of which ``at_once`` go through the network
+    together.
     """
 
     seed: int
     count: int
-    batch_size: int
-    accumulate: int
-    workers: int
-    pin_memory: bool
+    per_update: int
+    at_once: int
 
     @property
     def updates(self) -> int:
         """Updates in an epoch."""
-        return -(-self.count // (self.batch_size * self.accumulate))
+        return -(-self.count // self.per_update)
 
     def epoch(self, epoch: int) -> list[list[list[int]]]:
         """Positions of examples ``[update][batch][example]``."""
         shuffle = torch.Generator().manual_seed(number(self.seed, "order", epoch))
         order = torch.randperm(self.count, generator=shuffle).tolist()
-        group = self.batch_size * self.accumulate
-        return [self.batches(order[at : at + group]) for at in range(0, len(order), group)]
+        starts = range(0, self.count, self.per_update)
+        return [self.batches(order[at : at + self.per_update]) for at in starts]
 
     def batches(self, positions: Sequence[int]) -> list[list[int]]:
         """Positions cut into batches."""
-        size = self.batch_size
+        size = self.at_once
         return [list(positions[at : at + size]) for at in range(0, len(positions), size)]
 
-    def read(self, examples: Split, updates: list[list[list[int]]]) -> Iterator[Any]:
-        """For each update its positions and its batches, read ahead by the loader's workers."""
-        loader = iter(self.loader(examples, [batch for update in updates for batch in update]))
-        for update in updates:
-            yield update, [next(loader) for _ in update]
+    def halved(self) -> Order:
+        """The same updates from batches of half the size."""
+        return replace(self, at_once=-(-self.at_once // 2))
 
-    def loader(self, examples: Split, batches: list[list[int]]) -> DataLoader[Any]:
-        """The batches at these positions, in this order."""
-        return DataLoader(
+
+class Reader:
+    """Reads examples by batches, ahead of time where there are workers, which stay for the next
+    time.
+    """
+
+    def __init__(self, examples: Split, workers: int, device: torch.device) -> None:
+        self._batches: list[list[int]] = []
+        self._loader: DataLoader[Any] = DataLoader(
             examples,  # type: ignore[arg-type]  # it is read by whole batches only
-            batch_sampler=batches,
-            num_workers=self.workers,
+            batch_sampler=self._batches,
+            num_workers=workers,
             collate_fn=_as_it_is,
-            pin_memory=self.pin_memory,
-            multiprocessing_context="spawn" if self.workers else None,
+            pin_memory=device.type == "cuda",
+            multiprocessing_context="spawn" if workers else None,
+            persistent_workers=workers > 0,
         )
+
+    def read(self, batches: Sequence[list[int]]) -> Iterator[Any]:
+        """The batches at these positions, in this order; whatever was read before is let go."""
+        self._batches[:] = batches
+        return iter(self._loader)
 
 
 def _as_it_is(batch: Any) -> Any:

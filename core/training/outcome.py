@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +28,32 @@ def keep(run: Run, module: nn.Module) -> None:
     write_atomically(run.folder / WEIGHTS, save(tensors))
 
 
-def restore(run: Run, module: nn.Module) -> None:
-    """Put the run's model into ``module``, where there is one."""
+@contextmanager
+def restored(run: Run, module: nn.Module) -> Iterator[None]:
+    """Inside, ``module`` has the weights of the run's model; afterwards its own again."""
     from safetensors.torch import load_file
 
-    if (path := run.folder / WEIGHTS).is_file():
-        module.load_state_dict(load_file(path))
+    own = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    module.load_state_dict(load_file(run.folder / WEIGHTS))
+    try:
+        yield
+    finally:
+        module.load_state_dict(own)
 
 
 def write_card(
     run: Run,
     trainable: Trainable,
+    about: Mapping[str, Any],
     metrics: Mapping[str, Mapping[str, float]],
     device: str,
 ) -> None:
-    """Write ``card.json``: what the trainable says of itself, and what was measured.
+    """Write ``card.json``: what the trainable says of itself (``about``), and what was measured.
 
-    ``metrics`` has those of ``val`` and, where there is such a part, of ``test``.
+    ``metrics`` has those of ``val`` and ``test``, as far as there are such parts.
     """
     declared = recipe(run.config.recipe)
     status = run.status
-    weights = (run.folder / WEIGHTS).read_bytes()
-    split = "test" if "test" in metrics else "val"
     card = {
         "name": f"run:{run.name}",
         "title": declared.title,
@@ -57,9 +62,7 @@ def write_card(
         "recipe": declared.name,
         "factory": declared.factory,
         "weights": WEIGHTS,
-        **trainable.card(),
-        "metrics": card_metrics(metrics.get(split, {}), trainable.classes, split)
-        | {"n": len(trainable.splits[split])},
+        **about,
         "training": {
             "command": command(run),
             "settings": dict(run.config.settings),
@@ -72,8 +75,13 @@ def write_card(
             "versions": dict(versions()),
         },
         "parameters": sum(p.numel() for p in trainable.module.parameters()),
-        "weights_sha256": sha256(weights),
+        "weights_sha256": sha256((run.folder / WEIGHTS).read_bytes()),
     }
+    for split in ("val", "test"):  # the last one there is counts
+        if split in metrics:
+            card["metrics"] = card_metrics(metrics[split], trainable.classes, split) | {
+                "n": len(trainable.splits[split])
+            }
     if "val" in metrics:
         card["validation"] = {k: v for k, v in metrics["val"].items() if "/" not in k}
     data = json.dumps(card, ensure_ascii=False, indent=1).encode()

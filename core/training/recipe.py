@@ -100,6 +100,16 @@ PARAMETERS: tuple[Parameter, ...] = (
         "workers", "int", 0, "Processes that prepare batches; 0 is none.", 0, 256, advanced=True
     ),
     Parameter(
+        "threads",
+        "int",
+        0,
+        "Threads of the processor; 0 takes the fastest number, by a short measurement. Only with "
+        "the same number are two runs the same to the last bit.",
+        0,
+        4096,
+        advanced=True,
+    ),
+    Parameter(
         "histogram_every",
         "int",
         0,

@@ -35,6 +35,32 @@ class Distribution:
     sum_of_squares: float
 
 
+class LossReader:
+    """Brings the loss of an update to the host before the weights move.
+
+    On CUDA the copy is made while the device goes on with the backward, so that it never idles.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._loss = torch.zeros((), pin_memory=self._cuda)
+        self._arrived = torch.cuda.Event() if self._cuda else None
+
+    def send(self, loss: Tensor) -> None:
+        """Ask for it, between forward and backward."""
+        if self._arrived is None:
+            self._loss = loss
+        else:
+            self._loss.copy_(loss, non_blocking=True)
+            self._arrived.record()
+
+    def value(self) -> float:
+        """What was asked for."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return float(self._loss)
+
+
 class Norms:
     """Gradient norm and update-to-weight ratio ‖Δw‖ ÷ ‖w‖ of every layer that has parameters.
 
@@ -50,36 +76,56 @@ class Norms:
         }
         self.layers = tuple(groups)
         self._parameters = [p for own in groups.values() for p in own]
+        device = self._parameters[0].device
         belongs = [place for place, own in enumerate(groups.values()) for _ in own]
-        self._place = torch.tensor(belongs, device=self._parameters[0].device)
-        self._old: Sequence[Tensor] = ()
+        self._place = torch.tensor(belongs, device=device)
+        self._zero = torch.zeros((), device=device)
+        self._moved = [torch.empty_like(p) for p in self._parameters]
         self._rows: list[Tensor] = []
+        self._last: Tensor | None = None
 
-    def before(self) -> None:
-        """Measure the gradients and remember the weights."""
-        with torch.no_grad():
-            gradients = [p.new_zeros(()) if p.grad is None else p.grad for p in self._parameters]
-            self._gradient = self._by_layer(gradients)
-            self._old = torch._foreach_mul(self._parameters, 1.0)
+    @torch.no_grad()
+    def before(self) -> Tensor:
+        """Measure the gradients and remember the weights; the norm of all gradients together."""
+        gradients = [self._zero if p.grad is None else p.grad for p in self._parameters]
+        squares = self._squares(gradients)
+        self._gradient = self._by_layer(squares)
+        torch._foreach_copy_(self._moved, self._parameters)
+        return squares.sum().sqrt()
 
+    @torch.no_grad()
     def after(self) -> None:
         """Measure how far the weights have moved."""
-        with torch.no_grad():
-            moved = self._by_layer(torch._foreach_sub(self._parameters, list(self._old)))
-            weights = self._by_layer(self._parameters)
-            self._rows.append(torch.cat([self._gradient, moved / weights.clamp(min=1e-12)]))
-            self._old = ()
+        torch._foreach_sub_(self._moved, self._parameters)
+        moved = self._by_layer(self._squares(self._moved))
+        weights = self._by_layer(self._squares(self._parameters))
+        self._last = torch.cat([self._gradient, moved / weights.clamp(min=1e-12)])
+        self._rows.append(self._last)
 
     def rows(self) -> npt.NDArray[np.float32]:
         """``[update, 2 × layer]`` since the last call; waits for the device once."""
         if not self._rows:
             return np.zeros((0, 2 * len(self.layers)), np.float32)
-        rows: npt.NDArray[np.float32] = torch.stack(self._rows).float().cpu().numpy()
+        rows: npt.NDArray[np.float32] = torch.stack(self._rows).cpu().numpy()
         self._rows = []
         return rows
 
-    def _by_layer(self, tensors: Sequence[Tensor]) -> Tensor:
-        squares = torch.stack(torch._foreach_norm(list(tensors))).float() ** 2
+    def first_not_finite(self) -> str:
+        """The layer nearest to the loss whose gradient was not finite at the last update, where
+        backpropagation got to first, or an empty string.
+        """
+        if self._last is None:
+            return ""
+        finite = torch.isfinite(self._last[: len(self.layers)]).tolist()
+        return next(
+            (x for x, ok in zip(self.layers[::-1], finite[::-1], strict=True) if not ok), ""
+        )
+
+    def _squares(self, tensors: Sequence[Tensor]) -> Tensor:
+        norms = torch._foreach_norm(list(tensors))
+        return torch.stack([norm.float() for norm in norms]) ** 2
+
+    def _by_layer(self, squares: Tensor) -> Tensor:
         sums = torch.zeros(len(self.layers), device=squares.device)
         return sums.index_add_(0, self._place, squares).sqrt()
 
@@ -118,16 +164,16 @@ def _distribution(values: Tensor) -> Distribution:
 def unit_shares(module: nn.Module, forward: Callable[[], Any]) -> dict[str, float]:
     """Shares from 0 to 1 by tag, from one ``forward`` over a batch: ``dead/<layer>``, units of a
     ReLU that no example of the batch switches on, and ``saturated/<layer>``, outputs of a sigmoid
-    or tanh within 1 % of their ends. A unit is a channel where there are channels.
+    or tanh within 1 % of their ends. A unit is a channel of an image, or a feature of a token.
     """
     found: dict[str, float] = {}
 
     def hook(name: str) -> Callable[..., None]:
         def look(part: nn.Module, args: Any, output: Any) -> None:
             if isinstance(part, _RELUS):
-                on = (output > 0).movedim(1, 0).flatten(1).any(dim=1) if output.ndim > 1 else None
-                if on is not None:
-                    found[f"dead/{name}"] = 1.0 - float(on.float().mean())
+                units = output.movedim(1 if output.ndim > 3 else -1, 0)  # [unit, …]
+                on = (units > 0).flatten(1).any(dim=1)
+                found[f"dead/{name}"] = 1.0 - float(on.float().mean())
             else:
                 low, high = _SQUASHING[type(part)]
                 ends = (output < low) | (output > high)
