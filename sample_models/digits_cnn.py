@@ -9,16 +9,10 @@ once, because DeepLIFT, guided backpropagation and LRP work through hooks on mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import torch
 from torch import nn
 
-from core.parameters import Value
-from core.training.trainable import Trainable
-from sample_models.data import digits
-from sample_models.image_training import Augmentation, ImageClassifier
+from sample_models.augmentation import Augmentation
 
 AUGMENTATION = Augmentation(rotate=12, shear=8, shift=2, scale=0.12, stroke=0.6)
 BOX = 20  # pixels to which a digit in somebody's own photograph is scaled
@@ -53,16 +47,3 @@ class DigitsCNN(nn.Module):
 def build(dropout: float = 0.5) -> nn.Module:
     """The network with random weights."""
     return DigitsCNN(dropout=dropout)
-
-
-def trainable(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
-    """The network with the 10,000 digits, or those of a ``digits.npz`` in ``folder``."""
-    dropout = float(settings["dropout"])
-    return ImageClassifier(
-        build(dropout),
-        digits(folder),
-        settings,
-        box=BOX,
-        augmentation=AUGMENTATION if settings["augment"] else None,
-        arguments={"dropout": dropout},
-    )

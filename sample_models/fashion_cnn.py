@@ -11,24 +11,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sample_models.recipe import Augmentation, Recipe
-
-RECIPE = Recipe(
-    name="fashion_cnn",
-    title="Clothing (CNN)",
-    summary=(
-        "Tells ten kinds of clothing apart in 28 × 28 pixel greyscale pictures on a dark "
-        "background. It is good for seeing which outlines matter and where shirts, pullovers and "
-        "coats get confused; it cannot handle people wearing clothes or several items at once."
-    ),
-    data="fashion",
-    box=28,
-    epochs=18,
-    batch_size=256,
-    learning_rate=3e-3,
-    augmentation=Augmentation(mirror=True),
-)
-
 
 class FashionCNN(nn.Module):
     """Three convolutions and two dense layers: ``[batch, 1, 28, 28]`` to ``[batch, classes]``."""

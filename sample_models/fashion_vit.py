@@ -14,25 +14,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sample_models.recipe import Augmentation, Recipe
-
-RECIPE = Recipe(
-    name="fashion_vit",
-    title="Clothing (vision transformer)",
-    summary=(
-        "Tells ten kinds of clothing apart, like the CNN, but by letting 49 image patches attend "
-        "to each other. It is good for looking at attention and less accurate than the CNN; it "
-        "cannot handle people wearing clothes or several items at once."
-    ),
-    data="fashion",
-    box=28,
-    epochs=14,
-    batch_size=256,
-    learning_rate=2e-3,
-    weight_decay=5e-2,
-    augmentation=Augmentation(mirror=True),
-)
-
 
 class Attention(nn.Module):
     """Multi-head self-attention: ``[batch, tokens, width]`` to the same shape."""

@@ -1,35 +1,27 @@
-"""Networks that classify images, as the training loop wants them."""
+"""Networks that learn from images, as the training loop wants them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from core.data.folder import read_images
+from core.models.card import ImagePreprocessing
 from core.parameters import Value
+from core.provenance import sha256_of_json
 from core.training.trainable import Answer, Trainable
-from sample_models import data
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far a training image is varied at random, uniformly up to each bound.
-
-    ``rotate`` and ``shear`` in degrees, ``shift`` in pixels, ``scale`` as a fraction of the size,
-    ``stroke`` how far lines are thickened or thinned (0 not at all, 1 by one pixel on each side),
-    ``mirror`` whether half of the images are mirrored left to right.
-    """
-
-    rotate: float = 0.0
-    shear: float = 0.0
-    shift: float = 0.0
-    scale: float = 0.0
-    stroke: float = 0.0
-    mirror: bool = False
+from sample_models import autoencoder, data
+from sample_models import digits_cnn as digits_network
+from sample_models import fashion_cnn as fashion_network
+from sample_models import fashion_vit as fashion_transformer
+from sample_models import hierarchical as staged
+from sample_models.augmentation import Augmentation, augment
 
 
 class ImageSplit:
@@ -53,7 +45,7 @@ class ImageSplit:
 
 
 class ImageClassifier(Trainable):
-    """An image network with cross-entropy, over the three parts of a data set."""
+    """An image network with cross-entropy, over the three parts of a data set of 28 × 28 pixels."""
 
     def __init__(
         self,
@@ -62,18 +54,19 @@ class ImageClassifier(Trainable):
         settings: Mapping[str, Value],
         *,
         box: int,
-        augmentation: Augmentation | None,
-        arguments: Mapping[str, Value],
+        augmentation: Augmentation,
+        arguments: Mapping[str, Value] | None = None,
     ) -> None:
         self.module = module
         self.classes = splits.classes
-        self._source, self._box, self._arguments = splits, box, dict(arguments)
-        parts = {"train": splits.train, "val": splits.validation, "test": splits.test}
+        self._box, self._arguments = box, dict(arguments or {})
+        self._source = source = fewer(splits, int(settings["examples"]))
+        parts = {"train": source.train, "val": source.validation, "test": source.test}
         self.splits = {name: ImageSplit(part) for name, part in parts.items()}
         self._mean = float(splits.train.images.mean() / 255)
         self._std = float(splits.train.images.std() / 255)
         self._smoothing = float(settings["label_smoothing"])
-        self._augmentation = augmentation
+        self._augmentation = augmentation if settings["augment"] else None
 
     def augment(self, batch: Any, generator: Generator) -> Any:
         """The images of a batch, each varied on its own."""
@@ -108,51 +101,212 @@ class ImageClassifier(Trainable):
                 "box": self._box,
                 "background": "dark",
             },
-            "data": {
-                "name": about.name,
-                "source": about.source,
-                "licence": about.licence,
-                "split": {
-                    "train": len(about.train),
-                    "validation": len(about.validation),
-                    "test": len(about.test),
-                },
-                "note": about.note,
-                "sha256": {
-                    "train": about.train.fingerprint(),
-                    "validation": about.validation.fingerprint(),
-                    "test": about.test.fingerprint(),
-                },
-            },
+            "data": about_data(about),
             "licence": "Apache-2.0",
         }
 
 
-def augment(images: Tensor, by: Augmentation, generator: Generator) -> Tensor:
-    """Vary each image ``[n, 1, row, column]`` in 0..1 on its own, by numbers of ``generator``; what
-    moves in from outside is dark.
+class FolderClassifier(Trainable):
+    """The hierarchical network over a folder of class folders, stage by stage or end to end."""
+
+    def __init__(
+        self, path: Path, settings: Mapping[str, Value], seed: int, about: Mapping[str, Any]
+    ) -> None:
+        size = int(settings["size"])
+        self._prepared = ImagePreprocessing(3, size, size, (0.5,) * 3, (0.25,) * 3)
+        folder = read_images(path, self._prepared, seed=seed)
+        self.classes, self.skipped = folder.classes, (*folder.notes, *folder.skipped)
+        self.splits = dict(folder.splits)
+        if count := int(settings["examples"]):
+            self.splits["train"] = Part(folder.splits["train"], count, seed)
+        self.module = self._network = staged.HierarchicalCNN(len(folder.classes))
+        self._stagewise = bool(settings["stagewise"])
+        self._smoothing = float(settings["label_smoothing"])
+        self._augmentation = Augmentation(mirror=True) if settings["augment"] else None
+        self._about = about
+
+    def begin_epoch(self, epoch: int, epochs: int) -> str:
+        stage = staged.stage_of(epoch, epochs) if self._stagewise else 0
+        self._network.train_stage(stage)
+        return f"stage {stage} of {staged.STAGES}" if stage else "end to end"
+
+    def counts(self, epoch: int, epochs: int) -> bool:
+        return not self._stagewise or staged.stage_of(epoch, epochs) == staged.STAGES
+
+    def augment(self, batch: Any, generator: Generator) -> Any:
+        images, labels = batch
+        if self._augmentation is None:
+            return batch
+        return augment(images.float().div(255), self._augmentation, generator), labels
+
+    def answer(self, module: nn.Module, batch: Any) -> Answer:
+        images, labels = batch
+        if images.dtype == torch.uint8:
+            images = images.float().div(255)
+        logits = module((images - 0.5) / 0.25)
+        smoothing = self._smoothing if module.training else 0.0
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        return Answer(loss, len(labels), logits, labels)
+
+    def card(self) -> dict[str, Any]:
+        prepared = self._prepared
+        return {
+            "arguments": {"classes": len(self.classes)},
+            "classes": list(self.classes),
+            "preprocessing": {
+                "channels": 3,
+                "height": prepared.height,
+                "width": prepared.width,
+                "mean": list(prepared.mean),
+                "std": list(prepared.std),
+                "fit": prepared.fit,
+            },
+            "data": {
+                **self._about,
+                "split": {name: len(part) for name, part in self.splits.items()},
+                "sha256": {name: part.fingerprint() for name, part in self.splits.items()},
+            },
+        }
+
+
+class Part:
+    """Some examples of a split, drawn at random by a seed."""
+
+    def __init__(self, whole: Any, count: int, seed: int) -> None:
+        drawn = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed))
+        self._whole, self._places = whole, drawn[:count].tolist()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitems__(self, index: Sequence[int]) -> Any:
+        return self._whole.__getitems__([self._places[place] for place in index])
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the whole and of what was drawn."""
+        return sha256_of_json([self._whole.fingerprint(), self._places])
+
+
+class Restorer(Trainable):
+    """The autoencoder: it restores pictures of which patches are missing, or that are noisy.
+
+    Labels are read and not used. What is hidden is drawn anew for each training batch, and for the
+    validation pictures always the same.
     """
-    n, _, height, _ = images.shape
 
-    def uniform(bound: float) -> Tensor:
-        drawn = torch.rand(n, generator=generator, device=images.device)
-        return (2 * drawn - 1) * bound
+    def __init__(self, settings: Mapping[str, Value], splits: data.Splits) -> None:
+        self.module = autoencoder.build()
+        self._masked, self._noise = settings.get("masked"), settings.get("noise")
+        self._source = source = fewer(splits, int(settings["examples"]))
+        parts = {"train": source.train, "val": source.validation, "test": source.test}
+        self.splits = {name: ImageSplit(part) for name, part in parts.items()}
 
-    if by.stroke:
-        thicker = F.max_pool2d(images, kernel_size=3, stride=1, padding=1)
-        thinner = -F.max_pool2d(-images, kernel_size=3, stride=1, padding=1)
-        amount = uniform(by.stroke).view(n, 1, 1, 1)
-        images = images.lerp(thicker, amount.clamp(min=0)).lerp(thinner, (-amount).clamp(min=0))
-    angle, shear = torch.deg2rad(uniform(by.rotate)), torch.tan(torch.deg2rad(uniform(by.shear)))
-    width_scale, height_scale = 1 + uniform(by.scale), 1 + uniform(by.scale)
-    if by.mirror:
-        width_scale = width_scale * uniform(1.0).sign()
-    cosine, sine = torch.cos(angle), torch.sin(angle)
-    shift = 2 * by.shift / height
-    rows = [
-        cosine * width_scale, (shear * cosine - sine) * height_scale, uniform(shift),
-        sine * width_scale, (shear * sine + cosine) * height_scale, uniform(shift),
-    ]  # fmt: skip
-    theta = torch.stack(rows, dim=1).view(n, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    def augment(self, batch: Any, generator: Generator) -> Any:
+        return self.hidden(batch[0], generator)
+
+    def hidden(self, images: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network sees, what it should say, and the pixels that count."""
+        whole = images.float().div(255)
+        if self._masked is not None:
+            missing = autoencoder.patches_missing(whole, float(self._masked), generator)
+            return whole.masked_fill(missing, 0.0), whole, missing.expand_as(whole)
+        drawn = torch.randn(whole.shape, generator=generator, device=whole.device)
+        seen = whole + float(self._noise or 0.0) * drawn
+        return seen, whole, torch.ones_like(whole, dtype=torch.bool)
+
+    def answer(self, module: nn.Module, batch: Any) -> Answer:
+        if len(batch) == 2:  # held out: the same is hidden each time
+            generator = torch.Generator(batch[0].device).manual_seed(len(batch[0]))
+            batch = self.hidden(batch[0], generator)
+        seen, whole, counted = batch
+        loss = autoencoder.masked_loss(module(seen), whole, counted)
+        return Answer(loss, len(whole))
+
+    def card(self) -> dict[str, Any]:
+        return {
+            "arguments": {},
+            "classes": [],
+            "preprocessing": {
+                "channels": 1,
+                "height": 28,
+                "width": 28,
+                "mean": [0.0],
+                "std": [1.0],
+                "fit": "glyph",
+                "box": 28,
+                "background": "dark",
+            },
+            "data": about_data(self._source),
+            "licence": "Apache-2.0",
+        }
+
+
+def digits_cnn(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
+    """The digit network with the 10,000 digits, or those of a ``digits.npz`` in ``folder``."""
+    arguments = {"dropout": float(settings["dropout"])}
+    return ImageClassifier(
+        digits_network.build(**arguments),
+        data.digits(folder),
+        settings,
+        box=digits_network.BOX,
+        augmentation=digits_network.AUGMENTATION,
+        arguments=arguments,
+    )
+
+
+def fashion_cnn(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
+    """The clothing network with Fashion-MNIST, from its four files in ``folder``."""
+    return _clothing(fashion_network.build(), settings, folder)
+
+
+def fashion_vit(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
+    """The vision transformer with Fashion-MNIST, from its four files in ``folder``."""
+    return _clothing(fashion_transformer.build(), settings, folder)
+
+
+def hierarchical(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
+    """The hierarchical network with a folder of class folders; its own is Fashion-MNIST written
+    out as one.
+    """
+    if folder is not None:
+        about = {"name": folder.name, "source": "a person's own folder", "licence": "unknown"}
+        return FolderClassifier(folder, settings, seed, {**about, "note": ""})
+    source = data.fashion()
+    about = {key: about_data(source)[key] for key in ("name", "source", "licence", "note")}
+    return FolderClassifier(data.fashion_folder(source), settings, seed, about)
+
+
+def masked(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
+    """The autoencoder that predicts missing patches of Fashion-MNIST."""
+    return Restorer(settings, data.fashion(folder))
+
+
+def denoising(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
+    """The autoencoder that takes noise off Fashion-MNIST."""
+    return Restorer(settings, data.fashion(folder))
+
+
+def fewer(splits: data.Splits, count: int) -> data.Splits:
+    """The data set with only ``count`` training examples, each class in proportion; 0 keeps all."""
+    return replace(splits, train=data.sample(splits.train, count)) if count else splits
+
+
+def about_data(splits: data.Splits) -> dict[str, Any]:
+    """What a card says about a data set."""
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    return {
+        "name": splits.name,
+        "source": splits.source,
+        "licence": splits.licence,
+        "split": {name: len(part) for name, part in parts.items()},
+        "note": splits.note,
+        "sha256": {name: part.fingerprint() for name, part in parts.items()},
+    }
+
+
+def _clothing(
+    module: nn.Module, settings: Mapping[str, Value], folder: Path | None
+) -> ImageClassifier:
+    return ImageClassifier(
+        module, data.fashion(folder), settings, box=28, augmentation=Augmentation(mirror=True)
+    )

@@ -79,6 +79,10 @@ class Trainable(ABC):
         """
         return ""
 
+    def counts(self, epoch: int, epochs: int) -> bool:
+        """Whether an epoch may be the best: False while the network is not whole yet."""
+        return True
+
     def extra_arrays(self, module: nn.Module, epoch: int) -> Mapping[str, npt.ArrayLike]:
         """Arrays to keep after an epoch by tag, such as a decision boundary."""
         return {}
