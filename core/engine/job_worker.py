@@ -39,7 +39,7 @@ class JobWorker:
         self._progress = Progress()
         self._asked = threading.Event()
         self._over = threading.Event()
-        self._gently = False  # whether a cancel waits for the next tick
+        self._gently = True  # whether a cancel waits for the next tick
 
     def work(self) -> JobStatus:
         """Wait for the job's turn, do it, and say how it ended."""
@@ -48,6 +48,7 @@ class JobWorker:
         watch = threading.Thread(target=self._watch, name="watch", daemon=True)
         watch.start()
         try:
+            self._gently = False
             self._queue()
             self._do()
             self._gently = True
@@ -71,7 +72,7 @@ class JobWorker:
     def _queue(self) -> None:
         """Wait until no earlier job for this device has a process."""
         for earlier in self._job.earlier():
-            if earlier.alive:
+            if earlier.alive and not self._asked.is_set():
                 _log.info("Waiting for job %s", earlier.id)
                 self._progress = Progress(note=f"Waiting for job {earlier.id}")
             while earlier.alive and not self._asked.wait(_LOOK_SECONDS):
