@@ -33,9 +33,9 @@ class EventWriter:
     def __init__(self, folder: Path, first_step: int = 0) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{PREFIX}{_stamp(folder):010d}.{PLUGIN}"
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("xb")
         except OSError as error:
             raise self._unwritable(error) from error
@@ -108,8 +108,10 @@ class EventWriter:
     def close(self) -> None:
         """Flush and close; may be called again."""
         if not self._file.closed:
-            self.flush()
-            self._file.close()
+            try:
+                self.flush()
+            finally:
+                self._file.close()
 
     def __enter__(self) -> EventWriter:
         return self

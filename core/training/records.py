@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -93,12 +94,15 @@ def _rows_crc32c(rows: Bytes) -> Words:
         return np.array([crc32c(row.tobytes()) for row in rows], np.uint32)
     begun = rows.copy()
     begun[:, :4] ^= 255
-    result: Words = _linear(begun) ^ np.uint32(0xFFFFFFFF)
+    result = _linear(begun)
+    result ^= np.uint32(0xFFFFFFFF)
     return result
 
 
 def _masked(checksums: Words) -> Words:
-    return ((checksums >> 15) | (checksums << 17)) + np.uint32(0xA282EAD8)
+    result: Words = (checksums >> np.uint32(15)) | (checksums << np.uint32(17))
+    result += np.uint32(0xA282EAD8)
+    return result
 
 
 def masked_crc32c(data: bytes) -> int:
@@ -224,7 +228,7 @@ class _Scanner:
 
     def _sound(self, start: int, length: int) -> bool:
         """Whether the payload's checksum is right; taken for right when too much was checked."""
-        self._budget -= length
+        self._budget -= length + _FRAME
         if self._budget < 0:
             return True
         payload = self._data[start : start + length]
@@ -232,36 +236,33 @@ class _Scanner:
 
     def _next_header(self, start: int) -> int:
         """Where the next record may begin; the last bytes may be the beginning of one."""
-        for low in range(start, len(self._data), _STEP):
-            found = self._headers(low)
-            if found.size:
-                return int(found[0])
+        index = int(np.searchsorted(self._headers, start))
+        if index < self._headers.size:
+            return int(self._headers[index])
         return max(start, len(self._data) - _HEADER.size + 1)
 
     def _next_whole(self, start: int) -> int | None:
         """Where a whole sound record begins."""
-        tries = 0
-        for low in range(start, len(self._data), _STEP):
-            for here in self._headers(low):
-                begin, length = int(here) + _HEADER.size, _length(self._data[here : here + 12])
-                tries += 1
-                if tries > _TRIES or self._budget < 0 or length is None:
-                    return None
-                if begin + length + 4 <= len(self._data) and self._sound(begin, length):
-                    return int(here)
+        index = int(np.searchsorted(self._headers, start))
+        for here in self._headers[index : index + _TRIES].tolist():
+            begin = here + _HEADER.size
+            length = _length(self._data[here:begin]) or 0
+            if begin + length + 4 <= len(self._data) and self._sound(begin, length):
+                return int(here)
         return None
 
-    def _headers(self, low: int) -> Ints:
-        """Where in the next ``_STEP`` bytes a length with its right checksum stands."""
-        piece = self._bytes[low : low + _STEP + _HEADER.size - 1]
-        if piece.size < _HEADER.size:
-            return np.zeros(0, np.int64)
-        high = np.lib.stride_tricks.sliding_window_view(piece[4:], 4)[: piece.size - 11]
-        here = np.flatnonzero(~high.any(axis=1) & (piece[3 : piece.size - 8] < 128))
-        heads = np.lib.stride_tricks.sliding_window_view(piece, _HEADER.size)[here]
-        told = np.ascontiguousarray(heads[:, 8:]).view("<u4")[:, 0]
-        found: Ints = here[_masked(_rows_crc32c(heads[:, :8])) == told]
-        return found + low
+    @cached_property
+    def _headers(self) -> Ints:
+        """Where a length stands with its right checksum."""
+        found = [np.zeros(0, np.int64)]
+        for low in range(0, len(self._data) - _HEADER.size + 1, _STEP):
+            piece = self._bytes[low : low + _STEP + _HEADER.size - 1]
+            heads = np.lib.stride_tricks.sliding_window_view(piece, _HEADER.size)
+            here = np.flatnonzero((heads[:, 3] < 128) & ~heads[:, 4:8].any(axis=1))
+            told = np.ascontiguousarray(heads[here, 8:]).view("<u4")[:, 0]
+            sound = _masked(_rows_crc32c(heads[here, :8])) == told
+            found.append(here[sound] + low)
+        return np.concatenate(found)
 
 
 def _length(head: bytes) -> int | None:
