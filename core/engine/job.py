@@ -41,8 +41,8 @@ FINISHED = ("done", "failed", "cancelled", "died")
 # Verbs of jobs, found where they run: called as f(parameters, meter) -> value or None.
 JOB_VERBS: Mapping[str, str] = {"train": "core.training.loop:train_folder"}
 
-_ABOUT, _STATUS, _LOG, _CANCEL, _LOCK = "job.json", "status.json", "log.txt", "cancel", "lock"
-RESULT = "result.npz"
+_ABOUT, _STATUS, _LOG, _CANCEL = "job.json", "status.json", "log.txt", "cancel"
+LOCK, RESULT = "lock", "result.npz"
 _TAIL_BYTES = 16_000
 
 
@@ -143,7 +143,7 @@ class Job:
     def alive(self) -> bool:
         """Whether it has a process at this moment."""
         try:
-            with (self.folder / _LOCK).open("rb") as file:
+            with (self.folder / LOCK).open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -203,7 +203,7 @@ class Job:
 
     def wait(self) -> State:
         """Wait until it has no process any more; how it ended."""
-        with (self.folder / _LOCK).open("rb") as file:
+        with (self.folder / LOCK).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
         return self.state
 
@@ -224,14 +224,6 @@ class Job:
             return ""
         return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
-    def earlier(self) -> tuple[Job, ...]:
-        """The jobs for the same device that were submitted before it, the first one first."""
-        return tuple(
-            job
-            for job in reversed(_jobs(self.folder.parent))
-            if int(job.id) < int(self.id) and job.about["line"] == self.about["line"]
-        )
-
     def write(self, status: JobStatus, *, durable: bool = True) -> None:
         """Replace the status: for the process that does the job.
 
@@ -245,19 +237,6 @@ class Job:
                 raise
             # No room for a second file: what it came to must be said all the same.
             (self.folder / _STATUS).write_bytes(data)
-
-    def hold(self, handle: int | None) -> int:
-        """Hold its lock, which may have been handed over as an open descriptor, for as long as
-        this process lives: for the process that does the job.
-        """
-        if handle is None:
-            handle = os.open(self.folder / _LOCK, os.O_RDONLY | os.O_CREAT, 0o600)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        os.set_inheritable(handle, False)
-        held = handle
-        # A process that is forked off, such as a data loader's, must not keep it for longer.
-        os.register_at_fork(after_in_child=lambda: os.close(held))
-        return handle
 
 
 def submit(
@@ -287,7 +266,7 @@ def submit(
     try:
         write_atomically(job.folder / _ABOUT, json.dumps(about, indent=1).encode())
         job.write(JobStatus())
-        with (job.folder / _LOG).open("wb") as log, (job.folder / _LOCK).open("wb") as lock:
+        with (job.folder / _LOG).open("wb") as log, (job.folder / LOCK).open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             job = _numbered(job, root)
             # -P: what lies in the current folder must not stand in for a library.
@@ -316,7 +295,15 @@ def submit(
 
 def jobs(workspace: Workspace) -> tuple[Job, ...]:
     """All jobs of a workspace, the newest first; folders that are none are passed over."""
-    return _jobs(workspace.root / "jobs")
+    root = workspace.root / "jobs"
+    found = []
+    for folder in root.iterdir() if root.is_dir() else ():
+        if folder.name.isdecimal():
+            try:
+                found.append(Job.open(folder))
+            except BadInput:
+                continue
+    return tuple(sorted(found, key=lambda each: int(each.id), reverse=True))
 
 
 def job(workspace: Workspace, number: str) -> Job:
@@ -343,17 +330,6 @@ def line(device: str) -> str:
         apple = sys.platform == "darwin" and platform.machine() == "arm64"
         return "mps" if apple else "cpu"
     return "cuda:0" if device == "cuda" else device
-
-
-def _jobs(root: Path) -> tuple[Job, ...]:
-    found = []
-    for folder in root.iterdir() if root.is_dir() else ():
-        if folder.name.isdecimal():
-            try:
-                found.append(Job.open(folder))
-            except BadInput:
-                continue
-    return tuple(sorted(found, key=lambda each: int(each.id), reverse=True))
 
 
 def _numbered(making: Job, root: Path) -> Job:

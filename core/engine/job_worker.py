@@ -8,6 +8,7 @@ then on between two ticks. What is printed goes to the log.
 from __future__ import annotations
 
 import faulthandler
+import fcntl
 import logging
 import os
 import signal
@@ -20,11 +21,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.engine.job import JOB_VERBS, RESULT, UNFINISHED, Job, JobStatus
+from core.engine.job import JOB_VERBS, LOCK, RESULT, UNFINISHED, Job, JobStatus, jobs
 from core.errors import BadInput, Cancelled, FluoroscopeError, StorageError, UnknownName, UserError
 from core.models.catalogue import resolve
 from core.progress import Meter, Progress
 from core.store import encode, write_atomically
+from core.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.2
@@ -71,7 +73,7 @@ class JobWorker:
 
     def _queue(self) -> None:
         """Wait until no earlier job for this device has a process."""
-        for earlier in self._job.earlier():
+        for earlier in self._earlier():
             if earlier.alive and not self._asked.is_set():
                 _log.info("Waiting for job %s", earlier.id)
                 self._progress = Progress(note=f"Waiting for job {earlier.id}")
@@ -79,6 +81,15 @@ class JobWorker:
                 pass
         if self._asked.is_set():
             raise Cancelled
+
+    def _earlier(self) -> list[Job]:
+        """The jobs for the same device that were submitted before this one, the first one first."""
+        everyone, mine = jobs(Workspace(self._job.folder.parents[1])), self._job
+        return [
+            each
+            for each in reversed(everyone)
+            if int(each.id) < int(mine.id) and each.about["line"] == mine.about["line"]
+        ]
 
     def _do(self) -> None:
         self._status = replace(self._status, state="running", started=time.time())
@@ -136,6 +147,19 @@ def explained(error: BaseException, job: Job) -> FluoroscopeError:
     )
 
 
+def hold(job: Job, handle: int | None) -> None:
+    """Hold the job's lock, which may have been handed over as an open descriptor, for as long as
+    this process lives.
+    """
+    if handle is None:
+        handle = os.open(job.folder / LOCK, os.O_RDONLY | os.O_CREAT, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    os.set_inheritable(handle, False)
+    held = handle
+    # A process that is forked off, such as a data loader's, must not keep it for longer.
+    os.register_at_fork(after_in_child=lambda: os.close(held))
+
+
 def main(verbs: Mapping[str, str] = JOB_VERBS) -> int:
     """Do the job in the folder that the command line names; the exit status.
 
@@ -150,7 +174,7 @@ def main(verbs: Mapping[str, str] = JOB_VERBS) -> int:
         return 2
     try:
         job = Job.open(Path(sys.argv[1]))
-        job.hold(int(sys.argv[2]) if len(sys.argv) == 3 else None)
+        hold(job, int(sys.argv[2]) if len(sys.argv) == 3 else None)
         if job.status.state != UNFINISHED[0]:
             raise BadInput(
                 f"Job {job.id} was started before: it is {job.state}.", "Submit it once more."
