@@ -48,23 +48,34 @@ class Order:
     @property
     def updates(self) -> int:
         """Updates in an epoch."""
-        return -(-self.count // self.per_update)
+        return len(_starts(self.count, self.per_update))
 
     def epoch(self, epoch: int) -> list[list[list[int]]]:
         """Positions of examples ``[update][batch][example]``."""
         shuffle = torch.Generator().manual_seed(number(self.seed, "order", epoch))
         order = torch.randperm(self.count, generator=shuffle).tolist()
-        starts = range(0, self.count, self.per_update)
-        return [self.batches(order[at : at + self.per_update]) for at in starts]
+        return [self.batches(each) for each in _cut(order, self.per_update)]
 
     def batches(self, positions: Sequence[int]) -> list[list[int]]:
         """Positions cut into batches."""
-        size = self.at_once
-        return [list(positions[at : at + size]) for at in range(0, len(positions), size)]
+        return _cut(positions, self.at_once)
 
     def halved(self) -> Order:
         """The same updates from batches of half the size."""
         return replace(self, at_once=-(-self.at_once // 2))
+
+
+def _starts(count: int, size: int) -> range:
+    """Where parts begin. A last part of a single example joins the one before: there is no variance
+    in it for batch normalisation.
+    """
+    return range(0, count - 1 if 1 < size < count else count, size)
+
+
+def _cut(positions: Sequence[int], size: int) -> list[list[int]]:
+    starts = _starts(len(positions), size)
+    ends = [*starts[1:], len(positions)]
+    return [list(positions[at:end]) for at, end in zip(starts, ends, strict=True)]
 
 
 class Reader:
@@ -82,6 +93,7 @@ class Reader:
             pin_memory=device.type == "cuda",
             multiprocessing_context="spawn" if workers else None,
             persistent_workers=workers > 0,
+            generator=torch.Generator(),  # its own: it draws a number each time it begins
         )
 
     def read(self, batches: Sequence[list[int]]) -> Iterator[Any]:
