@@ -1,4 +1,4 @@
-"""The command line: ``fluoroscope serve | list | attribute``.
+"""The command line: ``fluoroscope serve | list | attribute | train | runs | jobs``.
 
 A user's error is one clear line on standard error and exit status 2.
 """
@@ -12,8 +12,10 @@ import typer
 
 from core.errors import Cancelled, FluoroscopeError
 from dashboard.commands.attribute import attribute
+from dashboard.commands.jobs import jobs
 from dashboard.commands.lists import listing
 from dashboard.commands.serve import serve
+from dashboard.commands.training import list_runs, train
 
 app = typer.Typer(
     name="fluoroscope",
@@ -26,14 +28,17 @@ app = typer.Typer(
 app.command()(serve)
 app.add_typer(listing, name="list")
 app.command()(attribute)
+app.command()(train)
+app.command("runs")(list_runs)
+app.add_typer(jobs, name="jobs")
 
 
 def main() -> None:
     """Run the command line; the only place where errors become exit statuses."""
     try:
         app()
-    except Cancelled:
-        _fail("Cancelled.", 130)
+    except Cancelled as error:
+        _fail(str(error), 130)
     except FluoroscopeError as error:
         _fail(str(error), 2)
 

@@ -47,6 +47,27 @@ def list_methods(as_json: options.Json = False) -> None:
     show(rows, as_json, hidden=("reference",))
 
 
+@listing.command("recipes")
+def list_recipes(as_json: options.Json = False) -> None:
+    """What can be trained, what it learns from and what it reaches."""
+    from core.training.recipe import recipes
+
+    rows = [
+        {
+            "name": recipe.name,
+            "title": recipe.title,
+            "task": str(recipe.task),
+            "data": recipe.data_kind,
+            "reaches": recipe.reaches,
+            "teaches": recipe.teaches,
+            "parameters": {p.name: p.default for p in recipe.declared},
+            "sweep": {name: list(values) for name, values in recipe.sweep.items()},
+        }
+        for recipe in recipes().values()
+    ]
+    show(rows, as_json, hidden=("teaches", "parameters", "sweep"))
+
+
 @listing.command("examples")
 def list_examples(as_json: options.Json = False) -> None:
     """Bundled example inputs and the models they suit."""

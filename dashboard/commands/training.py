@@ -1,0 +1,294 @@
+"""``fluoroscope train`` and ``fluoroscope runs``: training from the command line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.errors import BadInput, BadParameter, Cancelled, EngineError, UnknownName, UserError
+from dashboard.commands import options
+from dashboard.commands.table import show
+
+if TYPE_CHECKING:
+    from core.engine.job import Job
+    from core.training.config import Config
+    from core.training.run import Run
+    from core.workspace import Workspace
+
+
+def train(
+    recipe: Annotated[
+        str | None, typer.Argument(help="Name of a recipe, see `fluoroscope list recipes`.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Your own data: a folder or a file; else the recipe's own.")
+    ] = None,
+    settings: options.Settings = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training examples.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of everything random.", min=0, max=2**63 - 1)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with a run: its name or its folder.")
+    ] = None,
+    detach: Annotated[bool, typer.Option(help="Do not wait: print the number of the job.")] = False,
+    workspace: options.Workspace = None,
+) -> None:
+    """Train a recipe, or go on with a run. Ctrl+C stops it so that it can be resumed."""
+    from core.workspace import workspace as place_at
+
+    place = place_at(workspace)
+    fixed = {
+        "--data": data, "--set": settings, "--epochs": epochs, "--device": device,
+        "--seed": seed, "--out": out,
+    }  # fmt: skip
+    if resume is not None:
+        found = _to_resume(place, resume, recipe, fixed)
+    elif recipe is None:
+        raise BadParameter("No recipe is named.", "See `fluoroscope list recipes`.")
+    else:
+        given = dict(options.setting(text) for text in settings or ())
+        if epochs is not None and given.setdefault("epochs", str(epochs)) != str(epochs):
+            raise BadParameter(
+                f"--epochs {epochs} is given together with --set epochs={given['epochs']}.",
+                "Leave one of the two out.",
+            )
+        where = options.known_device(device or "auto")
+        found = _made(place, _configs(recipe, given, data, seed or 0, where), out)
+    unfinished = [run for run in found if run.status.state != "done"]
+    for run in unfinished:
+        _check_free(place, run)
+    named = [(run, _name(place, run, given_place=workspace is not None)) for run in found]
+    started = [(run, name, _submitted(place, run)) for run, name in named if run in unfinished]
+    if detach:
+        for _, name, job in started:
+            print(job.id)
+            print(f"Job {job.id} trains {name}.", file=sys.stderr)
+        return
+    if not started:
+        print(f"'{found[0].name}' is done already.")
+    _follow(started)
+    for run, name in named:
+        _show_end(run, name)
+
+
+def list_runs(as_json: options.Json = False, workspace: options.Workspace = None) -> None:
+    """Training runs of the workspace, the newest first."""
+    from core.training.run import runs
+    from core.workspace import workspace as place_at
+
+    root = place_at(workspace).root / "runs"
+    rows = []
+    for run in runs(root):
+        status, state = run.status, run.state
+        rows.append(
+            {
+                "name": run.folder.relative_to(root).as_posix(),
+                "recipe": run.config.recipe,
+                "state": state,
+                "epoch": status.epoch,
+                "epochs": status.epochs,
+                "best_epoch": status.best_epoch,
+                "best_loss": status.best,
+                "accuracy": _accuracy(run),
+                "seconds": round(status.seconds, 1),
+                "message": status.message,
+                "created": run.about.get("created"),
+                "path": str(run.folder),
+            }
+        )
+    if not rows and not as_json:
+        print("There are no runs yet. `fluoroscope train digits_cnn` makes one.")
+        return
+    show(rows, as_json, hidden=("seconds", "message", "created", "path"))
+
+
+def _accuracy(run: Run) -> float | None:
+    """The accuracy in the run's card, on test or val; None while there is none."""
+    try:
+        value = json.loads((run.folder / "card.json").read_bytes())["metrics"]["accuracy"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _configs(
+    name: str, given: Mapping[str, str], data: Path | None, seed: int, device: str
+) -> dict[str, Config]:
+    """The checked configs of a recipe by what tells them apart: one, or those of its sweep."""
+    from core.training.config import Config
+    from core.training.recipe import recipe
+
+    sweep = {key: values for key, values in recipe(name).sweep.items() if key not in given}
+    if data is not None and not data.expanduser().exists():
+        raise BadInput(f"There is no '{data}'.", "Check the path after --data.")
+    configs = {}
+    for values in itertools.product(*sweep.values()):
+        chosen = dict(zip(sweep, values, strict=True))
+        label = "-".join([name, *(f"{key}={value}" for key, value in chosen.items())])
+        config = Config.of(name, {**given, **chosen}, data=data, seed=seed, device=device)
+        configs[label] = config
+    return configs
+
+
+def _made(place: Workspace, configs: Mapping[str, Config], out: Path | None) -> list[Run]:
+    """New runs for these configs; those of a sweep lie in one folder."""
+    from core.training.run import Run, new_folder
+
+    if out is not None:
+        folder = out.expanduser().absolute()
+    else:
+        root, first = place.runs, next(iter(configs.values()))
+        while True:
+            folder = new_folder(root, first)
+            try:
+                folder.mkdir()
+                break
+            except FileExistsError:
+                continue  # somebody else began in the same second
+    if len(configs) == 1:
+        return [Run.create(folder, config) for config in configs.values()]
+    return [Run.create(folder / label, config) for label, config in configs.items()]
+
+
+def _to_resume(
+    place: Workspace, text: str, recipe: str | None, fixed: Mapping[str, object]
+) -> list[Run]:
+    """The run that a person names, or all runs of a sweep."""
+    for option, value in fixed.items():
+        if value not in (None, []):
+            raise BadParameter(
+                f"{option} is given together with --resume.",
+                "A run keeps its settings, so that it continues as it began: leave it out.",
+            )
+    found = find_runs(place, text)
+    for run in found:
+        if recipe not in (None, run.config.recipe):
+            raise BadParameter(
+                f"'{run.name}' is a run of {run.config.recipe}, not of {recipe}.",
+                "Leave the recipe out.",
+            )
+    return found
+
+
+def find_runs(place: Workspace, text: str) -> list[Run]:
+    """The run that ``text`` names, by ``run:<name>``, name or path; or those of a sweep.
+
+    Raises ``BadInput`` or ``UnknownName``.
+    """
+    from core.training.run import Run, runs
+
+    root = place.root / "runs"
+    name = text.removeprefix("run:")
+    for folder in (root / name, Path(name).expanduser().absolute()) if name else ():
+        if not folder.exists():
+            continue
+        if (folder / "config.json").is_file() or folder == root:
+            return [Run.open(folder)]
+        return list(reversed(runs(folder))) or [Run.open(folder)]
+    known = [run.folder.relative_to(root).as_posix() for run in runs(root)]
+    if not known:
+        raise UnknownName(f"There is no run '{name}'.", "There are no runs yet in this workspace.")
+    raise UnknownName.of("run", name, known, "See `fluoroscope runs`.")
+
+
+def _check_free(place: Workspace, run: Run) -> None:
+    """Raise ``Busy`` when somebody trains this run or is about to."""
+    from core.engine.job import UNFINISHED, jobs
+    from core.training.run import Busy
+
+    if run.alive:
+        with run.exclusively():  # says who has it
+            return
+    for job in jobs(place):
+        mine = job.verb == "train" and job.parameters.get("run") == str(run.folder)
+        if mine and job.state in UNFINISHED:
+            raise Busy(
+                f"Job {job.id} trains the run '{run.name}' already.",
+                f"Wait for it, or end it with `fluoroscope jobs cancel {job.id}`.",
+            )
+
+
+def _submitted(place: Workspace, run: Run) -> Job:
+    from core.engine.job import submit
+
+    return submit(place, "train", {"run": str(run.folder)}, run.config.device)
+
+
+def _name(place: Workspace, run: Run, given_place: bool) -> str:
+    """What names a run in another command: short where that is enough."""
+    root = place.root / "runs"
+    if given_place or root not in run.folder.parents:
+        return str(run.folder)
+    return f"run:{run.folder.relative_to(root).as_posix()}"
+
+
+def _follow(started: Sequence[tuple[Run, str, Job]]) -> None:
+    """Follow runs one after the other; Ctrl+C stops them all, a second one stops looking.
+
+    Raises ``Cancelled``, ``UserError`` or ``EngineError`` as they end.
+    """
+    from dashboard.commands.watching import follow
+
+    failures = []
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for run, name, job in started:
+            try:
+                state = follow(run, job)
+            except KeyboardInterrupt:
+                for _, _, each in reversed(started):
+                    each.cancel()
+                print("Stopping at the next step …", file=sys.stderr, flush=True)
+                state = follow(run, job)
+            if state == "cancelled":
+                raise Cancelled(_stopped(run, name))
+            if state in ("failed", "died"):
+                failures.append(_failure(run, name, job))
+                if len(started) > 1:
+                    print(f"fluoroscope: {run.name}: {failures[-1]}", file=sys.stderr)
+    except KeyboardInterrupt:
+        raise Cancelled("The job is still stopping.", "See `fluoroscope jobs`.") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise UserError(
+            f"{len(failures)} of {len(started)} runs failed.", "The reasons stand above."
+        )
+
+
+def _stopped(run: Run, name: str) -> str:
+    status = run.status
+    if not status.step:
+        return f"Stopped before the first step. Begin with: fluoroscope train --resume {name}"
+    where = f"Stopped in epoch {min(status.epoch + 1, status.epochs)} of {status.epochs}"
+    return f"{where}, after step {status.step}. Go on with: fluoroscope train --resume {name}"
+
+
+def _failure(run: Run, name: str, job: Job) -> Exception:
+    if job.state == "died":
+        return EngineError(job.message, f"Go on with: fluoroscope train --resume {name}")
+    status = job.status
+    return UserError(status.message, status.next_step)
+
+
+def _show_end(run: Run, name: str) -> None:
+    from core.tasks import Task
+    from core.training.recipe import recipe
+    from dashboard.commands.watching import show_metrics
+
+    show_metrics(run)
+    print(f"\n{name}")
+    if recipe(run.config.recipe).task is Task.IMAGE_CLASSIFICATION:
+        print(f"Explain it with: fluoroscope attribute {name} IMAGE --method saliency --out FOLDER")
