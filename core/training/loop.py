@@ -37,7 +37,7 @@ from core.training.trainable import Trainable
 
 
 class Diverged(UserError):
-    """The loss is not a finite number any more."""
+    """The loss is not a finite number any more, or beyond all bounds."""
 
 
 def train_folder(parameters: Mapping[str, Any], meter: Meter) -> None:
@@ -49,8 +49,8 @@ def train(run: Run, meter: Meter | None = None) -> Run:
     """Train a run to its end, from its newest checkpoint if it has one.
 
     The meter counts training examples; cancelled, the run writes a checkpoint and stops. Raises
-    ``Busy`` when another process trains it, ``Cancelled``, ``Diverged`` when the loss is not finite
-    any more, ``BadInput`` for unusable data, ``OutOfMemory``, ``StorageError``.
+    ``Busy`` when another process trains it, ``Cancelled``, ``Diverged``, ``BadInput`` for unusable
+    data, ``OutOfMemory``, ``StorageError``.
     """
     with run.exclusively():
         if run.status.state == "done":
@@ -106,7 +106,6 @@ class Loop:
             while not self._done(self._standing):
                 self._one_epoch()
             self._write_card(self._found or self._measure_best({}))
-            self._tell()
         except Cancelled:
             self._save(whole_epoch=False)
             raise
@@ -154,14 +153,14 @@ class Loop:
         shares = [len(each) / examples for each in positions]
         self._meter.check()
         loss, answers = self._learner.gradients(batches, shares, number(self._seed, "step", step))
-        if not math.isfinite(loss):
+        if self._standing.hopeless(loss):
             self._journal.diverged(step + 1, loss)
-            raise self._diverged(f"at update {step + 1}")
+            raise self._diverged(loss, f"at update {step + 1}")
         rate = self._rate.at(step)
         self._learner.update(rate)
         for answer in answers:
             self._tally.add(answer)
-        self._standing = self._standing.moved()
+        self._standing = self._standing.moved(loss)
         self._journal.add(step + 1, loss, rate, examples)
         every = int(self._settings["histogram_every"]) or self._order.updates
         if self._standing.step % every == 0:
@@ -183,7 +182,7 @@ class Loop:
         loss = values.get("val/loss", values["train/loss"])
         if not math.isfinite(loss):
             self._journal.epoch(self._standing.step, values, arrays)
-            raise self._diverged(f"on the examples held out, after epoch {epoch}")
+            raise self._diverged(loss, f"on the examples held out, after epoch {epoch}")
         counts = epoch == self._epochs or self._trainable.counts(epoch, self._epochs)
         standing = self._standing.learned(loss, counts)
         if best := standing.best_epoch == epoch:
@@ -226,14 +225,15 @@ class Loop:
             "at once, and their gradients added up to the same updates."
         )
 
-    def _diverged(self, when: str) -> Diverged:
+    def _diverged(self, loss: float, when: str) -> Diverged:
+        if math.isfinite(loss):
+            said = f"The loss has grown to {loss:.3g} {when}, from {self._standing.first:.3g}."
+        else:
+            began = self._learner.began()
+            said = f"The loss is not a finite number any more {when}: it began in {began}."
         kept = checkpoint.checkpoints(self._run)
         last = f" The checkpoint of step {kept[-1].step} is kept." if kept else ""
-        return Diverged(
-            f"The loss is not a finite number any more {when}: it began in "
-            f"{self._learner.began()}.{last}",
-            "Train again with a lower lr, or with --set gradient_clip=1.",
-        )
+        return Diverged(said + last, "Train again with a lower lr or --set gradient_clip=1.")
 
     def _save(self, whole_epoch: bool) -> None:
         """Write a checkpoint, unless there is one from here."""

@@ -27,7 +27,11 @@ def number(seed: int, purpose: str, at: int) -> int:
 
 def seed_all(value: int) -> None:
     """Seed every generator of the process: torch's of every device, Python's, numpy's."""
-    torch.manual_seed(value)
+    torch.default_generator.manual_seed(value)  # torch.manual_seed would note where it was called
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(value)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(value)
     random.seed(value)
     np.random.seed(value % 2**32)
 

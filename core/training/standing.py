@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+_BEYOND = 1e6  # times the first loss
+
 
 @dataclass(frozen=True)
 class Standing:
     """``step`` updates and ``epoch`` whole epochs are done; ``best`` is the lowest loss by which
-    epochs are compared, of ``best_epoch``; ``stale`` epochs came after it.
+    epochs are compared, of ``best_epoch``; ``stale`` epochs came after it. ``first`` is the loss of
+    the first update.
     """
 
     step: int = 0
@@ -19,10 +22,17 @@ class Standing:
     best: float = math.inf
     best_epoch: int = 0
     stale: int = 0
+    first: float | None = None
 
-    def moved(self) -> Standing:
-        """After one more update."""
-        return replace(self, step=self.step + 1)
+    def hopeless(self, loss: float) -> bool:
+        """Whether training has come to nothing: the loss of an update is not finite, or beyond all
+        bounds.
+        """
+        return not loss <= _BEYOND * max(1.0, abs(loss if self.first is None else self.first))
+
+    def moved(self, loss: float) -> Standing:
+        """After one more update, from this loss."""
+        return replace(self, step=self.step + 1, first=loss if self.first is None else self.first)
 
     def learned(self, loss: float, counts: bool = True) -> Standing:
         """After one more epoch, which ended with this loss; it may not be the best unless it
