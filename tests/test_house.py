@@ -111,6 +111,8 @@ LAYERS = (
             "core.training.events",
             "core.training.eventfile",
             "core.training.records",
+            "core.training.summaries",
+            "core.training.tensors",
         ),
         never=(*SHOWN, *HEAVY, *COMPUTING, "core.engine", "core.activations"),
     ),

@@ -21,8 +21,9 @@ _HEADER = struct.Struct("<QI")
 _FRAME = _HEADER.size + 4  # bytes of a record beside its payload
 _LONGEST = 2**31 - 1  # no message in protocol buffers is longer
 _BLOCK = 64  # bytes whose checksum is looked up at once
+_AT_ONCE = 256  # rows looked up in one go
 _ROWS = 4096  # rows at a time, for the sake of the processor's cache
-_SHORT = 2048  # below this a plain loop is faster
+_SHORT = 768  # below this a plain loop is faster
 _STEP = 1 << 20  # bytes searched at a time
 _TRIES = 64  # records looked at behind one that does not end
 
@@ -52,11 +53,25 @@ def _shifted(shift: Words, checksums: Words) -> Words:
     return result
 
 
+def _shifts() -> tuple[Words, ...]:
+    """For ``_BLOCK`` zeros, twice as many, and so on up to 4 GiB."""
+    shifts = [_TABLES[:4]]
+    while _BLOCK << len(shifts) < 1 << 32:
+        shifts.append(_shifted(shifts[-1], shifts[-1]))
+    return tuple(shifts)
+
+
+_SHIFTS = _shifts()
+
+
 def _linear(rows: Bytes) -> Words:
     """CRC-32C of each row ``[row, column]`` begun at zero and not inverted: linear over GF(2), so
     that columns add up, zeros in front do not count, and halves can be put together.
     """
     count, length = rows.shape
+    if length <= _BLOCK and count <= _AT_ONCE:
+        looked_up = _TABLES[np.arange(_BLOCK - length, _BLOCK), rows]
+        return np.bitwise_xor.reduce(looked_up, axis=1)
     if length <= _BLOCK:
         result = np.zeros(count, np.uint32)
         for start in range(0, count, _ROWS):
@@ -69,12 +84,10 @@ def _linear(rows: Bytes) -> Words:
     padded = np.zeros((count, blocks * _BLOCK), np.uint8)
     padded[:, -length:] = rows
     sums = _linear(padded.reshape(-1, _BLOCK)).reshape(count, blocks)
-    shift = _TABLES[:4]
-    while sums.shape[1] > 1:
+    for shift in _SHIFTS[: (blocks - 1).bit_length()]:
         if sums.shape[1] % 2:
-            sums = np.pad(sums, ((0, 0), (1, 0)))
+            sums = np.concatenate([np.zeros_like(sums[:, :1]), sums], axis=1)
         sums = _shifted(shift, sums[:, ::2]) ^ sums[:, 1::2]
-        shift = _shifted(shift, shift)
     return sums[:, 0]
 
 
@@ -258,7 +271,9 @@ class _Scanner:
         for low in range(0, len(self._data) - _HEADER.size + 1, _STEP):
             piece = self._bytes[low : low + _STEP + _HEADER.size - 1]
             heads = np.lib.stride_tricks.sliding_window_view(piece, _HEADER.size)
-            here = np.flatnonzero((heads[:, 3] < 128) & ~heads[:, 4:8].any(axis=1))
+            zero = piece == 0
+            high = zero[4:-7] & zero[5:-6] & zero[6:-5] & zero[7:-4]  # of a length below 2**32
+            here = np.flatnonzero(high)
             told = np.ascontiguousarray(heads[here, 8:]).view("<u4")[:, 0]
             sound = _masked(_rows_crc32c(heads[here, :8])) == told
             found.append(here[sound] + low)
