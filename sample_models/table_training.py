@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from core.data.table import Table, read_table
 from core.errors import BadInput
 from core.training.trainable import Answer, Trainable
-from sample_models.baselines import cross_validated, trees
+from sample_models.baselines import recorded
 from sample_models.table_data import BREAST_CANCER, MOONS, Source, breast_cancer, moons
 from sample_models.tabular_mlp import TabularMLP
 from sample_models.two_features import TwoFeatures, boundary
@@ -59,14 +59,8 @@ class TableClassifier(Trainable):
                 "note": self._about.note,
                 "sha256": {name: part.fingerprint() for name, part in self.splits.items()},
             },
-            "baseline": self.baseline(),
+            "baseline": recorded("tabular_mlp", self.splits),
         }
-
-    def baseline(self) -> dict[str, Any] | None:
-        """What gradient-boosted trees reach, for the table that comes with the recipe."""
-        if self._about is not BREAST_CANCER:
-            return None
-        return {**trees(self._table.splits), "cross_validated": cross_validated()}
 
 
 class PointClassifier(TableClassifier):

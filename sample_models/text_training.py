@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from core.data.splits import split
 from core.data.texts import read_texts
 from core.training.trainable import Answer, Trainable
-from sample_models.baselines import linear
+from sample_models.baselines import recorded
 from sample_models.subwords import PAD, SPECIAL, UNKNOWN
 from sample_models.text_rnn import TextRNN
 from sample_models.topics import CLASSES, descriptions, unlabelled, words
@@ -105,7 +105,6 @@ class TextClassifier(Trainable):
         corpus = [*parts["train"][0], *further]
         self._vocabulary = Vocabulary.learn(corpus, int(settings["vocabulary"]))
         self._about = about
-        self._parts = parts
         self._word_dropout = float(settings["word_dropout"])
         self._smoothing = float(settings["label_smoothing"])
         self.classes = tuple(classes)
@@ -158,7 +157,7 @@ class TextClassifier(Trainable):
                 "split": {name: len(part) for name, part in self.splits.items()},
                 "sha256": {name: part.fingerprint() for name, part in self.splits.items()},
             },
-            "baseline": linear(self._parts) if self._about is DESCRIPTIONS else None,
+            "baseline": recorded("text_rnn", self.splits),
         }
 
 

@@ -18,7 +18,7 @@ from core.data.splits import split
 from core.data.texts import read_pairs
 from core.errors import BadParameter
 from core.training.trainable import Answer, Trainable
-from sample_models.baselines import dictionary
+from sample_models.baselines import recorded
 from sample_models.subwords import END, PAD, START, Subwords
 from sample_models.translator import Translator, translate
 from sample_models.verses import Pair, sentence, tidy, verses, words
@@ -169,7 +169,7 @@ class Translation(Trainable):
                 "split": {name: len(part) for name, part in self.splits.items()},
                 "sha256": {name: part.fingerprint() for name, part in self.splits.items()},
             },
-            "baseline": dictionary(self._pairs) if self._about is VERSES else None,
+            "baseline": recorded("translator", self.splits),
         }
 
     def extra_metrics(
