@@ -8,8 +8,12 @@ features with denoising autoencoders", ICML 2008.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Generator, Tensor, nn
+
+from core.parameters import Value
 
 PATCH = 4  # pixels
 
@@ -65,11 +69,36 @@ def patches_missing(pictures: Tensor, share: float, generator: Generator) -> Ten
     return missing.repeat_interleave(PATCH, dim=2).repeat_interleave(PATCH, dim=3)
 
 
-def masked_loss(restored: Tensor, pictures: Tensor, missing: Tensor) -> Tensor:
-    """Mean squared error over the missing pixels alone."""
-    return ((restored - pictures) ** 2)[missing].mean()
+def hidden(
+    pictures: Tensor, settings: Mapping[str, Value], generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """What the network sees of ``pictures``, and which pixels it is judged by, bool of their shape.
+
+    With the setting ``masked`` a share of the patches is missing (0 instead), and those count;
+    with ``noise`` Gaussian noise of this standard deviation is added, and all pixels count.
+    """
+    if "masked" in settings:
+        missing = patches_missing(pictures, float(settings["masked"]), generator)
+        return pictures.masked_fill(missing, 0.0), missing.expand_as(pictures)
+    drawn = torch.randn(pictures.shape, generator=generator, device=pictures.device)
+    return pictures + float(settings["noise"]) * drawn, torch.ones_like(pictures, dtype=torch.bool)
 
 
-def reconstruction_error(module: nn.Module, pictures: Tensor) -> Tensor:
-    """Mean squared error of each picture, ``[batch]``: high for what is unlike the known."""
-    return ((module(pictures) - pictures) ** 2).mean(dim=(1, 2, 3))
+def masked_loss(restored: Tensor, pictures: Tensor, counted: Tensor) -> Tensor:
+    """Mean squared error over the pixels that count alone."""
+    return ((restored - pictures) ** 2)[counted].mean()
+
+
+def anomaly_score(
+    module: nn.Module, pictures: Tensor, settings: Mapping[str, Value], seed: int, draws: int = 4
+) -> Tensor:
+    """How badly each picture is restored, ``[batch]``: the mean squared error over the pixels that
+    count, over several draws of what is hidden. High for what is unlike the known.
+    """
+    generator = torch.Generator(pictures.device).manual_seed(seed)
+    error, count = torch.zeros(2, len(pictures), device=pictures.device)
+    for _ in range(draws):
+        seen, counted = hidden(pictures, settings, generator)
+        error += ((module(seen) - pictures) ** 2 * counted).sum(dim=(1, 2, 3))
+        count += counted.sum(dim=(1, 2, 3))
+    return error / count

@@ -154,11 +154,6 @@ def fashion_folder(splits: Splits, root: Path = CACHE) -> Path:
     return folder
 
 
-def sample(images: Images, count: int) -> Images:
-    """A fixed random sample of ``count`` examples with each class in proportion."""
-    return images if count >= len(images) else _split(images, count)[1]
-
-
 def _split(images: Images, count: int) -> tuple[Images, Images]:
     """All but ``count`` examples, and those: seeded, each class in proportion, shuffled."""
     from sklearn.model_selection import train_test_split

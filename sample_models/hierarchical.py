@@ -18,6 +18,7 @@ class HierarchicalCNN(nn.Module):
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
         self.active = STAGES
+        self._still: tuple[nn.Module, ...] = ()
         self.stage1 = _stage(3, 32)
         self.stage2 = _stage(32, 64)
         self.stage3 = nn.Sequential(
@@ -47,9 +48,18 @@ class HierarchicalCNN(nn.Module):
             3: (self.stage3,),
         }[stage]
         self.active = stage or STAGES
+        self._still = tuple(part for part in self.children() if part not in learning)
         self.requires_grad_(False)
         for part in learning:
             part.requires_grad_(True)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> HierarchicalCNN:
+        """Like any module's; the stages that stand still go on normalising as they learned to."""
+        super().train(mode)
+        for part in self._still:
+            part.eval()
+        return self
 
 
 def build(classes: int = 10) -> nn.Module:

@@ -11,11 +11,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from core.data.folder import ImageSplit as FolderSplit
 from core.data.folder import read_images
+from core.data.splits import sample
 from core.models.card import ImagePreprocessing
 from core.parameters import Value
 from core.provenance import sha256_of_json
-from core.training.trainable import Answer, Trainable
+from core.training.trainable import Answer, Split, Trainable
 from sample_models import autoencoder, data
 from sample_models import digits_cnn as digits_network
 from sample_models import fashion_cnn as fashion_network
@@ -116,7 +118,7 @@ class FolderClassifier(Trainable):
         self._prepared = ImagePreprocessing(3, size, size, (0.5,) * 3, (0.25,) * 3)
         folder = read_images(path, self._prepared, seed=seed)
         self.classes, self.skipped = folder.classes, (*folder.notes, *folder.skipped)
-        self.splits = dict(folder.splits)
+        self.splits: dict[str, Split] = dict(folder.splits)
         if count := int(settings["examples"]):
             self.splits["train"] = Part(folder.splits["train"], count, seed)
         self.module = self._network = staged.HierarchicalCNN(len(folder.classes))
@@ -170,11 +172,10 @@ class FolderClassifier(Trainable):
 
 
 class Part:
-    """Some examples of a split, drawn at random by a seed."""
+    """Some examples of a split, drawn at random by a seed, each class in proportion."""
 
-    def __init__(self, whole: Any, count: int, seed: int) -> None:
-        drawn = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed))
-        self._whole, self._places = whole, drawn[:count].tolist()
+    def __init__(self, whole: FolderSplit, count: int, seed: int) -> None:
+        self._whole, self._places = whole, sample(whole.labels, count, seed).tolist()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -196,31 +197,27 @@ class Restorer(Trainable):
 
     def __init__(self, settings: Mapping[str, Value], splits: data.Splits) -> None:
         self.module = autoencoder.build()
-        self._masked, self._noise = settings.get("masked"), settings.get("noise")
+        self._settings = settings
         self._source = source = fewer(splits, int(settings["examples"]))
         parts = {"train": source.train, "val": source.validation, "test": source.test}
         self.splits = {name: ImageSplit(part) for name, part in parts.items()}
 
     def augment(self, batch: Any, generator: Generator) -> Any:
-        return self.hidden(batch[0], generator)
-
-    def hidden(self, images: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network sees, what it should say, and the pixels that count."""
-        whole = images.float().div(255)
-        if self._masked is not None:
-            missing = autoencoder.patches_missing(whole, float(self._masked), generator)
-            return whole.masked_fill(missing, 0.0), whole, missing.expand_as(whole)
-        drawn = torch.randn(whole.shape, generator=generator, device=whole.device)
-        seen = whole + float(self._noise or 0.0) * drawn
-        return seen, whole, torch.ones_like(whole, dtype=torch.bool)
+        return self._hidden(batch[0], generator)
 
     def answer(self, module: nn.Module, batch: Any) -> Answer:
+        """Error of what is restored; held-out batches come with labels, training batches hidden."""
         if len(batch) == 2:  # held out: the same is hidden each time
             generator = torch.Generator(batch[0].device).manual_seed(len(batch[0]))
-            batch = self.hidden(batch[0], generator)
+            batch = self._hidden(batch[0], generator)
         seen, whole, counted = batch
-        loss = autoencoder.masked_loss(module(seen), whole, counted)
-        return Answer(loss, len(whole))
+        return Answer(autoencoder.masked_loss(module(seen), whole, counted), len(whole))
+
+    def _hidden(self, images: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network sees, what it should say, and the pixels that count."""
+        whole = images.float().div(255)
+        seen, counted = autoencoder.hidden(whole, self._settings, generator)
+        return seen, whole, counted
 
     def card(self) -> dict[str, Any]:
         return {
@@ -287,8 +284,14 @@ def denoising(settings: Mapping[str, Value], folder: Path | None, seed: int) -> 
 
 
 def fewer(splits: data.Splits, count: int) -> data.Splits:
-    """The data set with only ``count`` training examples, each class in proportion; 0 keeps all."""
-    return replace(splits, train=data.sample(splits.train, count)) if count else splits
+    """The data set with only ``count`` training examples, each class in proportion; 0 keeps all.
+
+    Raises ``BadInput`` when there are fewer of them than classes.
+    """
+    if not count:
+        return splits
+    chosen = sample(splits.train.labels, count, data.SPLIT_SEED)
+    return replace(splits, train=splits.train.take(chosen))
 
 
 def about_data(splits: data.Splits) -> dict[str, Any]:
