@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import torch
 
 from core.device import probe_threads
 from core.errors import BadInput
 from core.parameters import Value
-from core.training.run import Run
+from core.training.run import DATA, Run
 from core.training.trainable import Trainable
-
-DATA = "data.json"
-
-
-def facts(run: Run) -> dict[str, Any]:
-    """What was found, or nothing before the run began."""
-    try:
-        found = json.loads((run.folder / DATA).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def choose_threads(run: Run, asked: Value) -> None:
     """Take as many threads as asked for, else as when the run began, else the fastest number."""
-    if threads := int(asked) or int(facts(run).get("threads", 0)):
+    if threads := int(asked) or int(run.facts.get("threads", 0)):
         torch.set_num_threads(threads)
     else:
         probe_threads()
@@ -40,7 +26,7 @@ def note(run: Run, trainable: Trainable) -> None:
     """
     splits = trainable.splits
     fingerprints = {name: split.fingerprint() for name, split in splits.items()}
-    before = facts(run).get("fingerprints", fingerprints)
+    before = run.facts.get("fingerprints", fingerprints)
     if before != fingerprints:
         raise BadInput(
             f"The data of the run '{run.name}' are not those it began with.",

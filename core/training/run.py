@@ -29,6 +29,7 @@ from core.training.config import Config
 State = Literal["new", "running", "done", "stopped", "failed"]
 STATES = ("new", "running", "done", "stopped", "failed")
 _CONFIG, _STATUS, _LOCK = "config.json", "status.json", "lock"
+DATA = "data.json"
 
 
 class Busy(UserError):
@@ -172,6 +173,17 @@ class Run:
         """Like ``status.state``, but ``died`` where nobody trains although it says ``running``."""
         state = self.status.state
         return "died" if state == "running" and not self.alive else state
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was found when it began (``data.json``): fingerprints and sizes of the splits,
+        classes, what was skipped; nothing before that.
+        """
+        try:
+            found = json.loads((self.folder / DATA).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     @property
     def checkpoints(self) -> Path:
