@@ -71,7 +71,8 @@ def _linear(rows: Bytes) -> Words:
     count, length = rows.shape
     if length <= _BLOCK and count <= _AT_ONCE:
         looked_up = _TABLES[np.arange(_BLOCK - length, _BLOCK), rows]
-        return np.bitwise_xor.reduce(looked_up, axis=1)
+        at_once: Words = np.bitwise_xor.reduce(looked_up, axis=1)
+        return at_once
     if length <= _BLOCK:
         result = np.zeros(count, np.uint32)
         for start in range(0, count, _ROWS):
