@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
+import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -67,24 +67,24 @@ def train(
     unfinished = [run for run in found if run.status.state != "done"]
     for run in unfinished:
         _check_free(place, run)
-    named = [(run, _name(place, run, given_place=workspace is not None)) for run in found]
-    started = [(run, name, _submitted(place, run)) for run, name in named if run in unfinished]
+    started = [(run, _submitted(place, run)) for run in unfinished]
     if detach:
-        for _, name, job in started:
+        for run, job in started:
             print(job.id)
-            print(f"Job {job.id} trains {name}.", file=sys.stderr)
+            print(f"Job {job.id} trains {_name(place, run.folder)}.", file=sys.stderr)
         return
     if not started:
-        print(f"'{found[0].name}' is done already.")
-    _follow(started)
-    for run, name in named:
-        _show_end(run, name)
+        print(f"'{found[0].folder}' is done already.")
+    several = len(found) > 1
+    _follow(started, _name(place, found[0].folder.parent if several else found[0].folder))
+    _show_end(place, found)
 
 
 def list_runs(as_json: options.Json = False, workspace: options.Workspace = None) -> None:
     """Training runs of the workspace, the newest first."""
     from core.training.run import runs
     from core.workspace import workspace as place_at
+    from dashboard.commands.watching import card_metrics
 
     root = place_at(workspace).root / "runs"
     rows = []
@@ -99,7 +99,7 @@ def list_runs(as_json: options.Json = False, workspace: options.Workspace = None
                 "epochs": status.epochs,
                 "best_epoch": status.best_epoch,
                 "best_loss": status.best,
-                "accuracy": _accuracy(run),
+                "accuracy": card_metrics(run).get("accuracy"),
                 "seconds": round(status.seconds, 1),
                 "message": status.message,
                 "created": run.about.get("created"),
@@ -110,15 +110,6 @@ def list_runs(as_json: options.Json = False, workspace: options.Workspace = None
         print("There are no runs yet. `fluoroscope train digits_cnn` makes one.")
         return
     show(rows, as_json, hidden=("seconds", "message", "created", "path"))
-
-
-def _accuracy(run: Run) -> float | None:
-    """The accuracy in the run's card, on test or val; None while there is none."""
-    try:
-        value = json.loads((run.folder / "card.json").read_bytes())["metrics"]["accuracy"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _configs(
@@ -224,71 +215,89 @@ def _submitted(place: Workspace, run: Run) -> Job:
     return submit(place, "train", {"run": str(run.folder)}, run.config.device)
 
 
-def _name(place: Workspace, run: Run, given_place: bool) -> str:
-    """What names a run in another command: short where that is enough."""
+def _name(place: Workspace, folder: Path) -> str:
+    """What names a run, or all runs of a sweep, in another command: short where that is enough."""
+    from core.workspace import workspace
+
     root = place.root / "runs"
-    if given_place or root not in run.folder.parents:
-        return str(run.folder)
-    return f"run:{run.folder.relative_to(root).as_posix()}"
+    if place.root != workspace().root or root not in folder.parents:
+        return str(folder)
+    return f"run:{folder.relative_to(root).as_posix()}"
 
 
-def _follow(started: Sequence[tuple[Run, str, Job]]) -> None:
+def _follow(started: Sequence[tuple[Run, Job]], name: str) -> None:
     """Follow runs one after the other; Ctrl+C stops them all, a second one stops looking.
 
-    Raises ``Cancelled``, ``UserError`` or ``EngineError`` as they end.
+    ``name`` is what resumes them. Raises ``Cancelled``, ``UserError`` or ``EngineError`` as they
+    end.
     """
     from dashboard.commands.watching import follow
 
-    failures = []
+    failures: list[Exception] = []
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for run, name, job in started:
+        for run, job in started:
+            if len(started) > 1:
+                print(f"{run.name} (job {job.id})", flush=True)
             try:
                 state = follow(run, job)
             except KeyboardInterrupt:
-                for _, _, each in reversed(started):
-                    each.cancel()
+                _cancel(started)
                 print("Stopping at the next step …", file=sys.stderr, flush=True)
                 state = follow(run, job)
             if state == "cancelled":
-                raise Cancelled(_stopped(run, name))
+                raise Cancelled(*_stopped(run, name))
             if state in ("failed", "died"):
-                failures.append(_failure(run, name, job))
+                failures.append(_failure(job, name))
                 if len(started) > 1:
-                    print(f"fluoroscope: {run.name}: {failures[-1]}", file=sys.stderr)
+                    print(f"fluoroscope: {failures[-1]}", file=sys.stderr)
     except KeyboardInterrupt:
-        raise Cancelled("The job is still stopping.", "See `fluoroscope jobs`.") from None
+        _cancel(started)
+        raise Cancelled("It is stopping.", f"Go on with: {_resume(name)}") from None
     finally:
         signal.signal(signal.SIGTERM, before)
     if len(failures) == 1:
         raise failures[0]
     if failures:
-        raise UserError(
-            f"{len(failures)} of {len(started)} runs failed.", "The reasons stand above."
-        )
+        raise UserError(f"{len(failures)} of {len(started)} runs failed.", "The reasons are above.")
 
 
-def _stopped(run: Run, name: str) -> str:
+def _cancel(started: Sequence[tuple[Run, Job]]) -> None:
+    """Stop all, the last one first, so that none begins because the one before it ended."""
+    for _, job in reversed(started):
+        job.cancel()
+
+
+def _resume(name: str) -> str:
+    return f"fluoroscope train --resume {shlex.quote(name)}"
+
+
+def _stopped(run: Run, name: str) -> tuple[str, str]:
     status = run.status
     if not status.step:
-        return f"Stopped before the first step. Begin with: fluoroscope train --resume {name}"
-    where = f"Stopped in epoch {min(status.epoch + 1, status.epochs)} of {status.epochs}"
-    return f"{where}, after step {status.step}. Go on with: fluoroscope train --resume {name}"
+        return "Stopped before the first step.", f"Begin with: {_resume(name)}"
+    epoch = min(status.epoch + 1, status.epochs)
+    where = f"Stopped in epoch {epoch} of {status.epochs}, after step {status.step}."
+    return where, f"Go on with: {_resume(name)}"
 
 
-def _failure(run: Run, name: str, job: Job) -> Exception:
+def _failure(job: Job, name: str) -> Exception:
     if job.state == "died":
-        return EngineError(job.message, f"Go on with: fluoroscope train --resume {name}")
+        return EngineError(job.message, f"Go on with: {_resume(name)}")
     status = job.status
     return UserError(status.message, status.next_step)
 
 
-def _show_end(run: Run, name: str) -> None:
+def _show_end(place: Workspace, found: Sequence[Run]) -> None:
     from core.tasks import Task
     from core.training.recipe import recipe
-    from dashboard.commands.watching import show_metrics
+    from dashboard.commands.watching import show_metrics, show_sweep
 
-    show_metrics(run)
+    if len(found) > 1:
+        show_sweep(found)
+        return
+    show_metrics(found[0])
+    name, task = _name(place, found[0].folder), recipe(found[0].config.recipe).task
     print(f"\n{name}")
-    if recipe(run.config.recipe).task is Task.IMAGE_CLASSIFICATION:
+    if task is Task.IMAGE_CLASSIFICATION:
         print(f"Explain it with: fluoroscope attribute {name} IMAGE --method saliency --out FOLDER")

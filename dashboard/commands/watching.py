@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +104,8 @@ def epoch_line(history: History, step: int, epoch: int, epochs: int) -> str:
 
     parts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}"]
     for split, prefix in (("train", ""), ("val", "val_")):
-        told = [tag.split("/")[1] for tag in history.scalars if tag.count("/") == 1]
-        mine = [tag for tag in dict.fromkeys(told) if f"{split}/{tag}" in history.scalars]
+        tags = [tag.partition("/") for tag in history.scalars]
+        mine = [tag for owner, _, tag in tags if owner == split and "/" not in tag]
         further = [tag for tag in mine if tag not in _SHOWN + _LEFT_OUT]
         chosen = [tag for tag in _SHOWN if tag in mine] + further
         parts += [f"{prefix}{tag} {value(f'{split}/{tag}', step):.4f}" for tag in chosen]
@@ -117,16 +117,39 @@ def epoch_line(history: History, step: int, epoch: int, epochs: int) -> str:
 
 def show_metrics(run: Run) -> None:
     """Print what the best weights of a run reach, and per class where there are classes."""
-    try:
-        metrics = dict(json.loads((run.folder / "card.json").read_bytes())["metrics"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # a run without examples held out
-    per_class = metrics.pop("per_class", [])
-    split, count = metrics.pop("split", ""), metrics.pop("n", None)
-    title = f"{run.name}, best epoch {run.status.best_epoch}"
-    print(f"\n{title}, on {count:,} examples of {split}" if count else f"\n{title}")
+    metrics = card_metrics(run)
+    per_class, split = metrics.pop("per_class", []), metrics.pop("split", "")
+    if not metrics:
+        return  # without examples held out there is nothing to say
+    count = metrics.pop("n", 0)
+    print(f"\nBest epoch {run.status.best_epoch}, measured on {count:,} examples of {split}")
     whole = [(name, value) for name, value in metrics.items() if isinstance(value, (int, float))]
     show([{"metric": name, "value": float(value)} for name, value in whole], as_json=False)
     if per_class:
         print()
         show(per_class, as_json=False)
+
+
+def show_sweep(runs: Sequence[Run]) -> None:
+    """Print what the runs of a sweep reach, side by side."""
+    found = {run.name: card_metrics(run) for run in runs}
+    numbers = [
+        name
+        for name in dict.fromkeys(name for metrics in found.values() for name in metrics)
+        if any(isinstance(metrics.get(name), float) for metrics in found.values())
+    ]
+    print()
+    rows = [
+        {"run": run.name, "state": run.state, "best_epoch": run.status.best_epoch}
+        | {name: found[run.name].get(name) for name in numbers}
+        for run in runs
+    ]
+    show(rows, as_json=False)
+
+
+def card_metrics(run: Run) -> dict[str, Any]:
+    """The metrics in a run's card; empty while there are none."""
+    try:
+        return dict(json.loads((run.folder / "card.json").read_bytes())["metrics"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
