@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
 from core.parameters import Value
 
@@ -86,7 +87,8 @@ def hidden(
 
 def masked_loss(restored: Tensor, pictures: Tensor, counted: Tensor) -> Tensor:
     """Mean squared error over the pixels that count alone."""
-    return ((restored - pictures) ** 2)[counted].mean()
+    loss: Tensor = F.mse_loss(restored[counted], pictures[counted])
+    return loss
 
 
 def anomaly_score(
@@ -96,7 +98,8 @@ def anomaly_score(
     count, over several draws of what is hidden. High for what is unlike the known.
     """
     generator = torch.Generator(pictures.device).manual_seed(seed)
-    error, count = torch.zeros(2, len(pictures), device=pictures.device)
+    error = torch.zeros(len(pictures), device=pictures.device)
+    count = torch.zeros_like(error)
     for _ in range(draws):
         seen, counted = hidden(pictures, settings, generator)
         error += ((module(seen) - pictures) ** 2 * counted).sum(dim=(1, 2, 3))

@@ -33,11 +33,12 @@ class HierarchicalCNN(nn.Module):
         self.head2 = _head(64, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        low = self.stage1(pictures)
-        if self.active == 1:
-            return self.head1(low)  # type: ignore[no-any-return]  # a module's call
-        middle = self.stage2(low)
-        return (self.head2 if self.active == 2 else self.stage3)(middle)
+        features = self.stage1(pictures)
+        if self.active > 1:
+            features = self.stage2(features)
+        last = {1: self.head1, 2: self.head2, 3: self.stage3}[self.active]
+        logits: Tensor = last(features)
+        return logits
 
     def train_stage(self, stage: int) -> None:
         """Let only one stage and its head learn, or with 0 all three and the last head."""

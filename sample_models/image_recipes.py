@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.parameters import Parameter
+from core.parameters import Parameter, Value
 from core.tasks import Task
 from core.training.recipe import Recipe
 
@@ -14,7 +14,7 @@ _EXAMPLES = Parameter(
     "examples", "int", 0, "Training examples to learn from, drawn at random; 0 takes all.", 0, 10**9
 )
 _FEW = Parameter("examples", "int", 1_000, _EXAMPLES.help, 0, 10**9)
-_ONE_CYCLE = {"schedule": "one_cycle", "gradient_clip": 1.0}
+_ONE_CYCLE: dict[str, Value] = {"schedule": "one_cycle", "gradient_clip": 1.0}
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe(
@@ -26,7 +26,7 @@ RECIPES: tuple[Recipe, ...] = (
             "or an empty page still gets a digit."
         ),
         teaches="How a convolutional network learns to read digits within a few epochs.",
-        reaches="98.6 % of held-out digits",
+        reaches="98.6 % of held-out digits; 96 % after 3 epochs",
         task=Task.IMAGE_CLASSIFICATION,
         data_kind="images",
         make="sample_models.image_training:digits_cnn",

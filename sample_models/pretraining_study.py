@@ -115,7 +115,7 @@ def accuracy(
             seen = augment(pictures[places], Augmentation(mirror=True, shift=2), chance)
             loss = F.cross_entropy(model(seen), labels[places])
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's
+            loss.backward()
             optimiser.step()
             schedule.step()
     model.eval()
