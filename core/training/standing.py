@@ -28,7 +28,8 @@ class Standing:
         """Whether training has come to nothing: the loss of an update is not finite, or beyond all
         bounds.
         """
-        return not loss <= _BEYOND * max(1.0, abs(loss if self.first is None else self.first))
+        first = abs(loss if self.first is None else self.first)
+        return not math.isfinite(loss) or loss > _BEYOND * max(1.0, first)
 
     def moved(self, loss: float) -> Standing:
         """After one more update, from this loss."""
