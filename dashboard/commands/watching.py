@@ -98,8 +98,9 @@ def epoch_line(history: History, step: int, epoch: int, epochs: int) -> str:
     """
 
     def value(tag: str, at: int) -> float:
-        series = history.scalars.get(tag)
-        found = series.values[series.steps == at] if series else ()
+        if (series := history.scalars.get(tag)) is None:
+            return math.nan
+        found = series.values[series.steps == at]
         return float(found[-1]) if len(found) else math.nan
 
     parts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}"]
