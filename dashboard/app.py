@@ -22,7 +22,10 @@ def main() -> None:
     st.logo(str(_STATIC / "logo.svg"), icon_image=str(_STATIC / "icon.svg"), size="large")
     page = st.navigation(
         {
-            "Learn": [st.Page(_VIEWS / "overview.py", title="Overview")],
+            "Learn": [
+                st.Page(_VIEWS / "overview.py", title="Overview"),
+                st.Page(_VIEWS / "training.py", title="Training"),
+            ],
             "Explain": [st.Page(_VIEWS / "attribution.py", title="Attribution", default=True)],
         }
     )

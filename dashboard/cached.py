@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+from pathlib import Path
 
 import streamlit as st
 from PIL import Image
@@ -21,7 +22,9 @@ from core.errors import BadInput
 from core.models.card import ModelCard
 from core.models.catalogue import catalogue, missing, reference
 from core.models.reference import ModelRef
+from core.results.history import History
 from core.tasks import Example
+from core.training.events import EventLog
 from core.workspace import Workspace, workspace
 from dashboard import state
 
@@ -59,6 +62,13 @@ def items(model: str) -> tuple[GalleryItem, ...]:
     return examples_for(model)
 
 
+def items_of_recipe(recipe: str) -> tuple[GalleryItem, ...]:
+    """The bundled examples that suit what a recipe trains."""
+    kinds = {"digits": "digits_cnn", "fashion": "fashion_cnn", "hierarchical": "fashion_cnn"}
+    model = next((model for start, model in kinds.items() if recipe.startswith(start)), recipe)
+    return examples_for(model)
+
+
 def example(name: str) -> Example:
     """The bytes of a bundled example or of an upload.
 
@@ -88,6 +98,19 @@ def thumbnail(name: str, size: int = 112) -> str:
         picture.save(buffer, "PNG" if max(image.size) < size else "JPEG", quality=85)
     kind = "png" if buffer.getvalue()[:4] == b"\x89PNG" else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def event_log(folder: str) -> EventLog:
+    """The event files of a run, read on where they were left the last time."""
+    return EventLog(Path(folder))
+
+
+def history(folder: Path) -> History:
+    """What a run has recorded up to now."""
+    log = event_log(str(folder))
+    log.reload()
+    return log.history()
 
 
 def handle(call: Call) -> Handle:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -30,7 +31,20 @@ def button(
     """Export ``figure`` and the ``results`` behind it as ``name.<format>``; nothing is rendered
     before the click.
     """
+    several({name: figure}, results, name, document)
+
+
+def several(
+    figures: Mapping[str, go.Figure],
+    results: Sequence[Any],
+    name: str,
+    document: dict[str, Any] | None = None,
+) -> None:
+    """The same for a page of ``figures`` by their titles, of which a person chooses one."""
     with st.popover("Export", type="tertiary", icon=":material/download:"):
+        title = next(iter(figures))
+        if len(figures) > 1:
+            title = st.selectbox("Figure", list(figures), key=f"figure:{name}") or title
         chosen = st.selectbox(
             "Format",
             FORMATS,
@@ -40,10 +54,12 @@ def button(
         if chosen in renderer.FORMATS and renderer.browser() is None:
             st.warning(str(renderer.no_browser(chosen)))
             return
+        words = re.sub(r"[^\w.-]+", "-", title).strip("-").lower()
+        stem = name if len(figures) == 1 else f"{name}.{words}"
         st.download_button(
             f"Download {chosen.upper()}",
-            data=lambda: export(figure, results, chosen, document=document),
-            file_name=f"{name}.{chosen}",
+            data=lambda: export(figures[title], results, chosen, document=document),
+            file_name=f"{stem}.{chosen}",
             mime=MIME[chosen],
             on_click="ignore",
             key=f"download:{name}:{chosen}",

@@ -16,7 +16,7 @@ import secrets
 import struct
 import textwrap
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -293,16 +293,27 @@ def _plotly(figure: go.Figure, about: Mapping[str, Any]) -> bytes:
     return text.encode()
 
 
+def _arrays(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Arrays in dataclasses and mappings, by the path to them."""
+    if isinstance(value, np.ndarray) and name:
+        yield name, value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for item in fields(value):
+            yield from _arrays(getattr(value, item.name), f"{name}/{item.name}".lstrip("/"))
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _arrays(each, f"{name}/{key}")
+
+
 def _npz(results: Sequence[Any], about: Mapping[str, Any]) -> bytes:
-    """Every array of every result by its field's name, numbered where there are several results;
-    ``provenance`` is the document as JSON text. No pickle.
+    """Every array of every result by its field's name (``scalars/train/loss/values`` where it lies
+    deeper), numbered where there are several results; ``provenance`` is the document as JSON text.
+    No pickle.
     """
     arrays: dict[str, Any] = {"provenance": np.array(json.dumps(about, allow_nan=False))}
     for number, result in enumerate(results):
-        for item in fields(result):
-            value = getattr(result, item.name)
-            if isinstance(value, np.ndarray):
-                arrays[item.name if len(results) == 1 else f"{item.name}_{number}"] = value
+        for name, value in _arrays(result, ""):
+            arrays[name if len(results) == 1 else f"{name}_{number}"] = value
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

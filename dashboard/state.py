@@ -17,6 +17,8 @@ import streamlit as st
 SIGNS = ("both", "positive", "negative")
 SCALES = ("shared", "own")
 MODES = ("overlay", "map")
+TABS = ("watch", "compare", "machine", "start", "logs")
+ACROSS = ("epoch", "step", "time", "examples")
 _KEPT = "selection"
 _NOTICE = "notice"
 _MOST_HANDLES = 64
@@ -24,12 +26,14 @@ _MOST_HANDLES = 64
 
 @dataclass(frozen=True)
 class Selection:
-    """The model, the example and the view of it. Empty fields stand for their defaults.
+    """The model, the example and the view of it; the runs in hand. Empty fields stand for their
+    defaults.
 
     ``example`` is the name of a bundled example or ``upload:<sha256>``, and so is ``baseline``, the
     picture that the baseline ``image`` stands for; ``methods`` are names;
     ``settings`` maps ``method.parameter`` to what was typed, only where it differs from the
-    default.
+    default. ``runs`` are names of runs, ``across`` what their curves go over, ``smoothing`` in
+    percent; ``logs`` is a folder of event files.
     """
 
     model: str = ""
@@ -42,6 +46,16 @@ class Selection:
     scale: str = "shared"
     opacity: int = 70
     settings: Mapping[str, str] = field(default_factory=dict)
+    tab: str = "watch"
+    runs: tuple[str, ...] = ()
+    across: str = "epoch"
+    smoothing: int = 0
+    logarithmic: str = ""
+    epoch: int = 0
+    metric: str = ""
+    by: str = ""
+    recipe: str = ""
+    logs: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -52,7 +66,11 @@ class Selection:
             default = str(getattr(cls, name))
             return value if value and (not allowed or value in allowed) else default
 
-        opacity = one("opacity")
+        def whole(name: str, most: int) -> int:
+            text = one(name)
+            short = text[: len(str(most))] if text.isdecimal() else ""
+            return min(most, int(short)) if short else int(getattr(cls, name))
+
         pairs = [text.partition("=") for text in query.get("set", [])]
         return cls(
             model=one("model"),
@@ -63,8 +81,18 @@ class Selection:
             view=one("view", MODES),
             sign=one("sign", SIGNS),
             scale=one("scale", SCALES),
-            opacity=min(100, max(0, int(opacity[:3]))) if opacity.isdecimal() else cls.opacity,
+            opacity=whole("opacity", 100),
             settings={name: value for name, sign, value in pairs if sign},
+            tab=one("tab", TABS),
+            runs=tuple(dict.fromkeys(filter(None, one_list(query, "runs")))),
+            across=one("across", ACROSS),
+            smoothing=whole("smoothing", 99),
+            logarithmic=one("logarithmic", ("yes",)),
+            epoch=whole("epoch", 10**9),
+            metric=one("metric"),
+            by=one("by"),
+            recipe=one("recipe"),
+            logs=one("logs"),
         )
 
     def to_query(self) -> dict[str, str | list[str]]:
@@ -72,9 +100,9 @@ class Selection:
         query: dict[str, str | list[str]] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name == "methods":
+            if item.name in ("methods", "runs"):
                 if value:
-                    query["methods"] = ",".join(value)
+                    query[item.name] = ",".join(value)
             elif item.name == "settings":
                 if value:
                     query["set"] = [f"{name}={text}" for name, text in sorted(value.items())]

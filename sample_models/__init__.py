@@ -27,6 +27,11 @@ def recipes() -> tuple[Recipe, ...]:
     return tuple(recipe for module in modules for recipe in module.RECIPES)
 
 
+def runs() -> Path:
+    """The folder of the sample runs."""
+    return Path(__file__).parent / "runs"
+
+
 def catalogue() -> tuple[Path, ...]:
     """The paths of the models' ``card.json`` files, in the order in which they are shown."""
     weights = Path(__file__).parent / "weights"

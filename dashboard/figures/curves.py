@@ -22,6 +22,7 @@ _MOST_POINTS = 2_000
 _DASHES = {"train": "dot", "val": "solid", "test": "dash"}
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 _LOWER_IS_BETTER = ("loss", "error", "perplexity")
+_HIGHER_IS_BETTER = ("accuracy", "f1_macro", "precision_macro", "recall_macro", "bleu", "chrf")
 _AXES = {"step": "updates", "epoch": "epoch", "time": "minutes", "examples": "examples seen"}
 
 
@@ -79,6 +80,7 @@ def metric_curves(
         figure.add_vline(x=float(place[0]), line={"color": tone.quiet, "width": 1, "dash": "dash"})
     if missing:
         figure.layout.title.text += f" · {missing:,} values are not numbers"
+    figure.layout.showlegend = several or len({trace.legendgroup for trace in figure.data}) > 1
     if not figure.data:
         figure.add_annotation(
             text="nothing recorded yet", showarrow=False, font={"color": tone.quiet}
@@ -159,11 +161,20 @@ def _across_steps(run: Curve, steps: npt.NDArray[np.int64], x: Axis) -> Floats:
 
 
 def _best(metric: str, values: Floats) -> int | None:
-    if not np.isfinite(values).any():
+    if not np.isfinite(values).any() or not _known(metric):
         return None
-    if any(word in metric for word in _LOWER_IS_BETTER):
+    if _lower(metric):
         return int(np.nanargmin(np.where(np.isfinite(values), values, np.nan)))
     return int(np.nanargmax(np.where(np.isfinite(values), values, np.nan)))
+
+
+def _lower(metric: str) -> bool:
+    return any(word in metric for word in _LOWER_IS_BETTER)
+
+
+def _known(metric: str) -> bool:
+    """Whether it is known which way is good."""
+    return _lower(metric) or metric in _HIGHER_IS_BETTER or metric.endswith("/accuracy")
 
 
 def _line(

@@ -1,0 +1,1 @@
+"""The parts of the Training page: start, watch, compare, time machine, logs of other tools."""

@@ -1,0 +1,39 @@
+"""How curves are drawn, the same in each part: over what, how smooth, on which scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboard import state
+
+_ACROSS = {"epoch": "Epochs", "step": "Updates", "time": "Time", "examples": "Examples"}
+
+
+def draw(chosen: state.Selection) -> None:
+    """The controls, in one row."""
+    st.segmented_control(
+        "Over", _ACROSS, format_func=_ACROSS.get, **state.bind("across", chosen.across)
+    )
+    st.slider(
+        "Smoothing (%)",
+        0,
+        99,
+        width=180,
+        help="Weight of the past in a running mean; the raw values stay faint behind it.",
+        **state.bind("smoothing", chosen.smoothing),
+    )
+    st.toggle(
+        "Log scale",
+        **state.bind("logarithmic", bool(chosen.logarithmic), lambda on: "yes" if on else ""),
+    )
+
+
+def look(chosen: state.Selection) -> dict[str, Any]:
+    """The same as arguments of ``metric_curves``."""
+    return {
+        "x": chosen.across,
+        "smoothing": chosen.smoothing / 100,
+        "log": bool(chosen.logarithmic),
+    }

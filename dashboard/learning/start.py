@@ -1,0 +1,126 @@
+"""Start a run: a recipe, its data, the few settings that matter, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from core.engine.job import submit as submit_job
+from core.errors import FluoroscopeError
+from core.parameters import Parameter
+from core.training.config import Config
+from core.training.recipe import Recipe, recipes
+from core.training.run import Run, new_folder
+from dashboard import cached, state, waiting
+from dashboard.runs import training_jobs
+
+_DATA = {
+    "images": "A folder of class folders, perhaps with train/ and val/.",
+    "table": "A CSV, TSV, Parquet or JSONL file with a column 'label'.",
+    "texts": "A CSV, TSV, Parquet or JSONL file with columns 'text' and 'label'.",
+    "sentence pairs": "Two text files with a sentence on each line, as a folder.",
+    "points": "A table with two columns of numbers and a column 'label' of two values.",
+}
+
+
+def draw(chosen: state.Selection) -> None:
+    """The form, and the jobs that are under way."""
+    known = recipes()
+    name = chosen.recipe if chosen.recipe in known else next(iter(known))
+    recipe = known[name]
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.selectbox(
+            "Recipe",
+            list(known),
+            format_func=lambda each: known[each].title,
+            **state.bind("recipe", name),
+        )
+        st.markdown(recipe.summary)
+        st.caption(f"{recipe.teaches} Aim: {recipe.reaches}.")
+        given = _settings(recipe)
+        data = st.text_input(
+            "Your own data (a path on this machine; empty for the recipe's own)",
+            key=f"data:{name}",
+            help=_DATA[recipe.data_kind],
+        )
+        seed = st.number_input("Seed", 0, 2**31 - 1, 0, key=f"seed:{name}")
+        _button(recipe, given, data, int(seed))
+    with right:
+        _line()
+
+
+def _settings(recipe: Recipe) -> dict[str, object]:
+    """A widget for each parameter; the advanced ones under More."""
+    plain = [each for each in recipe.declared if not each.advanced]
+    more = [each for each in recipe.declared if each.advanced]
+    given = _widgets(recipe, plain)
+    with st.expander("More"):
+        given |= _widgets(recipe, more)
+    return given
+
+
+def _widgets(recipe: Recipe, parameters: Sequence[Parameter]) -> dict[str, object]:
+    given: dict[str, object] = {}
+    columns = st.columns(3)
+    for place, parameter in enumerate(parameters):
+        with columns[place % 3]:
+            given[parameter.name] = _widget(recipe, parameter)
+    return given
+
+
+def _widget(recipe: Recipe, parameter: Parameter) -> object:
+    key = f"start:{recipe.name}:{parameter.name}"
+    label = f"{parameter.title} ({parameter.unit})" if parameter.unit else parameter.title
+    default = parameter.default
+    if parameter.kind == "bool":
+        return st.toggle(label, bool(default), help=parameter.help, key=key)
+    if parameter.kind == "choice":
+        place = parameter.choices.index(str(default))
+        return st.selectbox(label, parameter.choices, place, help=parameter.help, key=key)
+    if parameter.kind == "int":
+        return st.number_input(label, value=int(default), step=1, help=parameter.help, key=key)
+    return st.text_input(label, f"{default:g}", help=parameter.help, key=key)
+
+
+def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int) -> None:
+    started = st.button("Start", type="primary", key=f"go:{recipe.name}")
+    try:
+        config = Config.of(recipe.name, given, data=data.strip() or None, seed=seed)
+    except FluoroscopeError as error:
+        st.error(state.plain(str(error)))
+        return
+    if data.strip() and not Path(config.data).exists():
+        st.error(state.plain(f"There is nothing at '{config.data}' on this machine."))
+        return
+    if not started:
+        return
+    place = cached.place()
+    try:
+        run = Run.create(new_folder(place.runs, config), config)
+        submit_job(place, "train", {"run": str(run.folder)}, config.device)
+    except FluoroscopeError as error:
+        st.error(state.plain(str(error)))
+        return
+    state.change(tab="watch", runs=(run.name,))
+    st.rerun()
+
+
+@st.fragment(run_every=2.0)
+def _line() -> None:
+    """What trains now and what waits for its turn."""
+    st.markdown("**Under way**")
+    any_job = False
+    for job in training_jobs(cached.place()):
+        any_job = True
+        name = Path(job.parameters["run"]).name
+        words, stop = st.columns([4, 1], vertical_alignment="center")
+        left = job.progress.remaining
+        note = job.state if left is None else f"{waiting.duration(left)} left"
+        words.progress(job.progress.fraction, f"{name} · {note}")
+        if stop.button("Cancel", key=f"line:{job.id}", type="tertiary"):
+            job.cancel()
+    if not any_job:
+        st.caption("Nothing trains at this moment. One run trains on a device at a time.")
