@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,10 @@ from test_jobs import eventually
 
 from core.engine.job import Job, job, jobs
 from core.results import History, Series
+from core.training.config import Config
 from core.training.events import EventLog
 from core.training.recipe import recipes
-from core.training.run import Run
+from core.training.run import Busy, Run
 from core.workspace import Workspace
 from dashboard.commands.watching import epoch_line
 
@@ -271,12 +274,26 @@ def test_data_that_cannot_be_used(
 
 
 def test_a_wrong_recipe_for_a_run(capsys: pytest.CaptureFixture[str], place: Workspace) -> None:
-    from core.training.config import Config
-
     Run.create(place.runs / "one", Config.of("tabular_mlp"))
     status, _, errors = run(capsys, "train", "two_features", "--resume", "one")
     assert status == 2
     assert "'one' is a run of tabular_mlp, not of two_features" in errors
+
+
+def test_a_reader_who_just_looks_is_no_reason_to_refuse(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Run.create(place.runs / "one", Config.of("two_features"))
+    with (made.folder / "lock").open("wb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        assert made.alive is False  # two readers do not see each other
+        monkeypatch.setattr(time, "sleep", lambda _: fcntl.flock(reader, fcntl.LOCK_UN))
+        with made.exclusively():
+            assert made.alive
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        monkeypatch.setattr(time, "sleep", lambda _: None)
+        with pytest.raises(Busy, match="'one' is being trained by another process"):
+            made.exclusively().__enter__()
 
 
 def test_nothing_there_yet(capsys: pytest.CaptureFixture[str], place: Workspace) -> None:

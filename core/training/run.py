@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from core.errors import BadInput, FluoroscopeError, StorageError, UserError
 from core.provenance import versions
@@ -172,7 +172,10 @@ class Run:
     def state(self) -> str:
         """Like ``status.state``, but ``died`` where nobody trains although it says ``running``."""
         state = self.status.state
-        return "died" if state == "running" and not self.alive else state
+        if state == "running" and not self.alive:
+            state = self.status.state  # it may have ended in between
+            return "died" if state == "running" else state
+        return state
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -213,14 +216,12 @@ class Run:
         Raises ``Busy`` when another process has it.
         """
         with (self.folder / _LOCK).open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locked(file):
                 raise Busy(
                     f"The run '{self.name}' is being trained by another process "
                     f"(number {self.status.pid}).",
                     "Wait for it, cancel it, or train into another folder with --out.",
-                ) from None
+                )
             yield
 
     def _write(self, name: str, value: Any) -> None:
@@ -232,6 +233,21 @@ class Run:
             f"'{self.folder.name}' is not a usable run: its {name} cannot be read ({error}).",
             "Train again, or restore the file.",
         )
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Lock a file for as long as it is open; False when another process trains.
+
+    A reader that looks whether somebody trains has the lock for an instant: it is not a reason.
+    """
+    for pause in (0.01, 0.05, 0.2, 0.0):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause)
+        else:
+            return True
+    return False
 
 
 def new_folder(root: Path, config: Config) -> Path:
