@@ -15,12 +15,14 @@ from PIL import Image
 
 from core.errors import BadInput
 from core.models.catalogue import resolve
+from core.results.history import History
 from core.training.config import Config
+from core.training.events import EventLog
 from core.training.loop import train, trainable
 from core.training.recipe import recipe
 from core.training.run import Run
 from core.training.trainable import Trainable
-from sample_models import data, pretraining_study
+from sample_models import data, pretraining_study, shipping
 from sample_models.autoencoder import PATCH, anomaly_score, hidden, masked_loss, patches_missing
 from sample_models.hierarchical import HierarchicalCNN, stage_of
 from sample_models.image_recipes import RECIPES
@@ -63,6 +65,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 Image.fromarray(pixels).save(place / f"{number}.png")
     (tmp_path / "pets" / "train" / "dog" / "broken.png").write_bytes(b"not a picture")
     return tmp_path / "pets"
+
+
+def curves(folder: Path) -> History:
+    log = EventLog(folder)
+    assert log.reload()
+    return log.history()
 
 
 def made(name: str, **given: object) -> Trainable:
@@ -269,3 +277,22 @@ def test_anomalies_are_told_by_how_badly_they_are_restored() -> None:
     network = torch.nn.Threshold(1e9, 0.0)
     assert pretraining_study.anomaly_auroc(network, {"masked": 0.5}, dark, light) == 1.0
     assert pretraining_study.anomaly_auroc(network, {"masked": 0.5}, light, dark) == 0.0
+
+
+def test_shipped_run_keeps_every_epoch_and_some_updates(small: data.Splits, tmp_path: Path) -> None:
+    given = {"epochs": 2, "batch_size": 10, "threads": 1, "examples": 50}
+    run = train(Run.create(tmp_path / "run", Config.of("digits_regularised", given)))
+    shipping.ship(run, tmp_path / "shipped", every=5)
+    shipped = Run.open(tmp_path / "shipped")
+    assert (shipped.config, shipped.status) == (run.config, run.status)
+    whole, thin = (curves(each.folder) for each in (run, shipped))
+    for tag in ("val/accuracy", "train/loss", "epoch"):
+        assert thin.scalars[tag].steps.tolist() == whole.scalars[tag].steps.tolist() == [5, 10]
+    assert whole.scalars["step/loss"].steps.tolist() == list(range(1, 11))
+    assert thin.scalars["step/loss"].steps.tolist() == [5, 10]
+    assert thin.histograms.keys() == whole.histograms.keys() != set()
+    names = {path.name for path in shipped.folder.iterdir()}
+    assert {"card.json", "model.safetensors"} < names
+    assert not names & {"checkpoints", "lock"}
+    shipping.ship(run, tmp_path / "shipped", curves_only=True)
+    assert not {path.name for path in shipped.folder.iterdir()} & {"card.json", "model.safetensors"}

@@ -110,6 +110,7 @@ def command(run: Run) -> str:
     parts = [f"fluoroscope train {declared.name}"]
     if run.config.data:
         parts.append(f"--data {Path(run.config.data).name}")
-    changed = {k: v for k, v in run.config.settings.items() if v != usual[k]}
+    settings = run.config.settings.items()
+    changed = {k: v for k, v in settings if v != usual[k] or k in declared.sweep}
     parts += [f"--set {name}={value}" for name, value in changed.items()]
     return " ".join([*parts, f"--seed {run.config.seed}"])
