@@ -1,7 +1,7 @@
 """An encoder and a decoder that restore pictures: what self-supervised recipes train.
 
 Input ``[batch, 1, 28, 28]`` in 0..1; output of the same shape. The encoder's features are
-``[batch, 128, 7, 7]``. Missing patches after He et al., arXiv 2111.06377 (here with convolutions,
+``[batch, 96, 7, 7]``. Missing patches after He et al., arXiv 2111.06377 (here with convolutions,
 like Pathak et al., arXiv 1604.07379); noise after Vincent et al., "Extracting and composing robust
 features with denoising autoencoders", ICML 2008.
 """
@@ -26,11 +26,11 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = encoder()
         self.decoder = nn.Sequential(
-            nn.ConvTranspose2d(128, 64, kernel_size=4, stride=2, padding=1),
+            nn.ConvTranspose2d(96, 32, kernel_size=4, stride=2, padding=1),
             nn.ReLU(),
-            nn.ConvTranspose2d(64, 32, kernel_size=4, stride=2, padding=1),
+            nn.ConvTranspose2d(32, 16, kernel_size=4, stride=2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(32, 1, kernel_size=3, padding=1),
+            nn.Conv2d(16, 1, kernel_size=3, padding=1),
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -39,15 +39,13 @@ class Autoencoder(nn.Module):
 
 
 def encoder() -> nn.Sequential:
-    """Pictures ``[batch, 1, 28, 28]`` to features ``[batch, 128, 7, 7]``."""
+    """Pictures ``[batch, 1, 28, 28]`` to features ``[batch, 96, 7, 7]``."""
     return nn.Sequential(
-        nn.Conv2d(1, 32, kernel_size=3, padding=1),
+        nn.Conv2d(1, 32, kernel_size=3, stride=2, padding=1),
         nn.ReLU(),
         nn.Conv2d(32, 64, kernel_size=3, stride=2, padding=1),
         nn.ReLU(),
-        nn.Conv2d(64, 128, kernel_size=3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(128, 128, kernel_size=3, padding=1),
+        nn.Conv2d(64, 96, kernel_size=3, padding=1),
         nn.ReLU(),
     )
 

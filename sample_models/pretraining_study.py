@@ -103,7 +103,7 @@ def accuracy(
     seed_all(number(seed, "encoder", 0))
     body = encoder() if known is None else copy.deepcopy(known)
     seed_all(number(seed, "head", 0))
-    head = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 7 * 7, 10))
+    head = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(96 * 7 * 7, 10))
     model = nn.Sequential(body, head)
     chance = torch.Generator().manual_seed(seed)
     pictures, labels = tensors(few)
