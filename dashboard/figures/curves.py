@@ -56,28 +56,33 @@ def metric_curves(
     values are gaps, and counted in the title.
     """
     tone = greys(dark)
-    figure = go.Figure(layout=_layout(metric, x, log, dark))
     several, missing = len(runs) > 1, 0
+    figure = go.Figure(layout=_layout(metric, x, log, several, dark))
     for run in runs:
-        for split, series in _series(run.history, metric).items():
+        found = _series(run.history, metric)
+        for place, (split, series) in enumerate(found.items()):
             across = _across(run, series, x)
             missing += int((~np.isfinite(series.values)).sum())
             colour = class_colour(run.colour if several else 0 if split == "train" else 1)
-            label = " · ".join(
-                filter(None, [run.name if several else "", _SPLITS.get(split, split)])
-            )
+            words = _SPLITS.get(split, split)
+            label = f"{run.name} · {words}" if several else words
             look = {"color": colour, "dash": _DASHES.get(split, "solid"), "width": 2}
             values = np.where(np.isfinite(series.values), series.values, np.nan)
             if smoothing > 0:
                 faint = {**look, "width": 1}
                 figure.add_trace(_line(across, values, label, faint, legend=False, opacity=0.25))
                 values = smoothed(values, smoothing)
-            figure.add_trace(_line(across, values, label, look, legend=True))
+            line = _line(across, values, label, look, legend=True)
+            if several:  # one entry for each run; training is dotted everywhere
+                line.update(name=escaped(run.name), legendgroup=run.name)
+                line.showlegend = place == len(found) - 1
+            figure.add_trace(line)
             if split != "train" and (best := _best(metric, series.values)) is not None:
-                figure.add_trace(_mark(across[best], series.values[best], label, colour, tone.page))
+                mark = _mark(across[best], series.values[best], label, colour, tone.page)
+                figure.add_trace(mark.update(legendgroup=line.legendgroup))
     if cursor is not None and runs:
-        place = _across_steps(runs[0], np.array([cursor]), x)
-        figure.add_vline(x=float(place[0]), line={"color": tone.quiet, "width": 1, "dash": "dash"})
+        marked = _across_steps(runs[0], np.array([cursor]), x)
+        figure.add_vline(x=float(marked[0]), line={"color": tone.quiet, "width": 1, "dash": "dash"})
     if missing:
         figure.layout.title.text += f" · {missing:,} values are not numbers"
     figure.layout.showlegend = several or len({trace.legendgroup for trace in figure.data}) > 1
@@ -209,24 +214,17 @@ def _mark(x: float, y: float, label: str, colour: str, page: str) -> go.Scatter:
     )
 
 
-def _layout(metric: str, x: Axis, log: bool, dark: bool) -> dict[str, Any]:
+def _layout(metric: str, x: Axis, log: bool, several: bool, dark: bool) -> dict[str, Any]:
     words = metric.removeprefix("step/").replace("_", " ")
     title = words[:1].upper() + words[1:]
-    lower = any(word in metric for word in _LOWER_IS_BETTER)
-    known = lower or metric.partition("/")[0] in (
-        "accuracy",
-        "f1_macro",
-        "precision_macro",
-        "recall_macro",
-        "bleu",
-    )
-    note = ("lower is better" if lower else "higher is better") if known else ""
+    good = "lower is better" if _lower(metric) else "higher is better"
+    note = good if _known(metric) else ""
     return {
         "template": template(dark),
-        "height": HEIGHT,
-        "margin": {"l": 8, "r": 12, "t": 64, "b": 40},
+        "height": HEIGHT + 50 * several,
+        "margin": {"l": 8, "r": 12, "t": 40 if several else 64, "b": 90 if several else 40},
         "title": {"text": " · ".join(filter(None, [f"<b>{escaped(title)}</b>", note])), "y": 0.97},
-        "legend": {"y": 1.02, "yanchor": "bottom"},
+        "legend": {"y": -0.22, "yanchor": "top"} if several else {"y": 1.02, "yanchor": "bottom"},
         "hovermode": "x unified",
         "uirevision": metric,
         "xaxis": {"title": {"text": _AXES[x]}, "showgrid": False, "showline": True},

@@ -64,10 +64,12 @@ def _settings(recipe: Recipe) -> dict[str, object]:
 
 def _widgets(recipe: Recipe, parameters: Sequence[Parameter]) -> dict[str, object]:
     given: dict[str, object] = {}
-    columns = st.columns(3)
-    for place, parameter in enumerate(parameters):
-        with columns[place % 3]:
-            given[parameter.name] = _widget(recipe, parameter)
+    ordered = sorted(parameters, key=lambda each: each.kind == "bool")  # toggles are less high
+    for at in range(0, len(ordered), 3):
+        columns = st.columns(3, vertical_alignment="center")
+        for column, parameter in zip(columns, ordered[at : at + 3], strict=False):
+            with column:
+                given[parameter.name] = _widget(recipe, parameter)
     return given
 
 
