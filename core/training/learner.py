@@ -116,13 +116,15 @@ class Learner:
         """Dead and saturated units over the first batch of the examples held out."""
         split = "val" if "val" in self.trainable.splits else "train"
         first = order.batches(range(len(self.trainable.splits[split])))[:1]
+        return unit_shares(
+            self.module, lambda: [self.look(batch) for batch in self.read(split, first)]
+        )
+
+    @torch.no_grad()
+    def look(self, batch: Any) -> None:
+        """One forward, for whoever has hooks on the module."""
         self._network.eval()
-
-        def forward() -> None:
-            for batch in self.read(split, first):
-                self._answer(self.module, self._fabric.to_device(batch))
-
-        return unit_shares(self.module, forward)
+        self._answer(self.module, self._fabric.to_device(batch))
 
     @property
     def finite(self) -> bool:
