@@ -66,7 +66,10 @@ RECIPES: tuple[Recipe, ...] = (
             "How encoder and decoder learn to translate, and how cross attention becomes an "
             "alignment of words."
         ),
-        reaches="27 BLEU on held-out verses, twice a word-by-word dictionary from the same data",
+        reaches=(
+            "12 BLEU on held-out verses, and with a beam of 4 twice what a word-by-word dictionary "
+            "learned from the same data gets"
+        ),
         task=Task.TRANSLATION,
         data_kind="sentence pairs",
         make="sample_models.translation:make",
