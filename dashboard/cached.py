@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -18,15 +19,16 @@ from core.data.gallery import GalleryItem, examples_for, gallery_item
 from core.engine.call import Call
 from core.engine.executor import Handle
 from core.engine.process import ProcessExecutor
-from core.errors import BadInput
+from core.errors import BadInput, FluoroscopeError
 from core.models.card import ModelCard
-from core.models.catalogue import catalogue, missing, reference
+from core.models.catalogue import card, catalogue, missing, reference
 from core.models.reference import ModelRef
 from core.results.history import History
-from core.tasks import Example
+from core.tasks import Example, Task
 from core.training.events import EventLog
 from core.workspace import Workspace, workspace
 from dashboard import state
+from dashboard.runs import shown_runs
 
 UPLOAD = "upload:"
 
@@ -49,7 +51,19 @@ def place() -> Workspace:
 
 def models() -> dict[str, ModelCard]:
     """Models whose packages are installed, by name; never empty in a working installation."""
-    return {name: card for name, card in catalogue().items() if not missing(card)}
+    installed = {name: card for name, card in catalogue().items() if not missing(card)}
+    return installed | run_models()
+
+
+@st.cache_data(show_spinner=False, ttl=2)
+def run_models() -> dict[str, ModelCard]:
+    """The models that runs have made and that can be asked, the newest first."""
+    found = {}
+    for name, shown in shown_runs(place()).items():
+        if shown.recipe.task is Task.IMAGE_CLASSIFICATION:
+            with suppress(FluoroscopeError):
+                found[f"run:{name}"] = card(f"run:{name}")
+    return found
 
 
 def model_ref(name: str) -> ModelRef:
@@ -59,6 +73,9 @@ def model_ref(name: str) -> ModelRef:
 
 def items(model: str) -> tuple[GalleryItem, ...]:
     """The bundled examples of a model."""
+    if model.startswith("run:"):
+        shown = shown_runs(place()).get(model.removeprefix("run:").partition("@")[0])
+        return items_of_recipe(shown.recipe.name) if shown else ()
     return examples_for(model)
 
 

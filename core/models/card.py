@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,11 @@ class ImagePreprocessing:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """``card.json`` as a value; ``raw`` keeps everything the file says, for the Overview page."""
+    """``card.json`` as a value; ``raw`` keeps everything the file says, for the Overview page.
+
+    ``arguments`` are those of ``factory``; ``preprocessing`` is None for models that do not take
+    images.
+    """
 
     name: str
     title: str
@@ -40,13 +44,14 @@ class ModelCard:
     summary: str
     factory: str
     classes: tuple[str, ...]
-    preprocessing: ImagePreprocessing
+    preprocessing: ImagePreprocessing | None
     folder: Path
     weights: str | None
     weights_factory: str | None
     extra: str | None
     modules_needed: tuple[str, ...]
     raw: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> ModelCard:
@@ -64,15 +69,7 @@ class ModelCard:
                 summary=raw["summary"],
                 factory=raw["factory"],
                 classes=tuple(raw["classes"]),
-                preprocessing=ImagePreprocessing(
-                    channels=int(prepared["channels"]),
-                    height=int(prepared["height"]),
-                    width=int(prepared["width"]),
-                    mean=tuple(prepared["mean"]),
-                    std=tuple(prepared["std"]),
-                    fit=prepared["fit"],
-                    box=prepared.get("box"),
-                ),
+                preprocessing=_of_images(prepared) if "channels" in prepared else None,
                 folder=path.parent,
                 weights=raw.get("weights"),
                 weights_factory=raw.get("weights_factory"),
@@ -85,3 +82,15 @@ class ModelCard:
                 f"The model card {path.name} in '{path.parent.name}' cannot be read: {error!r}.",
                 "Expected a JSON object with name, title, task, factory, classes, preprocessing.",
             ) from error
+
+
+def _of_images(prepared: Mapping[str, Any]) -> ImagePreprocessing:
+    return ImagePreprocessing(
+        channels=int(prepared["channels"]),
+        height=int(prepared["height"]),
+        width=int(prepared["width"]),
+        mean=tuple(prepared["mean"]),
+        std=tuple(prepared["std"]),
+        fit=prepared["fit"],
+        box=prepared.get("box"),
+    )

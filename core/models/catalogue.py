@@ -30,14 +30,24 @@ def catalogue() -> dict[str, ModelCard]:
 
 
 def card(name: str) -> ModelCard:
-    """The card of a model.
+    """The card of a model, announced by name or found by a source such as that of runs.
 
-    Raises ``UnknownName`` with the nearest names.
+    Sources are modules announced through the entry-point group ``fluoroscope.sources``, with
+    ``knows(name)`` and ``card(name)``. Raises ``UnknownName`` with the nearest names, and what a
+    source raises.
     """
     cards = catalogue()
+    if name not in cards and (source := _source(name)) is not None:
+        found: ModelCard = source.card(name)
+        return found
     if name not in cards:
         raise UnknownName.of("model", name, cards, "See `fluoroscope list models`.")
     return cards[name]
+
+
+def _source(name: str) -> Any | None:
+    entries = metadata.entry_points(group="fluoroscope.sources")
+    return next((source for entry in entries if (source := entry.load()).knows(name)), None)
 
 
 def missing(model: ModelCard) -> str:

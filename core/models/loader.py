@@ -53,8 +53,13 @@ def placed(module: nn.Module, device: torch.device) -> nn.Module:
 
 def adapter(about: ModelCard) -> Adapter:
     """The adapter of the card's task."""
-    makers = {Task.IMAGE_CLASSIFICATION: ImageAdapter}
-    return makers[about.task](about.classes, about.preprocessing)
+    if about.task is not Task.IMAGE_CLASSIFICATION or about.preprocessing is None:
+        raise BadModel(
+            f"'{about.name}' is a model for {str(about.task).replace('-', ' ')}: it cannot be "
+            "asked or explained yet.",
+            "Choose a model that classifies images; the Training page shows how this one learned.",
+        )
+    return ImageAdapter(about.classes, about.preprocessing)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -80,7 +85,7 @@ def build(about: ModelCard, weights: Mapping[str, Tensor]) -> nn.Module:
 
     Raises ``BadModel`` that names missing, unexpected, mis-shaped or non-finite tensors.
     """
-    module: nn.Module = resolve(about.factory)()
+    module: nn.Module = resolve(about.factory)(**about.arguments)
     expected = module.state_dict()
     faults = [f"missing {name}" for name in expected if name not in weights]
     faults += [f"unexpected {name}" for name in weights if name not in expected]
