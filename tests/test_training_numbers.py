@@ -146,7 +146,7 @@ def test_norms_against_plain_sums() -> None:
         moving.zero_grad()
         module(torch.randn(7, 5, generator=generator)).square().sum().backward()
         before = {name: p.detach().clone() for name, p in module.named_parameters()}
-        total = norms.before()
+        total = norms.before()  # of each parameter
         moving.step()
         norms.after()
         gradients, ratios = [], []
@@ -156,7 +156,7 @@ def test_norms_against_plain_sums() -> None:
             gradients.append(length(p.grad for p in after.values() if p.grad is not None))
             moved = length(after[name] - before[name] for name in own)
             ratios.append(moved / length(after.values()))
-        assert float(total) == pytest.approx(math.hypot(*gradients), rel=1e-5)
+        assert length([total]) == pytest.approx(math.hypot(*gradients), rel=1e-5)
         expected.append(gradients + ratios)
     found = norms.rows()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)

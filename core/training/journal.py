@@ -61,12 +61,11 @@ class Journal:
         tags += [f"step/update_ratio/{name}" for name in layers]
         pending, self._pending = self._pending, []
         for update, row in zip(pending, rows, strict=True):
-            gradients = row[: len(layers)].astype(np.float64)
             values = {
                 "step/loss": update.loss,
                 "step/learning_rate": update.rate,
                 "step/examples_per_second": update.examples / max(update.seconds, 1e-9),
-                "step/gradient_norm": float(np.sqrt(np.sum(gradients**2))),
+                "step/gradient_norm": float(np.linalg.norm(row[: len(layers)])),
                 **dict(zip(tags, row.tolist(), strict=True)),
             }
             self._events.scalars(update.step, values, update.at)

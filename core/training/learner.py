@@ -78,9 +78,10 @@ class Learner:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._fabric.strategy.precision.unscale_gradients(self._optimiser.optimizer)
-        norm = self.norms.before()
+        norms = self.norms.before()
         if self._clip:
-            clip_grads_with_norm_(self.module.parameters(), self._clip, norm)
+            total = torch.linalg.vector_norm(norms)
+            clip_grads_with_norm_(self.module.parameters(), self._clip, total)
         self._optimiser.step()
         self.norms.after()
 

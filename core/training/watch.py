@@ -65,7 +65,8 @@ class Norms:
     """Gradient norm and update-to-weight ratio ‖Δw‖ ÷ ‖w‖ of every layer that has parameters.
 
     Call ``before`` when the gradients are there and ``after`` when the weights have moved; ``rows``
-    hands out what was measured since, one row per update: ``[layer]`` norms, then ratios.
+    hands out what was measured since, one row per update: ``[layer]`` norms, then ratios. The
+    device only takes the norm of each parameter; the rest is done where they are read.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -76,38 +77,32 @@ class Norms:
         }
         self.layers = tuple(groups)
         self._parameters = [p for own in groups.values() for p in own]
-        device = self._parameters[0].device
-        belongs = [place for place, own in enumerate(groups.values()) for _ in own]
-        self._place = torch.tensor(belongs, device=device)
-        self._zero = torch.zeros((), device=device)
+        self._starts = np.cumsum([0, *(len(own) for own in groups.values())])[:-1]
+        self._zero = torch.zeros((), device=self._parameters[0].device)
         self._moved = [torch.empty_like(p) for p in self._parameters]
-        self._rows: list[Tensor] = []
+        self._pending: list[Tensor] = []
         self._last: Tensor | None = None
 
     @torch.no_grad()
     def before(self) -> Tensor:
-        """Measure the gradients and remember the weights; the norm of all gradients together."""
+        """Measure the gradients and remember the weights; the norm of each parameter's gradient."""
         gradients = [self._zero if p.grad is None else p.grad for p in self._parameters]
-        squares = self._squares(gradients)
-        self._gradient = self._by_layer(squares)
+        self._gradients = _norms(gradients)
         torch._foreach_copy_(self._moved, self._parameters)
-        return squares.sum().sqrt()
+        return self._gradients
 
     @torch.no_grad()
     def after(self) -> None:
         """Measure how far the weights have moved."""
         torch._foreach_sub_(self._moved, self._parameters)
-        moved = self._by_layer(self._squares(self._moved))
-        weights = self._by_layer(self._squares(self._parameters))
-        self._last = torch.cat([self._gradient, moved / weights.clamp(min=1e-12)])
-        self._rows.append(self._last)
+        self._last = torch.cat([self._gradients, _norms([*self._moved, *self._parameters])])
+        self._pending.append(self._last)
 
-    def rows(self) -> npt.NDArray[np.float32]:
+    def rows(self) -> npt.NDArray[np.float64]:
         """``[update, 2 × layer]`` since the last call; waits for the device once."""
-        if not self._rows:
-            return np.zeros((0, 2 * len(self.layers)), np.float32)
-        rows: npt.NDArray[np.float32] = torch.stack(self._rows).cpu().numpy()
-        self._rows = []
+        if not self._pending:
+            return np.zeros((0, 2 * len(self.layers)))
+        rows, self._pending = self._by_layer(torch.stack(self._pending)), []
         return rows
 
     def first_not_finite(self) -> str:
@@ -116,18 +111,20 @@ class Norms:
         """
         if self._last is None:
             return ""
-        finite = torch.isfinite(self._last[: len(self.layers)]).tolist()
-        return next(
-            (x for x, ok in zip(self.layers[::-1], finite[::-1], strict=True) if not ok), ""
-        )
+        gradients = self._by_layer(self._last[None])[0, : len(self.layers)]
+        broken = np.flatnonzero(~np.isfinite(gradients))
+        return self.layers[broken[-1]] if broken.size else ""
 
-    def _squares(self, tensors: Sequence[Tensor]) -> Tensor:
-        norms = torch._foreach_norm(list(tensors))
-        return torch.stack([norm.float() for norm in norms]) ** 2
+    def _by_layer(self, rows: Tensor) -> npt.NDArray[np.float64]:
+        norms = rows.cpu().numpy().astype(np.float64).reshape(len(rows), 3, len(self._parameters))
+        layers = np.sqrt(np.add.reduceat(norms**2, self._starts, axis=2))
+        gradients, moved, weights = layers[:, 0], layers[:, 1], layers[:, 2]
+        with np.errstate(invalid="ignore"):  # infinity ÷ infinity
+            return np.concatenate([gradients, moved / np.maximum(weights, 1e-12)], axis=1)
 
-    def _by_layer(self, squares: Tensor) -> Tensor:
-        sums = torch.zeros(len(self.layers), device=squares.device)
-        return sums.index_add_(0, self._place, squares).sqrt()
+
+def _norms(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(torch._foreach_norm(list(tensors), dtype=torch.float32))
 
 
 def distributions(module: nn.Module) -> dict[str, Distribution]:
