@@ -43,9 +43,12 @@ RECIPES: tuple[Recipe, ...] = (
         ),
         teaches=(
             "What regularisation does: the gap between training and validation shrinks as dropout "
-            "and L2 grow."
+            "grows, and a little as L2 does."
         ),
-        reaches="a smaller gap between training and validation loss with each of the two",
+        reaches=(
+            "a gap between training and validation loss of 0.14 with half of the units left out, "
+            "and of 0.25 with a weight decay of 0.001, instead of 0.27"
+        ),
         task=Task.IMAGE_CLASSIFICATION,
         data_kind="images",
         make="sample_models.image_training:digits_cnn",

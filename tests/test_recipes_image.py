@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -296,3 +297,25 @@ def test_shipped_run_keeps_every_epoch_and_some_updates(small: data.Splits, tmp_
     assert not names & {"checkpoints", "lock"}
     shipping.ship(run, tmp_path / "shipped", curves_only=True)
     assert not {path.name for path in shipped.folder.iterdir()} & {"card.json", "model.safetensors"}
+
+
+def test_shipped_sweep_says_what_each_reached(small: data.Splits, tmp_path: Path) -> None:
+    given = {"epochs": 1, "batch_size": 10, "threads": 1, "examples": 50}
+    runs = [
+        train(
+            Run.create(tmp_path / f"{d}", Config.of("digits_regularised", {**given, "dropout": d}))
+        )
+        for d in (0.5, 0.0)
+    ]
+    shipping.ship_sweep(runs, tmp_path / "sweep")
+    card = json.loads((tmp_path / "sweep" / "card.json").read_text())
+    assert [row["dropout"] for row in card["runs"]] == [0.0, 0.5]
+    assert "--set epochs=1" in card["command"]
+    assert "dropout" not in card["command"]
+    for run, row in zip(runs[::-1], card["runs"], strict=True):
+        last = {tag: float(each.values[-1]) for tag, each in curves(run.folder).scalars.items()}
+        assert row["gap"] == pytest.approx(last["val/loss"] - last["train/loss"], abs=1e-4)
+        assert row["test_accuracy"] == pytest.approx(last["test/accuracy"], abs=1e-4)
+    models = [path.parent.name for path in (tmp_path / "sweep").glob("*/model.safetensors")]
+    best = min(runs, key=lambda run: run.status.best or 0.0)
+    assert models == [f"dropout={best.config.settings['dropout']}-weight_decay=0.0"]
