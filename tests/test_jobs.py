@@ -56,7 +56,7 @@ def gates() -> Iterator[Callable[[], Gate]]:
 
 def eventually(condition: Callable[[], bool]) -> None:
     """Until a process has written what it is about to write."""
-    ticks, deadline = selectors.DefaultSelector(), time.monotonic() + 30
+    ticks, deadline = selectors.DefaultSelector(), time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         ticks.select(0.02)

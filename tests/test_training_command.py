@@ -124,12 +124,12 @@ def test_a_sweep_is_one_command(
 def test_ctrl_c_stops_and_resume_goes_on(
     capsys: pytest.CaptureFixture[str], place: Workspace
 ) -> None:
-    command = [*COMMAND, "train", *SLOW, "--epochs", "40"]
+    command = [*COMMAND, "train", *SLOW, "--epochs", "15"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as person:
         assert person.stdout is not None
-        assert person.stdout.readline().startswith("epoch  1/40")
+        assert person.stdout.readline().startswith("epoch  1/15")
         person.send_signal(signal.SIGINT)
         _, errors = person.communicate()
     made = the_run(place)
@@ -139,14 +139,14 @@ def test_ctrl_c_stops_and_resume_goes_on(
     assert first == "Stopping at the next step …"
     assert f"after step {made.status.step}. Go on with: fluoroscope train --resume {name}" in second
     assert made.state == "stopped"
-    assert 0 < made.status.epoch < 40
+    assert 0 < made.status.epoch < 15
     stopped = made.status
     status, output, errors = run(capsys, "train", "--resume", name)
     assert (status, errors) == (0, "")
-    assert output.startswith(f"epoch {stopped.epoch + 1:>2}/40")
+    assert output.startswith(f"epoch {stopped.epoch + 1:>2}/15")
     assert made.state == "done"
     assert made.status.seconds > stopped.seconds
-    assert measured_epochs(made.folder) == list(range(1, 41))
+    assert measured_epochs(made.folder) == list(range(1, 16))
 
 
 def test_a_run_in_the_background(capsys: pytest.CaptureFixture[str], place: Workspace) -> None:
@@ -178,7 +178,7 @@ def test_a_run_in_the_background(capsys: pytest.CaptureFixture[str], place: Work
 
 
 def test_a_worker_that_dies(capsys: pytest.CaptureFixture[str], place: Workspace) -> None:
-    one = detached(capsys, place, *SLOW, "--epochs", 15)
+    one = detached(capsys, place, *SLOW, "--epochs", 10)
     made = Run.open(Path(one.parameters["run"]))
     eventually(lambda: made.status.epoch > 0)
     os.kill(one.status.pid, signal.SIGKILL)
@@ -192,7 +192,7 @@ def test_a_worker_that_dies(capsys: pytest.CaptureFixture[str], place: Workspace
     status, output, errors = run(capsys, "train", "two_features", "--resume", made.folder)
     assert (status, errors) == (0, "")
     assert made.state == "done"
-    assert measured_epochs(made.folder) == list(range(1, 16))
+    assert measured_epochs(made.folder) == list(range(1, 11))
 
 
 def test_a_bar_on_a_terminal(place: Workspace) -> None:
