@@ -17,7 +17,7 @@ from dashboard.theme import class_colour, greys, template
 
 Axis = Literal["step", "epoch", "time", "examples"]
 
-HEIGHT = 300
+HEIGHT = 320
 _MOST_POINTS = 2_000
 _DASHES = {"train": "dot", "val": "solid", "test": "dash"}
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
@@ -57,7 +57,8 @@ def metric_curves(
     """
     tone = greys(dark)
     several, missing = len(runs) > 1, 0
-    figure = go.Figure(layout=_layout(metric, x, log, several, dark))
+    listed: set[str] = set()
+    figure = go.Figure(layout=_layout(metric, x, log, dark))
     for run in runs:
         found = _series(run.history, metric)
         for place, (split, series) in enumerate(found.items()):
@@ -75,7 +76,8 @@ def metric_curves(
             line = _line(across, values, label, look, legend=True)
             if several:  # one entry for each run; training is dotted everywhere
                 line.update(name=escaped(run.name), legendgroup=run.name)
-                line.showlegend = place == len(found) - 1
+                line.showlegend = place == len(found) - 1 and run.name not in listed
+                listed |= {run.name} if line.showlegend else set()
             figure.add_trace(line)
             if split != "train" and (best := _best(metric, series.values)) is not None:
                 mark = _mark(across[best], series.values[best], label, colour, tone.page)
@@ -214,17 +216,17 @@ def _mark(x: float, y: float, label: str, colour: str, page: str) -> go.Scatter:
     )
 
 
-def _layout(metric: str, x: Axis, log: bool, several: bool, dark: bool) -> dict[str, Any]:
+def _layout(metric: str, x: Axis, log: bool, dark: bool) -> dict[str, Any]:
     words = metric.removeprefix("step/").replace("_", " ")
     title = words[:1].upper() + words[1:]
     good = "lower is better" if _lower(metric) else "higher is better"
     note = good if _known(metric) else ""
     return {
         "template": template(dark),
-        "height": HEIGHT + 50 * several,
-        "margin": {"l": 8, "r": 12, "t": 40 if several else 64, "b": 90 if several else 40},
+        "height": HEIGHT,
+        "margin": {"l": 8, "r": 12, "t": 40, "b": 90},
         "title": {"text": " · ".join(filter(None, [f"<b>{escaped(title)}</b>", note])), "y": 0.97},
-        "legend": {"y": -0.22, "yanchor": "top"} if several else {"y": 1.02, "yanchor": "bottom"},
+        "legend": {"y": -0.24, "yanchor": "top"},
         "hovermode": "x unified",
         "uirevision": metric,
         "xaxis": {"title": {"text": _AXES[x]}, "showgrid": False, "showline": True},

@@ -48,7 +48,8 @@ def layer_heatmap(
 
 def unit_shares(history: History, *, dark: bool = False) -> go.Figure:
     """Share of dead and of saturated units of each layer over epochs; low is good."""
-    figure = _figure("Dead and saturated units · lower is better", 300, dark)
+    figure = _figure("Dead and saturated units · lower is better", 320, dark)
+    figure.layout.margin.b = 90
     tags = [tag for tag in history.scalars if tag.startswith(("dead/", "saturated/"))]
     for place, tag in enumerate(tags):
         kind, _, layer = tag.partition("/")
@@ -133,8 +134,8 @@ def _figure(title: str, height: int, dark: bool) -> go.Figure:
             "template": template(dark),
             "height": height,
             "title": {"text": f"<b>{escaped(title)}</b>", "y": 0.97 if height < 400 else 0.985},
-            "margin": {"l": 8, "r": 12, "t": 64, "b": 40},
-            "legend": {"y": 1.02, "yanchor": "bottom"},
+            "margin": {"l": 8, "r": 12, "t": 40, "b": 40},
+            "legend": {"y": -0.24, "yanchor": "top"},
             "uirevision": title,
         }
     )

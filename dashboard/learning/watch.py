@@ -13,7 +13,7 @@ from core.engine.job import Job
 from core.engine.job import submit as submit_job
 from core.errors import FluoroscopeError
 from core.results.history import History
-from dashboard import cached, downloads, state, waiting
+from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.figures.curves import Curve, metric_curves
 from dashboard.figures.layerstats import distribution, layer_heatmap, unit_shares
 from dashboard.figures.outcomes import boundary, confusion
@@ -119,9 +119,9 @@ def _page(shown: ShownRun) -> None:
     with st.container(horizontal=True, horizontal_alignment="right"):
         name = shown.name.replace("/", "-")
         downloads.several({**curves, **layers}, [history], name, about(shown))
-    columns = st.columns(3, gap="medium")
+    columns = st.columns(3 if ruler.width() >= 840 else 2, gap="medium")
     for place, (title, figure) in enumerate(curves.items()):
-        with columns[place % 3]:
+        with columns[place % len(columns)]:
             show(figure, f"{shown.name}:{title}")
     left, right = st.columns(2, gap="medium")
     for place, (title, figure) in enumerate(layers.items()):
@@ -151,7 +151,7 @@ def _layers(shown: ShownRun, history: History, dark: bool) -> dict[str, go.Figur
         "update ratios": layer_heatmap(
             history,
             "step/update_ratio",
-            "Update ÷ weight of each layer · about 0.001 is healthy",
+            "Update ÷ weight of each layer",
             dark=dark,
         ),
     }
