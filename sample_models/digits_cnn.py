@@ -44,6 +44,6 @@ class DigitsCNN(nn.Module):
         return logits
 
 
-def build(dropout: float = 0.5) -> nn.Module:
+def build(dropout: float = 0.5, classes: int = 10) -> nn.Module:
     """The network with random weights."""
-    return DigitsCNN(dropout=dropout)
+    return DigitsCNN(classes, dropout)

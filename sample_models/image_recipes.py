@@ -128,7 +128,14 @@ RECIPES: tuple[Recipe, ...] = (
             _AUGMENT,
             _EXAMPLES,
         ),
-        defaults={"epochs": 9, "batch_size": 64, "lr": 2e-3, "weight_decay": 1e-3},
+        defaults={
+            "epochs": 12,
+            "batch_size": 64,
+            "lr": 2e-3,
+            "schedule": "cosine",
+            "weight_decay": 1e-3,
+            "keep_every": 0,
+        },
         sweep={"stagewise": (True, False)},
     ),
     Recipe(
@@ -142,7 +149,7 @@ RECIPES: tuple[Recipe, ...] = (
         reaches="a lower error with 1 % of the labels than from scratch, over 5 seeds",
         task=Task.RECONSTRUCTION,
         data_kind="images",
-        make="sample_models.image_training:masked",
+        make="sample_models.image_training:restorer",
         factory="sample_models.autoencoder:build",
         parameters=(
             Parameter("masked", "float", 0.6, "Share of the patches that are missing.", 0.05, 0.95),
@@ -161,7 +168,7 @@ RECIPES: tuple[Recipe, ...] = (
         reaches="a lower error with 1 % of the labels than from scratch, over 5 seeds",
         task=Task.RECONSTRUCTION,
         data_kind="images",
-        make="sample_models.image_training:denoising",
+        make="sample_models.image_training:restorer",
         factory="sample_models.autoencoder:build",
         parameters=(
             Parameter("noise", "float", 0.4, "Standard deviation of the noise.", 0.01, 2.0),

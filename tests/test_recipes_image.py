@@ -138,7 +138,7 @@ def test_dropout_is_the_setting(small: data.Splits) -> None:
     learned = made("digits_cnn", dropout=0.3)
     shares = [m.p for m in learned.module.modules() if isinstance(m, torch.nn.Dropout)]
     assert shares == [0.15, 0.3]
-    assert learned.card()["arguments"] == {"dropout": 0.3}
+    assert learned.card()["arguments"] == {"dropout": 0.3, "classes": 10}
 
 
 def test_epochs_are_shared_out_among_the_stages() -> None:
@@ -188,6 +188,21 @@ def test_hierarchical_network_learns_any_folder(
     assert run.status.best_epoch >= (5 if stagewise else 1), "the whole network, not a part"
     assert run.status.stage == ("stage 3 of 3" if stagewise else "end to end")
     assert about.card()["data"]["split"] == {"train": 40, "val": 12}
+
+
+@pytest.mark.parametrize("name", SPLIT_RECIPES)
+def test_any_folder_will_do(name: str, folder: Path) -> None:
+    learned = trainable(Config.of(name, {"examples": 30}, data=folder))
+    images, labels = first(learned, "val", 12)
+    assert images.shape == (12, 1, 28, 28)
+    assert sorted(labels.tolist()) == [0] * 6 + [1] * 6
+    assert len(learned.splits["train"]) == 30
+    answer = learned.answer(learned.module, (images, labels))
+    if answer.logits is not None:
+        assert answer.logits.shape == (12, 2)
+        assert learned.classes == ("cat", "dog")
+    assert learned.card()["data"]["name"] == "pets"
+    assert sorted(path.name for path in folder.iterdir()) == ["train", "val"], "nothing is added"
 
 
 def test_hierarchical_network_takes_a_part_of_the_folder(folder: Path) -> None:
