@@ -3,7 +3,7 @@
     python -m sample_models.pretraining_study RUN [--labels 0.01] [--seeds 5]
 
 ``RUN`` is the folder of a run of ``masked_pretraining`` or ``denoising_pretraining``. Writes
-``study.json`` into it: accuracy on the test pictures of a classifier on the run's encoder and of
+``study`` into its card: accuracy on the test pictures of a classifier on the run's encoder and of
 the same classifier from random weights, for each seed, trained on the same labelled pictures in the
 same way (of the learning rates in ``RATES`` each gets its best, by the validation pictures of a
 draw of its own); and how well the run tells clothing from digits by how badly it restores them
@@ -53,7 +53,8 @@ def main() -> None:
         network.eval(), run.config.settings, clothing.test, digits.test
     )
     found["command"] = f"python -m sample_models.pretraining_study {run.name}"
-    run.write("study.json", found)
+    card = json.loads((run.folder / "card.json").read_text(encoding="utf-8"))
+    run.write("card.json", card | {"study": found})
     print(json.dumps(found, indent=1))
 
 
