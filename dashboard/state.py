@@ -227,6 +227,12 @@ def wanted() -> set[str]:
     return keys
 
 
+def estimates() -> dict[str, Any]:
+    """Jobs that estimate what a run will cost, by recipe, asked for in this browser session."""
+    found: dict[str, Any] = st.session_state.setdefault("estimates", {})
+    return found
+
+
 def plain(text: str) -> str:
     """Text of a person or a file as it stands, with nothing in it read as Markdown."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:])", r"\\\1", text)

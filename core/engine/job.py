@@ -39,7 +39,10 @@ UNFINISHED = ("waiting", "running")
 FINISHED = ("done", "failed", "cancelled", "died")
 
 # Verbs of jobs, found where they run: called as f(parameters, meter) -> value or None.
-JOB_VERBS: Mapping[str, str] = {"train": "core.training.loop:train_folder"}
+JOB_VERBS: Mapping[str, str] = {
+    "estimate": "core.training.estimate:estimate_config",
+    "train": "core.training.loop:train_folder",
+}
 
 _ABOUT, _STATUS, _LOG, _CANCEL = "job.json", "status.json", "log.txt", "cancel"
 LOCK, RESULT = "lock", "result.npz"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from core.device import synchronise
 from core.errors import OutOfMemory
+from core.progress import Meter
 from core.training.config import Config
 from core.training.learner import Learner, TooMuch
 from core.training.loop import trainable
@@ -30,7 +31,7 @@ def estimate(config: Config, budget: float = 4.0) -> tuple[float, int]:
     unusable data, mostly ``BadInput``, and ``OutOfMemory`` when not even a few examples fit.
     """
     begun = time.perf_counter()
-    learner = Learner(trainable(config), config.settings, config.device)
+    learner = Learner(trainable(config), {**config.settings, "devices": 1}, config.device)
     setup = time.perf_counter() - begun
     counts = {name: len(split) for name, split in learner.trainable.splits.items()}
     size = min(int(config.settings["batch_size"]), counts["train"])
@@ -55,13 +56,23 @@ def estimate(config: Config, budget: float = 4.0) -> tuple[float, int]:
     return setup + config.epochs * per_epoch + counts.get("test", 0) * measured, needed
 
 
+def estimate_config(parameters: Mapping[str, Any], meter: Meter) -> dict[str, float]:
+    """The job ``estimate``: its parameter ``config`` is a config as JSON; ``seconds`` and ``bytes``
+    come back.
+    """
+    meter.expect(1, "Estimating")
+    seconds, needed = estimate(Config.from_json(parameters["config"]))
+    meter.tick()
+    return {"seconds": seconds, "bytes": float(needed)}
+
+
 def _batch(learner: Learner, split: str, size: int) -> Any:
     order = Order(0, len(learner.trainable.splits[split]), size, size)
     return next(learner.read(split, order.epoch(1)[0]))
 
 
 def _update(learner: Learner, size: int) -> None:
-    learner.gradients([_batch(learner, "train", size)], [1.0], number(0, "step", 0))
+    learner.gradients([list(range(size))], [_batch(learner, "train", size)], number(0, "step", 0))
     learner.update(0.0)
 
 

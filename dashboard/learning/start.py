@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.engine.job import UNFINISHED
 from core.engine.job import submit as submit_job
 from core.errors import FluoroscopeError
 from core.parameters import Parameter
@@ -88,7 +89,9 @@ def _widget(recipe: Recipe, parameter: Parameter) -> object:
 
 
 def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int) -> None:
-    started = st.button("Start", type="primary", key=f"go:{recipe.name}")
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        started = st.button("Start", type="primary", key=f"go:{recipe.name}")
+        asked = st.button("Estimate time and memory", key=f"estimate:{recipe.name}")
     try:
         config = Config.of(recipe.name, given, data=data.strip() or None, seed=seed)
     except FluoroscopeError as error:
@@ -97,9 +100,18 @@ def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int) -> N
     if data.strip() and not Path(config.data).exists():
         st.error(state.plain(f"There is nothing at '{config.data}' on this machine."))
         return
+    place = cached.place()
+    if asked:
+        try:
+            state.estimates()[recipe.name] = submit_job(
+                place, "estimate", {"config": config.as_json()}, config.device
+            )
+        except FluoroscopeError as error:
+            st.error(state.plain(str(error)))
+    if recipe.name in state.estimates():
+        _estimate(recipe.name)
     if not started:
         return
-    place = cached.place()
     try:
         run = Run.create(new_folder(place.runs, config), config)
         submit_job(place, "train", {"run": str(run.folder)}, config.device)
@@ -108,6 +120,27 @@ def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int) -> N
         return
     state.change(tab="watch", runs=(run.name,))
     st.rerun()
+
+
+@st.fragment(run_every=1.0)
+def _estimate(name: str) -> None:
+    """What a run with the settings of the last click will cost."""
+    job = state.estimates()[name]
+    if job.state in UNFINISHED:
+        st.caption(
+            "Estimating: a few updates are made and thrown away."
+            if job.state == "running"
+            else "The estimate waits in line behind what trains at this moment."
+        )
+    elif job.state == "done":
+        found = job.result
+        memory = found["bytes"] / 1024**2
+        st.markdown(
+            f"About **{waiting.duration(found['seconds'])}** and **{memory:,.0f} MiB** beside the "
+            "data."
+        )
+    else:
+        st.error(state.plain(f"No estimate: {job.message}"))
 
 
 @st.fragment(run_every=2.0)

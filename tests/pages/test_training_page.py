@@ -1,0 +1,197 @@
+"""The Training page in Streamlit's own test runner: sample runs, a run of one's own, and logs."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.engine.job import jobs
+from core.training.config import Config
+from core.training.eventfile import EventWriter
+from core.training.run import Run
+from core.workspace import Workspace
+from dashboard import cached
+from dashboard.runs import shown_runs
+
+APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+SECONDS = 90.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path_factory.mktemp("learning")))
+        cached.place.clear()
+        cached.engine.clear()
+        yield cached.place()
+        for job in jobs(cached.place()):
+            job.cancel()
+            job.wait()
+        cached.engine().close()
+        cached.engine.clear()
+        cached.place.clear()
+
+
+def opened(**query: str) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=SECONDS)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    app.switch_page("views/training.py").run()
+    assert not app.exception
+    return app
+
+
+def words(app: AppTest) -> str:
+    parts = [*app.markdown, *app.warning, *app.error, *app.info, *app.caption]
+    return "\n".join(str(part.value) for part in parts)
+
+
+def titles(app: AppTest) -> list[str]:
+    specs = (json.loads(chart.proto.spec) for chart in app.get("plotly_chart"))
+    return [spec["layout"].get("title", {}).get("text", "") for spec in specs]
+
+
+def test_the_page_is_full_on_first_start() -> None:
+    app = opened()
+    assert app.title[0].value == "Training"
+    assert any("Loss" in title for title in titles(app))
+    assert any("Gradient norm of each layer" in title for title in titles(app))
+    assert "done" in words(app)
+
+
+def test_every_sample_run_can_be_watched(place: Workspace) -> None:
+    samples = shown_runs(place)
+    assert {shown.run.config.recipe for shown in samples.values()} >= {"two_features", "text_rnn"}
+    for name in samples:
+        app = opened(runs=name)
+        assert len(titles(app)) >= 3
+        assert samples[name].recipe.title in words(app)
+
+
+def test_runs_are_compared_with_a_table() -> None:
+    app = opened(tab="compare", runs="two_features,tabular_mlp")
+    table = app.dataframe[0].value
+    assert list(table["Run"]) == ["two_features (sample)", "tabular_mlp (sample)"]
+    assert np.isfinite(table["loss"]).all()
+    assert np.allclose(table["gap"], table["loss"] - table["train loss"])
+
+
+@pytest.mark.parametrize(
+    ("query", "notice"),
+    [
+        ({"runs": "no-such-run"}, "There is no run"),
+        ({"tab": "logs"}, "Name a log directory"),
+        ({"tab": "logs", "logs": "/no/such/folder"}, "not a folder"),
+        ({"tab": "compare", "metric": "<script>", "by": "x", "smoothing": "9" * 400}, ""),
+        ({"tab": "sideways", "across": "up", "epoch": "many"}, "done"),
+        ({"tab": "start", "recipe": "none"}, "Nothing trains"),
+    ],
+)
+def test_a_senseless_address_gets_a_sentence(query: dict[str, str], notice: str) -> None:
+    app = opened(**query)
+    assert notice in words(app).replace("\\", "")
+
+
+def test_a_run_is_started_and_watched(place: Workspace) -> None:
+    app = opened(tab="start", recipe="two_features")
+    app.number_input(key="start:two_features:epochs").set_value(5)
+    app.button(key="go:two_features").click().run()
+    assert not app.exception
+    (job,) = [each for each in jobs(place) if each.verb == "train"]
+    assert job.wait() == "done", job.log_tail()
+    run = Run.open(Path(job.parameters["run"]))
+    assert run.config.epochs == 5
+    assert run.status.state == "done"
+    assert run.name in app.query_params["runs"]
+    app.run()
+    assert "epoch 5 of 5" in words(app)
+
+
+@pytest.mark.parametrize("value", ["nan", "much", "-1"])
+def test_a_senseless_setting_gets_a_sentence_and_starts_nothing(
+    place: Workspace, value: str
+) -> None:
+    before = len(jobs(place))
+    app = opened(tab="start", recipe="two_features")
+    app.text_input(key="start:two_features:lr").set_value(value).run()
+    app.button(key="go:two_features").click().run()
+    assert "lr" in words(app)
+    assert len(jobs(place)) == before
+
+
+def test_a_stopped_run_offers_to_resume(place: Workspace) -> None:
+    run = Run.create(place.runs / "cut-off", Config.of("two_features", {"epochs": 3}))
+    run.update(state="stopped", message="Stopped; it can be resumed.")
+    app = opened(runs="cut-off")
+    assert "stopped" in words(app)
+    app.button(key="resume:cut-off").click().run()
+    (job,) = [each for each in jobs(place) if each.parameters.get("run") == str(run.folder)]
+    assert job.wait() == "done", job.log_tail()
+    assert Run.open(run.folder).status.epoch == 3
+
+
+def events(folder: Path, tag: str, values: list[float]) -> Path:
+    with EventWriter(folder) as writer:
+        for step, value in enumerate(values):
+            writer.scalars(step, {tag: value})
+        writer.text(0, "note", "<b>hello</b>")
+    return writer.path
+
+
+def test_logs_of_other_tools_open_by_path(tmp_path: Path) -> None:
+    events(tmp_path / "a", "loss/strange", [3.0, 2.0, float("nan"), 1.0])
+    events(tmp_path / "b", "loss/strange", [4.0, 2.0])
+    app = opened(tab="logs", logs=str(tmp_path))
+    assert "2 runs" in words(app)
+    assert any("1 values are not numbers" in title for title in titles(app))
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in members.items():
+            packed.writestr(name, data)
+    return buffer.getvalue()
+
+
+def uploaded(app: AppTest, name: str, data: bytes) -> AppTest:
+    uploader = next(each for each in app.file_uploader if "event" in each.label.lower())
+    uploader.set_value((name, data, "application/octet-stream")).run()
+    assert not app.exception
+    return app
+
+
+def test_logs_open_by_upload(tmp_path: Path) -> None:
+    path = events(tmp_path, "accuracy", [0.1, 0.9])
+    app = uploaded(opened(tab="logs"), path.name, path.read_bytes())
+    assert any("Accuracy" in title for title in titles(app))
+    packed = archive({f"x/run{i}/{path.name}": path.read_bytes() for i in range(2)})
+    app = uploaded(opened(tab="logs"), "logs.zip", packed)
+    assert "2 runs" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "sentence"),
+    [
+        ("notes.txt", lambda: b"hello", "neither an event file nor a zip"),
+        ("logs.zip", lambda: archive({"readme.txt": b"x"}), "holds no event files"),
+        ("up.zip", lambda: archive({"../events.out.tfevents.1": b"x"}), "outside of itself"),
+        (
+            "bomb.zip",
+            lambda: archive({"events.out.tfevents.1": bytes(8_000_000)}),
+            "when unpacked",
+        ),
+    ],
+)
+def test_a_hostile_upload_gets_a_sentence(name: str, make: Any, sentence: str) -> None:
+    app = uploaded(opened(tab="logs"), name, make())
+    assert sentence in words(app).replace("\\", "")
