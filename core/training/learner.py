@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from core.training.order import Order, Reader, seed_all
 from core.training.trainable import Answer, Trainable
 from core.training.watch import LossReader, Norms, first_not_finite, unit_shares
 
+Positions = Sequence[list[int]]  # of the examples of an update, batch by batch
+
 
 class TooMuch(Exception):
     """Memory ran out on a batch; neither weights nor optimiser have changed."""
@@ -28,7 +31,8 @@ class Learner:
     """Makes updates and measures splits."""
 
     def __init__(self, trainable: Trainable, settings: Mapping[str, Value], device: str) -> None:
-        self._fabric = fabric(device, str(settings["precision"]))
+        self._fabric = fabric(device, str(settings["precision"]), int(settings["devices"]))
+        self._rank, self._team = self._fabric.global_rank, self._fabric.world_size
         self.device = self._fabric.device
         self.trainable = trainable
         self.module = trainable.module
@@ -43,35 +47,53 @@ class Learner:
         self._last: Any = None
         self.norms = Norms(self.module)
 
+    def updates(self, updates: Sequence[Positions]) -> Iterator[tuple[Positions, list[Any]]]:
+        """For each update the positions of its examples and this process' part of them."""
+        mine = [[self._part(batch) or batch[:1] for batch in update] for update in updates]
+        batches = self.read("train", list(chain.from_iterable(mine)))
+        for positions in updates:
+            yield positions, [next(batches) for _ in positions]
+
     def gradients(
-        self, batches: Sequence[Any], shares: Sequence[float], seed: int
+        self, positions: Positions, batches: Sequence[Any], seed: int
     ) -> tuple[float, list[Answer]]:
-        """Gradients of several batches' losses, added up by their shares of the whole.
+        """Gradients of the mean loss over the examples of an update, added up over its batches.
 
         Returns the loss and what the network said, both before it learns from it. Raises
         ``TooMuch``.
         """
-        seed_all(seed)
-        self._generator.manual_seed(seed)
+        seed_all(seed + self._rank)
+        self._generator.manual_seed(seed + self._rank)
         self._network.train()
         self._optimiser.zero_grad()
+        examples = sum(len(batch) for batch in positions) / self._team
         answers: list[Answer] = []
         total = torch.zeros((), device=self.device)
         try:
-            for batch, share in zip(batches, shares, strict=True):
+            for at, (places, batch) in enumerate(zip(positions, batches, strict=True)):
+                share = len(self._part(places)) / examples
                 self._last = self._fabric.to_device(batch)
                 self._last = self.trainable.augment(self._last, self._generator)
                 answer = self._answer(self._network, self._last)
                 total = total + answer.loss.detach().float() * share
-                if len(answers) + 1 == len(batches):
-                    self._loss.send(total)
+                if at + 1 == len(batches):
+                    self._loss.send(self._everywhere(total) / self._team)
                 self._fabric.backward(answer.loss * share)
-                answers.append(_without_graph(answer))
+                if share:
+                    answers.append(_without_graph(answer))
         except Exception as error:
-            if not out_of_memory(error):
+            if self._team > 1 or not out_of_memory(error):
                 raise
             raise TooMuch from error
         return self._loss.value(), answers
+
+    def count(self, answers: Sequence[Answer], tally: Tally) -> None:
+        """Add to a tally what all processes of the team answered."""
+        own = tally if self._team == 1 else self.tally()
+        for answer in answers:
+            own.add(answer)
+        if self._team > 1:
+            tally.merge(own, self._everywhere)
 
     def update(self, rate: float) -> None:
         """Move the weights along the gradients, at this learning rate."""
@@ -155,6 +177,16 @@ class Learner:
         self.module.load_state_dict(weights)
         self._optimiser.load_state_dict(state["optimiser"])
         self._fabric.strategy.precision.load_state_dict(state["precision"])
+
+    def _part(self, batch: Sequence[int]) -> list[int]:
+        return list(batch[self._rank :: self._team])
+
+    def _everywhere(self, own: Tensor) -> Tensor:
+        """The sum over the processes of the team."""
+        if self._team == 1:
+            return own
+        total = self._fabric.all_reduce(own, reduce_op="sum")
+        return torch.as_tensor(total)
 
     def _answer(self, network: Any, batch: Any) -> Answer:
         with self._fabric.autocast():

@@ -33,6 +33,7 @@ from core.training.order import Order, number, seed_all
 from core.training.recipe import recipe
 from core.training.run import Run
 from core.training.standing import Standing
+from core.training.team import helpers
 from core.training.trainable import Trainable
 
 
@@ -57,7 +58,8 @@ def train(run: Run, meter: Meter | None = None) -> Run:
             return run
         try:
             run.update(state="running", message="", pid=os.getpid())
-            Loop(run, meter or Meter()).run()
+            with helpers(run, int(run.config.settings["devices"])):
+                Loop(run, meter or Meter()).run()
             run.update(state="done")
         except Cancelled:
             run.update(state="stopped", message="Stopped; it can be resumed.")
@@ -130,11 +132,10 @@ class Loop:
 
     def _updates(self, updates: Sequence[list[list[int]]]) -> bool:
         """Updates from these examples; False when memory ran out."""
-        batches = self._learner.read("train", [batch for update in updates for batch in update])
         self._journal.skip()
-        for positions in updates:
+        for positions, batches in self._learner.updates(updates):
             try:
-                self._update(positions, [next(batches) for _ in positions])
+                self._update(positions, batches)
             except TooMuch:
                 return False
             if self._journal.due:
@@ -149,17 +150,16 @@ class Loop:
     def _update(self, positions: Sequence[list[int]], batches: Sequence[Any]) -> None:
         """One update from one or several batches, whose gradients are added up."""
         step = self._standing.step
-        examples = sum(len(each) for each in positions)
-        shares = [len(each) / examples for each in positions]
         self._meter.check()
-        loss, answers = self._learner.gradients(batches, shares, number(self._seed, "step", step))
+        seed = number(self._seed, "step", step)
+        loss, answers = self._learner.gradients(positions, batches, seed)
         if self._standing.hopeless(loss):
             self._journal.diverged(step + 1, loss)
             raise self._diverged(loss, f"at update {step + 1}")
         rate = self._rate.at(step)
         self._learner.update(rate)
-        for answer in answers:
-            self._tally.add(answer)
+        self._learner.count(answers, self._tally)
+        examples = sum(len(each) for each in positions)
         self._standing = self._standing.moved(loss)
         self._journal.add(step + 1, loss, rate, examples)
         every = int(self._settings["histogram_every"]) or self._order.updates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,12 @@ class Tally:
             predicted = answer.logits.detach().argmax(dim=1)
             places = answer.labels * self.classes + predicted
             self.confusion.index_add_(0, places, torch.ones_like(places))  # bincount would wait
+
+    def merge(self, other: Tally, everywhere: Callable[[Any], Any]) -> None:
+        """Count what another one counted, in all processes: ``everywhere`` sums a tensor."""
+        self.loss += everywhere(other.loss)
+        self.count += int(everywhere(torch.tensor(other.count, device=self.loss.device)))
+        self.confusion += everywhere(other.confusion)
 
     @property
     def state(self) -> dict[str, Any]:

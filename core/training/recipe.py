@@ -100,6 +100,15 @@ PARAMETERS: tuple[Parameter, ...] = (
         "workers", "int", 0, "Processes that prepare batches; 0 is none.", 0, 256, advanced=True
     ),
     Parameter(
+        "devices",
+        "int",
+        1,
+        "Devices of one kind that share the examples of each batch: several GPUs, or processes.",
+        1,
+        1024,
+        advanced=True,
+    ),
+    Parameter(
         "threads",
         "int",
         0,

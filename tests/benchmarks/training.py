@@ -35,6 +35,7 @@ from core.training.order import number, seed_all
 
 ROUND = 50  # updates: one of them takes histograms
 BATCH = 128
+POSITIONS = list(range(BATCH))
 Updates = Callable[[list[Any]], None]
 
 
@@ -67,10 +68,9 @@ def ours(config: Config, folder: Path, histograms: bool) -> Updates:
         nonlocal step
         journal.skip()
         for batch in batches:
-            loss, answers = learner.gradients([batch], [1.0], number(0, "step", step))
+            loss, answers = learner.gradients([POSITIONS], [batch], number(0, "step", step))
             learner.update(1e-3)
-            for answer in answers:
-                tally.add(answer)
+            learner.count(answers, tally)
             step += 1
             journal.add(step, loss, 1e-3, BATCH)
             if histograms and step % ROUND == 0:
