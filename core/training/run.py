@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -260,10 +261,10 @@ def new_folder(root: Path, config: Config) -> Path:
 def runs(root: Path) -> tuple[Run, ...]:
     """The runs below a folder, the newest first; folders that are none are passed over."""
     found = []
-    for config in sorted(root.glob(f"**/{_CONFIG}")) if root.is_dir() else ():
-        try:
-            run = Run.open(config.parent)
-        except FluoroscopeError:
-            continue
-        found.append(run)
+    for at, folders, files in os.walk(root):  # what is gone meanwhile is passed over
+        folders.sort()
+        if _CONFIG in files:
+            folders.clear()  # a run holds no others, and its checkpoints come and go
+            with suppress(FluoroscopeError):
+                found.append(Run.open(Path(at)))
     return tuple(sorted(found, key=lambda run: str(run.about.get("created", "")), reverse=True))
