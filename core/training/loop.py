@@ -110,6 +110,7 @@ class Loop:
             self._write_card(self._found or self._measure_best({}))
         except Cancelled:
             self._save(whole_epoch=False)
+            self._tell()
             raise
         except FluoroscopeError:
             self._journal.write()
@@ -243,7 +244,6 @@ class Loop:
             each.step == standing.step and each.whole_epoch >= whole_epoch for each in newest
         )
         self._journal.keep()
-        self._tell()
         if not standing.step or known or not self._learner.finite:
             return
         checkpoint.save(
