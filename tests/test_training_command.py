@@ -65,6 +65,12 @@ def detached(capsys: pytest.CaptureFixture[str], place: Workspace, *arguments: o
     return job(place, number)
 
 
+def trains(one: Job, made: Run) -> None:
+    """Until the first epoch is over."""
+    eventually(lambda: (made.status.epoch > 0 and one.progress.done > 0) or not one.alive)
+    assert one.state == "running", one.log()
+
+
 def test_train_from_start_to_end(capsys: pytest.CaptureFixture[str], place: Workspace) -> None:
     status, output, errors = run(
         capsys, "train", "two_features", "--set", "activation=tanh", "--epochs", 3, "--seed", 5
@@ -156,7 +162,7 @@ def test_a_run_in_the_background(capsys: pytest.CaptureFixture[str], place: Work
     status, output, errors = run(capsys, "train", "--resume", made.name)
     assert (status, output) == (2, "")
     assert f"Job {one.id} trains the run '{made.name}' already" in errors
-    eventually(lambda: made.status.epoch > 0 and one.progress.done > 0)
+    trains(one, made)
     _, text, _ = run(capsys, "jobs", "--json")
     later, sooner = json.loads(text)
     assert (sooner["state"], later["state"]) == ("running", "waiting")
@@ -180,7 +186,7 @@ def test_a_run_in_the_background(capsys: pytest.CaptureFixture[str], place: Work
 def test_a_worker_that_dies(capsys: pytest.CaptureFixture[str], place: Workspace) -> None:
     one = detached(capsys, place, *SLOW, "--epochs", 10)
     made = Run.open(Path(one.parameters["run"]))
-    eventually(lambda: made.status.epoch > 0)
+    trains(one, made)
     os.kill(one.status.pid, signal.SIGKILL)
     assert one.wait() == made.state == "died"
     _, text, _ = run(capsys, "runs", "--json")
