@@ -14,6 +14,9 @@ _EXAMPLES = Parameter(
     "examples", "int", 0, "Training examples to learn from, drawn at random; 0 takes all.", 0, 10**9
 )
 _FEW = Parameter("examples", "int", 1_000, _EXAMPLES.help, 0, 10**9)
+_PICTURES = Parameter(
+    "pictures", "choice", "digits", "What is to be seen on them.", choices=("digits", "clothing")
+)
 _ONE_CYCLE: dict[str, Value] = {"schedule": "one_cycle", "gradient_clip": 1.0}
 
 RECIPES: tuple[Recipe, ...] = (
@@ -142,7 +145,7 @@ RECIPES: tuple[Recipe, ...] = (
         name="masked_pretraining",
         title="Masked pictures (self-supervised)",
         summary=(
-            "Sees pictures of clothing of which most patches are missing, and predicts the missing "
+            "Sees pictures of digits of which most patches are missing, and predicts the missing "
             "pixels. It needs no labels; what it learned helps where labels are few."
         ),
         teaches="What a network learns about pictures without being told what is on them.",
@@ -153,15 +156,16 @@ RECIPES: tuple[Recipe, ...] = (
         factory="sample_models.autoencoder:build",
         parameters=(
             Parameter("masked", "float", 0.6, "Share of the patches that are missing.", 0.05, 0.95),
+            _PICTURES,
             _EXAMPLES,
         ),
-        defaults={"epochs": 10, "batch_size": 256, "lr": 2e-3, **_ONE_CYCLE},
+        defaults={"epochs": 30, "lr": 2e-3, "keep_every": 5, **_ONE_CYCLE},
     ),
     Recipe(
         name="denoising_pretraining",
         title="Noisy pictures (self-supervised)",
         summary=(
-            "Sees pictures of clothing under heavy noise and predicts them without it. It needs no "
+            "Sees pictures of digits under heavy noise and predicts them without it. It needs no "
             "labels; pictures that it restores badly are unlike those that it knows."
         ),
         teaches="How the error of a reconstruction tells the familiar from the unfamiliar.",
@@ -171,9 +175,10 @@ RECIPES: tuple[Recipe, ...] = (
         make="sample_models.image_training:restorer",
         factory="sample_models.autoencoder:build",
         parameters=(
-            Parameter("noise", "float", 0.4, "Standard deviation of the noise.", 0.01, 2.0),
+            Parameter("noise", "float", 0.5, "Standard deviation of the noise.", 0.01, 2.0),
+            _PICTURES,
             _EXAMPLES,
         ),
-        defaults={"epochs": 10, "batch_size": 256, "lr": 2e-3, **_ONE_CYCLE},
+        defaults={"epochs": 30, "lr": 2e-3, "keep_every": 5, **_ONE_CYCLE},
     ),
 )

@@ -130,15 +130,8 @@ class Restorer(ImageTrainable):
 
 
 def digits_cnn(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
-    """The digit network with the 10,000 digits, those of a ``digits.npz`` in ``folder``, or a
-    folder of class folders.
-    """
-    box, examples = digits_network.BOX, int(settings["examples"])
-    if folder is None or (folder / "digits.npz").is_file():
-        pictures = image_sources.known(data.digits(folder), examples, box)
-    else:
-        prepared = ImagePreprocessing(1, 28, 28, (0.13,), (0.31,), "glyph", box)
-        pictures = image_sources.folder(folder, prepared, examples, seed)
+    """The digit network; see ``_digits`` for ``folder``."""
+    pictures = _digits(settings, folder, seed)
     dropout, classes = float(settings["dropout"]), len(pictures.classes)
     module = digits_network.build(dropout, classes)
     arguments = {"dropout": dropout, "classes": classes}
@@ -174,8 +167,22 @@ def hierarchical(settings: Mapping[str, Value], folder: Path | None, seed: int) 
 
 
 def restorer(settings: Mapping[str, Value], folder: Path | None, seed: int) -> Trainable:
-    """The autoencoder; see ``_clothing`` for ``folder``."""
-    return Restorer(_clothing(settings, folder, seed, normalised=False), settings)
+    """The autoencoder, with what the setting ``pictures`` names; see ``_digits`` and ``_clothing``
+    for ``folder``.
+    """
+    source = _digits if settings["pictures"] == "digits" else _clothing
+    return Restorer(source(settings, folder, seed, normalised=False), settings)
+
+
+def _digits(
+    settings: Mapping[str, Value], folder: Path | None, seed: int, *, normalised: bool = True
+) -> Pictures:
+    """The 10,000 digits, those of a ``digits.npz`` in ``folder``, or a folder of class folders."""
+    if folder is None or (folder / "digits.npz").is_file():
+        known = data.digits(folder)
+        box = digits_network.BOX
+        return image_sources.known(known, int(settings["examples"]), box, normalised=normalised)
+    return _own(settings, folder, seed, digits_network.BOX, (0.13, 0.31), normalised)
 
 
 def _clothing(
@@ -184,12 +191,26 @@ def _clothing(
     """Fashion-MNIST, from its four files in ``folder`` or where Debian puts them, or a folder of
     class folders.
     """
-    examples = int(settings["examples"])
     if folder is None or any(folder.glob("*-ubyte.gz")):
-        return image_sources.known(data.fashion(folder), examples, 28, normalised=normalised)
-    mean, std = (0.29, 0.35) if normalised else (0.0, 1.0)
-    prepared = ImagePreprocessing(1, 28, 28, (mean,), (std,), "glyph", 28)
-    return image_sources.folder(folder, prepared, examples, seed)
+        known = data.fashion(folder)
+        return image_sources.known(known, int(settings["examples"]), 28, normalised=normalised)
+    return _own(settings, folder, seed, 28, (0.29, 0.35), normalised)
+
+
+def _own(
+    settings: Mapping[str, Value],
+    folder: Path,
+    seed: int,
+    box: int,
+    usual: tuple[float, float],
+    normalised: bool,
+) -> Pictures:
+    """A person's own folder, framed and normalised like the pictures that it stands for, of which
+    ``usual`` are mean and standard deviation.
+    """
+    mean, std = usual if normalised else (0.0, 1.0)
+    prepared = ImagePreprocessing(1, 28, 28, (mean,), (std,), "glyph", box)
+    return image_sources.folder(folder, prepared, int(settings["examples"]), seed)
 
 
 def _floats(images: Tensor) -> Tensor:

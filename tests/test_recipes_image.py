@@ -24,6 +24,7 @@ from core.training.recipe import recipe
 from core.training.run import Run
 from core.training.trainable import Trainable
 from sample_models import data, pretraining_study, shipping
+from sample_models.augmentation import Augmentation
 from sample_models.autoencoder import PATCH, anomaly_score, hidden, masked_loss, patches_missing
 from sample_models.hierarchical import HierarchicalCNN, stage_of
 from sample_models.image_recipes import RECIPES
@@ -277,11 +278,12 @@ def test_study_differs_in_the_encoder_alone(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(pretraining_study, "EPOCHS", 2)
     few, held_out = pictures(40, 0), pictures(50, 1)
+    varied = Augmentation(shift=2)
     seed_all(number(5, "encoder", 0))
     known = encoder()
     before = copy.deepcopy(known.state_dict())
-    scratch = pretraining_study.accuracy(None, few, held_out, 1e-3, 5)
-    assert pretraining_study.accuracy(known, few, held_out, 1e-3, 5) == scratch
+    scratch = pretraining_study.accuracy(None, few, held_out, varied, 1e-3, 5)
+    assert pretraining_study.accuracy(known, few, held_out, varied, 1e-3, 5) == scratch
     for name, value in known.state_dict().items():
         assert torch.equal(value, before[name])
 
