@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +74,14 @@ def checkpoints(run: Run) -> tuple[Checkpoint, ...]:
     for folder in run.checkpoints.glob(f"{_PREFIX}*"):
         try:
             state = json.loads((folder / STATE).read_bytes())
+            digests = json.loads((folder / DIGESTS).read_bytes())
             found.append(
                 Checkpoint(
                     folder,
                     int(state["step"]),
                     int(state["epoch"]),
                     bool(state["whole_epoch"]),
-                    (folder / RESUME).is_file(),
+                    RESUME in digests,
                 )
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -189,16 +190,12 @@ def tidy(run: Run, *, keep_last: int, keep_every: int, best_epoch: int) -> None:
 
 
 def _lighten(checkpoint: Checkpoint) -> None:
-    """Only the weights stay. At any moment the folder is whole or no longer resumable."""
-    state = json.loads((checkpoint.folder / STATE).read_bytes())
+    """Only the weights stay: what is not in the digests is not used, so they go first."""
+    _write_digests(checkpoint.folder, (WEIGHTS, STATE))
     (checkpoint.folder / RESUME).unlink()
-    state["resume"] = None
-    write_atomically(checkpoint.folder / STATE, json.dumps(state).encode())
-    _write_digests(checkpoint.folder)
 
 
-def _write_digests(folder: Path) -> None:
-    names = [name for name in (WEIGHTS, RESUME, STATE) if (folder / name).is_file()]
+def _write_digests(folder: Path, names: Iterable[str] = (WEIGHTS, RESUME, STATE)) -> None:
     digests = {name: sha256_of_file(folder / name) for name in names}
     write_atomically(folder / DIGESTS, json.dumps(digests).encode())
     _to_disk(folder)

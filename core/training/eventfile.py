@@ -152,3 +152,19 @@ def _stamp(folder: Path) -> int:
     """
     taken = [path.name.removeprefix(PREFIX)[:10] for path in folder.glob(f"{PREFIX}*")]
     return max([int(time.time()), *(int(stamp) + 1 for stamp in taken if stamp.isdecimal())])
+
+
+def lengths(folder: Path) -> dict[str, int]:
+    """Bytes of every event file in a folder, by name: what ``roll_back`` takes."""
+    return {path.name: path.stat().st_size for path in folder.glob(f"{PREFIX}*")}
+
+
+def roll_back(folder: Path, known: Mapping[str, int]) -> None:
+    """Cut the event files of a folder back to these lengths, and remove those that came later: what
+    they say will be said again.
+    """
+    for path in folder.glob(f"{PREFIX}*"):
+        if path.name not in known:
+            path.unlink()
+        elif path.stat().st_size > known[path.name]:
+            os.truncate(path, known[path.name])

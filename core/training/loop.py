@@ -23,7 +23,7 @@ from core.models.catalogue import resolve
 from core.progress import Meter
 from core.training import checkpoint, outcome
 from core.training.config import Config
-from core.training.eventfile import PREFIX
+from core.training.eventfile import lengths, roll_back
 from core.training.facts import choose_threads, note
 from core.training.journal import Journal
 from core.training.learner import Learner, TooMuch
@@ -255,6 +255,7 @@ class Loop:
             resume={
                 "standing": standing.as_json(),
                 "learner": self._learner.state,
+                "events": lengths(self._run.folder),
                 "rate": self._rate.state,
                 "tally": self._tally.state,
                 "at_once": self._order.at_once,
@@ -273,11 +274,11 @@ class Loop:
         """Go on from the newest undamaged checkpoint."""
         found = checkpoint.latest(self._run)
         if found is None:  # a process before this one did not come as far as a checkpoint
-            for events in self._run.folder.glob(f"{PREFIX}*"):
-                events.unlink()
+            roll_back(self._run.folder, {})
             return
         each, weights, state, notes = found
         checkpoint.forget_after(self._run, each.step)
+        roll_back(self._run.folder, state["events"])
         self._learner.restore(weights, state["learner"])
         self._rate.restore(state["rate"])
         self._tally.restore(state["tally"])
@@ -291,9 +292,8 @@ class Loop:
             self._run.update(message=" ".join(notes))
 
     def _announce(self) -> None:
-        done = self._updates_done * self._order.per_update
-        left = (self._epochs - self._standing.epoch) * self._order.count - done
-        self._meter.expect(max(left, 0), "Training")
+        left = (self._epochs - self._standing.epoch) * self._order.count
+        self._meter.expect(max(left - self._updates_done * self._order.per_update, 0), "Training")
         self._tell()
 
     def _write_card(self, found: Mapping[str, Measured]) -> None:
