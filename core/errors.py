@@ -23,6 +23,12 @@ import difflib
 from collections.abc import Iterable
 
 
+def shortened(text: object, length: int = 200) -> str:
+    """What a person gave, for a message: its beginning where it is long."""
+    whole = str(text)
+    return whole if len(whole) <= length else f"{whole[:length]}…"
+
+
 class FluoroscopeError(Exception):
     """Base class. ``str(error)`` is one or two whole sentences, the last one the next step."""
 
@@ -55,14 +61,14 @@ class UnknownName(UserError):
         """An error that offers the nearest known names, or where to list them all."""
         names = [str(candidate) for candidate in known]
         lowered = {candidate.lower(): candidate for candidate in names}
-        near = difflib.get_close_matches(str(name).lower(), list(lowered), n=3, cutoff=0.5)
+        near = difflib.get_close_matches(shortened(name).lower(), list(lowered), n=3, cutoff=0.5)
         if near:
             offer = "Did you mean " + " or ".join(f"'{lowered[match]}'" for match in near) + "?"
         elif len(names) <= 24:
             offer = "Known: " + ", ".join(names) + "."
         else:
             offer = f"There are {len(names)} to choose from."
-        return cls(f"There is no {kind} '{name}'.", f"{offer} {listing}".strip())
+        return cls(f"There is no {kind} '{shortened(name)}'.", f"{offer} {listing}".strip())
 
 
 class BadParameter(UserError):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from core.errors import BadParameter, UnknownName
+from core.errors import BadParameter, UnknownName, shortened
 
 Value = bool | int | float | str
 Kind = Literal["int", "float", "bool", "choice", "layer"]
@@ -51,7 +51,8 @@ class Parameter:
             value = self._convert(raw)
         except (TypeError, ValueError):
             raise BadParameter(
-                f"Parameter '{self.name}' is {raw!r}, expected {self.expectation}.",
+                f"Parameter '{self.name}' is {shortened(repr(raw), 60)}, expected "
+                f"{self.expectation}.",
                 f"Leave it out to use {self.default!r}.",
             ) from None
         self._check(value, raw)
@@ -101,7 +102,8 @@ class Parameter:
             wrong = low or high or not math.isfinite(value)
         if wrong:
             raise BadParameter(
-                f"Parameter '{self.name}' is {raw!r}, expected {self.expectation}.",
+                f"Parameter '{self.name}' is {shortened(repr(raw), 60)}, expected "
+                f"{self.expectation}.",
                 f"Leave it out to use {self.default!r}.",
             )
 

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from core.errors import BadInput, UnknownName
+from core.errors import BadInput, UnknownName, shortened
 from core.provenance import sha256
 
 
@@ -71,6 +71,7 @@ class Target:
         return (single, (-1, Target(self.versus, self.versus_label)))
 
 
+_LONGEST = 1_000  # characters of a target
 _TOP = re.compile(r"top(?:[:\s-]?(\d+))?", re.IGNORECASE)
 _CONTRAST = re.compile(r"\s+(?:vs\.?|versus|-|−)\s+")
 
@@ -87,6 +88,11 @@ def parse_targets(
     Raises ``UnknownName`` with the nearest class names.
     """
     text = str(spec).strip()
+    if len(text) > _LONGEST:
+        raise UnknownName(
+            f"Target '{shortened(text, 60)}' has {len(text):,} characters.",
+            "Expected the name or the number of a class, or two with 'vs' between them.",
+        )
     order = np.argsort(-logits, kind="stable")
     if match := _TOP.fullmatch(text):
         count = int(match[1] or 1)

@@ -142,6 +142,11 @@ def handle(call: Call) -> Handle:
     return handles[call.key]
 
 
+def cancel(handle: Handle) -> None:
+    """Cancel a call for this browser session; others who wait for the same are not disturbed."""
+    engine().give_up(handle, state.present)
+
+
 def let_go() -> None:
     """Cancel what this browser session began by itself and what the page just drawn does not show,
     so that nobody waits behind an example that was only passed by. What was asked for by a click
@@ -150,7 +155,7 @@ def let_go() -> None:
     wanted, handles = state.wanted(), state.handles()
     for key in set(handles) - wanted - state.asked():
         if handles[key].state in ("waiting", "running"):
-            handles.pop(key).cancel()
+            cancel(handles.pop(key))
     wanted.clear()
 
 

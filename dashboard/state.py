@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 SIGNS = ("both", "positive", "negative")
 SCALES = ("shared", "own")
@@ -196,11 +198,14 @@ def told() -> str:
 
 
 def visitor() -> str:
-    """Who is at the browser, the same after a reload: so that Cancel still stops what was begun
-    before it. Two people behind one address with equal browsers count as one.
-    """
-    context = st.context
-    return f"{context.ip_address or ''} {context.headers.get('User-Agent', '')}"
+    """The browser session: one for each tab, another one after a reload."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context.session_id if context is not None else ""
+
+
+def present(session: str) -> bool:
+    """Whether a browser session is still connected."""
+    return runtime.exists() and runtime.get_instance().is_active_session(session)
 
 
 def is_new(token: str) -> bool:

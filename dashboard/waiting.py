@@ -44,7 +44,7 @@ def _lines(handles: Mapping[str, Handle]) -> None:
         text.markdown(f"{title} · :gray[{note.lower()}]")
         bar.progress(progress.fraction, "" if left is None else f"{duration(left)} left")
         if stop.button("Cancel", key=f"cancel:{handle.call.key}", type="tertiary"):
-            handle.cancel()
+            cached.cancel(handle)
             st.rerun()
 
 

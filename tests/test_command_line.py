@@ -258,6 +258,33 @@ def test_serving_where_it_cannot_be(
     assert word in errors
 
 
+def test_a_workspace_that_cannot_be_used(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path))  # the command sets its own
+    (tmp_path / "file").write_text("x")
+    where = ("--workspace", tmp_path / "file")
+    for command in (
+        ("serve", *where),
+        ("attribute", "digits_cnn", DIGIT, *BASIC, "--out", tmp_path / "o", *where),
+    ):
+        status, output, errors = run(capsys, *command)
+        assert (status, output) == (2, "")
+        assert len(errors.splitlines()) == 1
+        assert "cannot be used" in errors
+
+
+@pytest.mark.parametrize("target", ["top" + "9" * 5000, "9" * 5000])
+def test_a_long_number_is_not_echoed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, target: str
+) -> None:
+    status, _, errors = run(
+        capsys, "attribute", "digits_cnn", DIGIT, *BASIC, "--target", target, "--out", tmp_path
+    )
+    assert status == 2
+    assert len(errors) < 400
+
+
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_a_seed_out_of_range(capsys: pytest.CaptureFixture[str], tmp_path: Path, seed: int) -> None:
     status, _, errors = run(

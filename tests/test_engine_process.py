@@ -329,6 +329,25 @@ def test_a_result_that_cannot_be_stored_is_still_a_result(
     assert (tmp_path / "marks").read_text() == "x"
 
 
+def test_a_cancel_reaches_what_a_page_before_a_reload_began(make: Make) -> None:
+    """The reloaded page is another session; the one before it is not connected any more."""
+    executor = make()
+    with Gate() as gate:
+        call = ask("numbers", passes=2, gate=gate.port)
+        before = executor.submit(call, owner="gone")
+        other = executor.submit(call, owner="other")
+        mine = executor.submit(call, owner="mine")
+        gate.arrived()
+        executor.give_up(mine, lambda owner: owner == "other")
+        assert (before.state, mine.state) == ("cancelled", "cancelled")
+        assert other.state == "running"  # somebody else still waits for it
+        again = executor.submit(call, owner="mine")
+        executor.give_up(other, lambda owner: owner == "mine")
+        assert again.state == "running"
+        gate.open()
+        assert again.result(TIMEOUT) is not None
+
+
 def test_what_holds_for_a_moment_is_computed_again_by_the_next_server(
     make: Make, place: Workspace, tmp_path: Path
 ) -> None:

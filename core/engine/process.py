@@ -12,6 +12,7 @@ import itertools
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakSet
@@ -195,6 +196,18 @@ class ProcessExecutor:
             work.owned[owner] = handle
         return handle
 
+    def give_up(self, handle: CallHandle, present: Callable[[str], bool]) -> None:
+        """Cancel a handle, and those of owners on the same call who are not ``present`` any more,
+        such as the page before a reload.
+        """
+        with self._lock:
+            work = handle.work
+            if isinstance(work, _Pending):
+                for owner, other in list(work.owned.items()):
+                    if other is not handle and not present(owner):
+                        self._cancel(other)
+        handle.cancel()
+
     def _cancel(self, handle: CallHandle) -> None:
         with self._lock:
             work = handle.work
@@ -324,6 +337,6 @@ class ProcessExecutor:
 def _died(link: Link, call: Call) -> WorkerDied:
     return WorkerDied(
         f"The worker process ended during '{call.verb}' on '{call.model.name}': {link.ending}.",
-        "It has been started again: try once more, with a smaller internal_batch_size if memory "
+        "It has been started again: try once more, with fewer steps or samples if memory "
         "was short.",
     )

@@ -81,7 +81,7 @@ def explained(error: BaseException, call: Call) -> FluoroscopeError:
     if _out_of_memory(error):
         return OutOfMemory(
             f"Memory ran out during {doing}.",
-            "Use a smaller internal_batch_size, a smaller model, or another device.",
+            "Use fewer steps or samples, a smaller model, or another device.",
         )
     reason = (str(error).strip().splitlines() or [""])[0][:200]
     return EngineError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,8 @@ def attribute(
     from dashboard.export import document, write
     from dashboard.figures.attribution import attribution_maps
 
+    if workspace:  # runs in it are models too
+        os.environ["FLUOROSCOPE_WORKSPACE"] = str(Path(workspace).absolute())
     wanted = _formats(formats)
     methods = [declared(name) for name in dict.fromkeys(method)]
     given = dict(options.setting(text) for text in settings or ())
@@ -142,7 +145,9 @@ def _engine(device: str, folder: str | None) -> InlineExecutor:
     from core.engine.inline import InlineExecutor
     from core.workspace import workspace
 
-    return InlineExecutor(device=device, workspace=workspace(folder))
+    place = workspace(folder)
+    _ = place.logs  # says so when it cannot be used
+    return InlineExecutor(device=device, workspace=place)
 
 
 def _with_bar(engine: InlineExecutor, call: Call, title: str) -> tuple[Attribution, ...]:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from core.errors import BadParameter
+from core.workspace import workspace as workspace_at
 from dashboard.commands import options
 
 _DASHBOARD = Path(__file__).parents[1]
@@ -27,6 +28,7 @@ def serve(
     """Open the dashboard in a browser on this machine."""
     environment = dict(os.environ, FLUOROSCOPE_DEVICE=options.known_device(device))
     _check_free(host, port)
+    _ = workspace_at(workspace).logs  # says so when it cannot be used
     if workspace:
         environment["FLUOROSCOPE_WORKSPACE"] = str(Path(workspace).absolute())
     command = [sys.executable, "-m", "streamlit", "run", str(_DASHBOARD / "app.py")]

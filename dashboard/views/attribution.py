@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePath
 
 import pandas as pd
@@ -113,7 +114,9 @@ def _explain(
     for method in methods:
         settings = controls.settings_of(method, chosen)
         seconds = method.cost(settings, prediction.axis).seconds(architecture)
-        estimates[method.name] = (seconds, _call(chosen, method, settings, asked))
+        call = _call(chosen, method, settings, asked)
+        # Nobody who only looks shall wait behind what somebody else asked for and knows is long.
+        estimates[method.name] = (seconds, replace(call, urgent=seconds <= CHEAP))
     handles, dear = {}, {}
     for name, (seconds, call) in sorted(estimates.items(), key=lambda item: item[1][0]):
         if cached.under_way(call):
@@ -178,7 +181,7 @@ def _toolbar(
 ) -> list[AttributionMethod]:
     usable = [method for method in METHODS if architecture.fits[method.name].usable]
     names = [method.name for method in usable]
-    wanted = [name for name in chosen.methods or _first(names) if name in names]
+    wanted = [name for name in chosen.methods if name in names] or _first(names)
     for name in chosen.methods:
         if name not in names:
             fit = architecture.fits.get(name)

@@ -15,7 +15,7 @@ from core.engine.call import Call
 from core.errors import FluoroscopeError
 from core.models.card import ModelCard
 from core.results import Architecture, Prediction
-from dashboard import cached, downloads, state, waiting
+from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.figures.architecture import architecture_chart
 from dashboard.figures.prediction import class_quality, probability_bars
 from dashboard.figures.training import training_curves
@@ -63,7 +63,8 @@ def _example(chosen: state.Selection) -> None:
         waiting.watch({"Prediction": predicting})
     elif not waiting.failed("Prediction", predicting):
         prediction: Prediction = predicting.result()[0]
-        picture, bars = st.columns([2, 3], vertical_alignment="center")
+        shares = [2, 3] if ruler.width() >= 700 else [1, 3]
+        picture, bars = st.columns(shares, vertical_alignment="center")
         picture.image(_enlarged(prediction.picture), caption="What the network sees")
         figure = probability_bars(prediction, count=3, dark=is_dark(st.context.theme.type))
         bars.plotly_chart(figure, theme=None, config=downloads.CHART, key="answer")

@@ -109,6 +109,10 @@ def test_an_address_opens_the_same_view() -> None:
         ({"model": "fashion_vit", "methods": "saliency,guided_backprop"}, "ReLU"),
         ({"methods": "saliency", "target": "zebra"}, "zebra"),
         ({"target": "3 vs 3"}, "contrasts a class with itself"),
+        ({"target": "top" + "9" * 5000}, "5,003 characters"),
+        ({"target": "9" * 5000}, "5,000 characters"),
+        ({"target": "top" + "9" * 900}, "asks for"),
+        ({"model": "fashion_vit", "methods": "guided_backprop"}, "It says"),
         (
             {"set": ["integrated_gradients.baseline=image"], "baseline": "upload:" + "0" * 64},
             "upload",
