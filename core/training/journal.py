@@ -14,7 +14,7 @@ from core.training.eventfile import EventWriter
 from core.training.watch import Norms, distributions
 
 _BLOCK = 500  # updates at most between two looks at what is on the device
-_SHOW_SECONDS = 0.5
+_SHOW_SECONDS = 1.0
 
 
 class Update(NamedTuple):
