@@ -89,8 +89,8 @@ def percent(share: float) -> str:
 def class_quality(per_class: Sequence[Mapping[str, Any]], *, dark: bool = False) -> go.Figure:
     """Precision, recall and F1 of each class, in the order given; 1 is best.
 
-    ``per_class`` has a mapping with ``class``, ``precision``, ``recall``, ``f1`` and ``support``
-    for each class. Of more than 30 classes the 30 with the lowest F1 are drawn.
+    ``per_class`` has a mapping with ``class``, ``precision``, ``recall``, ``f1`` and, where it is
+    known, ``support`` for each class. Of more than 30 classes the 30 with the lowest F1 are drawn.
     """
     rows = list(per_class)
     title = "Precision, recall and F1 by class"
@@ -144,9 +144,9 @@ def class_quality(per_class: Sequence[Mapping[str, Any]], *, dark: bool = False)
                     "color": colour or tone.text,
                 },
                 text=names,
-                customdata=np.array([int(row["support"]) for row in rows]),
+                customdata=[_counted(row.get("support")) for row in rows],
                 hovertemplate=f"<b>%{{text}}</b><br>{label} %{{x:.3f}}"
-                "<br>%{customdata:,} examples<extra></extra>",
+                "%{customdata}<extra></extra>",
             )
         )
     figure.update_xaxes(
@@ -161,6 +161,11 @@ def class_quality(per_class: Sequence[Mapping[str, Any]], *, dark: bool = False)
         zeroline=False,
     )
     return figure
+
+
+def _counted(support: int | None) -> str:
+    """How many examples of a class there were, where that is known."""
+    return "" if support is None else f"<br>{support:,} examples"
 
 
 _MARKS: dict[str, tuple[str, str, str]] = {
