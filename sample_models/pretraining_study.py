@@ -58,7 +58,7 @@ def main() -> None:
     found["anomaly_auroc"] = anomaly_auroc(
         network.eval(), run.config.settings, known.test, strange.test
     )
-    found["command"] = f"python -m sample_models.pretraining_study {run.name}"
+    found["command"] = "python -m sample_models.pretraining_study RUN"
     card = json.loads((run.folder / "card.json").read_text(encoding="utf-8"))
     run.write("card.json", card | {"study": found})
     print(json.dumps(found, indent=1))
@@ -139,7 +139,7 @@ def accuracy(
     pictures, labels = tensors(held_out)
     with torch.no_grad():
         said = torch.cat([model(part).argmax(dim=1) for part in pictures.split(500)])
-    return float((said == labels).float().mean())
+    return float((said == labels).double().mean())
 
 
 def anomaly_auroc(

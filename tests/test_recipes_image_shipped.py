@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,11 +17,12 @@ from core.provenance import sha256_of_file
 from core.training.events import EventLog
 from core.training.recipe import recipe
 from core.training.run import Run
-from sample_models import data
+from sample_models import data, pretraining_study
 from sample_models.shipping import RUNS
 
 MIB = 2**20
-SWEPT = ("digits_regularised",)
+PRETRAINED = ("masked_pretraining", "denoising_pretraining")
+SWEPT = ("digits_regularised", "hierarchical")
 
 
 def card(name: str) -> dict[str, Any]:
@@ -93,3 +95,41 @@ def test_regularisation_shrinks_the_gap() -> None:
     assert gap[0.0, 0.0] > gap[0.25, 0.0] > gap[0.5, 0.0]
     assert gap[0.0, 0.0] > gap[0.0, 1e-4] > gap[0.0, 1e-3]
     assert gap[0.5, 1e-3] < 0.6 * gap[0.0, 0.0]
+
+
+def test_hierarchical_network_reaches_what_is_promised_either_way() -> None:
+    rows = {row["stagewise"]: row for row in card("hierarchical")["runs"]}
+    assert set(rows) == {True, False}
+    assert min(row["test_accuracy"] for row in rows.values()) >= 0.88
+    stages = EventLog(RUNS / "hierarchical" / "stagewise=True")
+    assert stages.reload()
+    said = [item.decode() for item in stages.history().texts["stage"].items]
+    assert said == [f"stage {number} of 3" for number in (1, 2, 3)]
+    assert network("hierarchical/stagewise=False")(torch.rand(2, 3, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_pretraining_is_worth_what_the_card_says(name: str) -> None:
+    about = card(name)
+    study = about["study"]
+    assert study["labels"] == 80, "one in a hundred of 8,000"
+    margins = [row["pretrained"] - row["scratch"] for row in study["seeds"]]
+    assert len(margins) == 5
+    assert study["margin"] == pytest.approx(sum(margins) / 5)
+    assert study["margin"] > 0.015
+    assert study["better_in"] == sum(margin > 0 for margin in margins) >= 4
+    assert study["anomaly_auroc"] > (0.95 if name == "masked_pretraining" else 0.99)
+    pictures = torch.rand(2, 1, 28, 28)
+    assert network(name)(pictures).shape == pictures.shape
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_anomalies_are_told_apart_as_the_card_says(name: str) -> None:
+    try:
+        known, strange = data.digits(fetch=False).test, data.fashion().test
+    except BadInput as error:
+        pytest.skip(f"the pictures are not at hand: {error}")
+    settings = Run.open(RUNS / name).config.settings
+    few = strange.take(np.arange(1_000))
+    found = pretraining_study.anomaly_auroc(network(name), settings, known, few)
+    assert found == pytest.approx(card(name)["study"]["anomaly_auroc"], abs=0.02)
