@@ -11,6 +11,7 @@ import pytest
 
 from core.attribution.registry import METHODS
 from core.models.catalogue import catalogue
+from core.training.recipe import recipes
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,7 +32,8 @@ def test_methods_table_is_the_registrys() -> None:
 
 
 def test_every_model_is_listed_with_its_accuracy() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|.* ([\d.]+) %.*\|$", README, re.MULTILINE)
+    section = README.partition("## Models")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.* ([\d.]+) %.*\|$", section, re.MULTILINE)
     listed = {name: float(percent) / 100 for name, percent in rows}
     for name, card in catalogue().items():
         assert listed[name] == pytest.approx(card.raw["metrics"]["accuracy"], abs=5e-4)
@@ -61,3 +63,11 @@ def test_notebook_lines_run(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, object] = {}
     exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
     assert names["attribution"].values.shape == (1, 28, 28)  # type: ignore[attr-defined]
+
+
+def test_recipes_are_listed_and_commands_train_what_exists() -> None:
+    section = README.partition("## Training")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert set(recipes()) <= named
+    for command in re.findall(r"^fluoroscope train (\w+)", README, re.MULTILINE):
+        assert command in recipes()
