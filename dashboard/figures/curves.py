@@ -75,7 +75,7 @@ def metric_curves(
                 values = smoothed(values, smoothing)
             line = _line(across, values, label, look, legend=True)
             if several:  # one entry for each run; training is dotted everywhere
-                line.update(name=escaped(run.name), legendgroup=run.name)
+                line.update(name=escaped(run.name), legendgroup=escaped(run.name))
                 line.showlegend = place == len(found) - 1 and run.name not in listed
                 listed |= {run.name} if line.showlegend else set()
             figure.add_trace(line)
@@ -194,7 +194,7 @@ def _line(
         y=y,
         mode="lines+markers" if few and legend else "lines",
         name=escaped(label),
-        legendgroup=label,
+        legendgroup=escaped(label),
         showlegend=legend,
         line=look,
         marker={"size": 4},
@@ -211,7 +211,7 @@ def _mark(x: float, y: float, label: str, colour: str, page: str) -> go.Scatter:
         mode="markers",
         marker={"symbol": "star", "size": 12, "color": colour, "line": {"color": page, "width": 1}},
         showlegend=False,
-        legendgroup=label,
+        legendgroup=escaped(label),
         hovertemplate=f"best: %{{y:.4g}}<br>{escaped(label)}<extra></extra>",
     )
 
@@ -228,7 +228,7 @@ def _layout(metric: str, x: Axis, log: bool, dark: bool) -> dict[str, Any]:
         "title": {"text": " · ".join(filter(None, [f"<b>{escaped(title)}</b>", note])), "y": 0.97},
         "legend": {"y": -0.24, "yanchor": "top"},
         "hovermode": "x unified",
-        "uirevision": metric,
+        "uirevision": escaped(metric),
         "xaxis": {"title": {"text": _AXES[x]}, "showgrid": False, "showline": True},
         "yaxis": {"type": "log" if log else "linear", "zeroline": False},
     }

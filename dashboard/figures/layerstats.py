@@ -136,7 +136,7 @@ def _figure(title: str, height: int, dark: bool) -> go.Figure:
             "title": {"text": f"<b>{escaped(title)}</b>", "y": 0.97 if height < 400 else 0.985},
             "margin": {"l": 8, "r": 12, "t": 40, "b": 40},
             "legend": {"y": -0.24, "yanchor": "top"},
-            "uirevision": title,
+            "uirevision": escaped(title),
         }
     )
 
