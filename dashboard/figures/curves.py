@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,7 @@ Axis = Literal["step", "epoch", "time", "examples"]
 
 HEIGHT = 320
 _MOST_POINTS = 2_000
+_LEGEND_LINE = 20  # pixels
 _DASHES = {"train": "dot", "val": "solid", "test": "dash"}
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 _LOWER_IS_BETTER = ("loss", "error", "perplexity")
@@ -88,6 +90,11 @@ def metric_curves(
     if missing:
         figure.layout.title.text += f" · {missing:,} values are not numbers"
     figure.layout.showlegend = several or len({trace.legendgroup for trace in figure.data}) > 1
+    lines = math.ceil(max(len(listed) - 2, 0) / 2)  # of the legend, beyond the first
+    figure.layout.height = HEIGHT + _LEGEND_LINE * lines
+    figure.layout.margin.b = 90 + _LEGEND_LINE * lines
+    if lines:
+        figure.layout.legend.y = -50 / (HEIGHT - 130)
     if not figure.data:
         figure.add_annotation(
             text="nothing recorded yet", showarrow=False, font={"color": tone.quiet}
