@@ -195,3 +195,43 @@ def test_logs_open_by_upload(tmp_path: Path) -> None:
 def test_a_hostile_upload_gets_a_sentence(name: str, make: Any, sentence: str) -> None:
     app = uploaded(opened(tab="logs"), name, make())
     assert sentence in words(app).replace("\\", "")
+
+
+def summary_writer(folder: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder)) as writer:
+        for step in range(5):
+            writer.add_scalar("loss/train", 1 / (step + 1), step)
+        writer.add_histogram("weights", np.arange(50.0), 4)
+
+
+def lightning(folder: Path) -> None:
+    from lightning_fabric.loggers import TensorBoardLogger
+
+    logger = TensorBoardLogger(str(folder), name="lightning_logs")
+    for step in range(5):
+        logger.log_metrics({"loss/train": 1 / (step + 1)}, step)
+    logger.finalize("success")
+
+
+def keras(folder: Path) -> None:
+    """As Keras' callback writes: a number as a tensor with the plugin 'scalars'."""
+    import eventlogs
+
+    value = {"dtype": 1, "float_val": [0.5], "tensor_shape": {}}
+    events = [
+        eventlogs.summary(step, [eventlogs.tensor("loss/train", value, "scalars")])
+        for step in range(5)
+    ]
+    eventlogs.write(folder / "train", events)
+
+
+@pytest.mark.parametrize("writes", [summary_writer, lightning, keras])
+def test_a_log_directory_of_each_kind_opens(tmp_path: Path, writes: Any) -> None:
+    writes(tmp_path)
+    app = opened(tab="logs", logs=str(tmp_path))
+    assert "1 run ·" in words(app)
+    (chart, *_) = [json.loads(each.proto.spec) for each in app.get("plotly_chart")]
+    assert "Loss/train" in chart["layout"]["title"]["text"]
+    assert not list(app.warning)
