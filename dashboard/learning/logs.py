@@ -64,9 +64,8 @@ def _runs(chosen: state.Selection, root: Path, found: tuple[Path, ...]) -> None:
     metrics = metrics_of(list(histories.values()))
     kinds = "scalars, histograms, images and texts"
     counts = [sum(len(s.steps) for s in h.scalars.values()) for h in histories.values()]
-    st.caption(
-        f"{len(names)} run{'s' * (len(names) != 1)} · {sum(counts):,} numbers in {len(metrics)} series · {kinds}"
-    )
+    sized = f"{len(names)} run{'s' * (len(names) != 1)}"
+    st.caption(f"{sized} · {sum(counts):,} numbers in {len(metrics)} series · {kinds}")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.selectbox(
             "Metric",
