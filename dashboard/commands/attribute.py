@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,8 +47,8 @@ def attribute(
     from dashboard.export import document, write
     from dashboard.figures.attribution import attribution_maps
 
-    if workspace:  # runs in it are models too
-        os.environ["FLUOROSCOPE_WORKSPACE"] = str(Path(workspace).absolute())
+    if workspace:
+        model = _in_workspace(model, Path(workspace))
     wanted = _formats(formats)
     methods = [declared(name) for name in dict.fromkeys(method)]
     given = dict(options.setting(text) for text in settings or ())
@@ -91,6 +90,15 @@ def attribute(
                 file = out_folder / f"{stem}.{each.name}.{name}"
                 write(file, figure, results, name, document(results, prediction))
                 print(file)
+
+
+def _in_workspace(model: str, place: Path) -> str:
+    """``run:<name>`` with the folder of a run that lies in this workspace in place of its name."""
+    name = model.removeprefix("run:")
+    folder = place.absolute() / "runs" / name.partition("@")[0]
+    if model.startswith("run:") and (folder / "config.json").is_file():
+        return f"run:{place.absolute() / 'runs' / name}"
+    return model
 
 
 def _formats(text: str) -> list[str]:

@@ -56,7 +56,8 @@ def shows(page: Page, *titles: str) -> None:
     for title in titles:
         expect(maps(page).get_by_text(title, exact=True).first).to_be_visible(timeout=SOON)
     expect(page.get_by_role("progressbar")).to_have_count(0, timeout=SOON)
-    expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=SOON)
+    # While a page is drawn anew, its old table may still stand below the new one.
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SOON)
 
 
 def opened(page: Page, address: str, *titles: str) -> None:
