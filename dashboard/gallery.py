@@ -25,19 +25,26 @@ img.small { image-rendering: pixelated; }
 _JS = """
 export default function ({ data, parentElement, setTriggerValue }) {
   const strip = parentElement.querySelector('.strip');
-  strip.replaceChildren(...data.items.map((item) => {
-    const button = document.createElement('button');
-    const image = document.createElement('img');
-    image.src = item.picture;
-    image.alt = item.title;
-    if (item.picture.startsWith('data:image/png')) image.className = 'small';
-    button.title = item.title;
-    button.type = 'button';
+  const shown = JSON.stringify(data.items.map((item) => [item.name, item.picture.length]));
+  if (strip.dataset.shown !== shown) {  // else a click while the page is drawn anew would be lost
+    strip.dataset.shown = shown;
+    strip.replaceChildren(...data.items.map((item) => {
+      const button = document.createElement('button');
+      const image = document.createElement('img');
+      image.src = item.picture;
+      image.alt = item.title;
+      if (item.picture.startsWith('data:image/png')) image.className = 'small';
+      button.title = item.title;
+      button.type = 'button';
+      button.append(image);
+      return button;
+    }));
+  }
+  data.items.forEach((item, place) => {
+    const button = strip.children[place];
     button.setAttribute('aria-pressed', String(item.name === data.chosen));
     button.onclick = () => setTriggerValue('picked', item.name);
-    button.append(image);
-    return button;
-  }));
+  });
 }
 """
 
