@@ -33,7 +33,7 @@ from core.results import (
     Prediction,
     Series,
 )
-from core.tasks import Example, PixelGrid, Target, Task
+from core.tasks import Example, PixelGrid, Target, Task, Tokens
 
 RESULT_TYPES: tuple[type, ...] = (
     Architecture,
@@ -51,6 +51,7 @@ RESULT_TYPES: tuple[type, ...] = (
     Series,
     Target,
     Task,
+    Tokens,
 )
 _DOCUMENT = "document.json"
 _TAG = "~"

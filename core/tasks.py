@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import pairwise
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from core.errors import BadInput, UnknownName, shortened
 from core.provenance import sha256
+
+AxisKind = Literal["pixels", "tokens", "columns"]
 
 
 class Task(StrEnum):
@@ -22,7 +26,23 @@ class Task(StrEnum):
     TEXT_CLASSIFICATION = "text-classification"
     TABULAR_CLASSIFICATION = "tabular-classification"
     TRANSLATION = "translation"
+    CAUSAL_LANGUAGE_MODEL = "causal-language-model"
     RECONSTRUCTION = "reconstruction"
+
+    @property
+    def axis(self) -> AxisKind:
+        """What an input is divided into."""
+        return _AXES[self]
+
+
+_AXES: dict[Task, AxisKind] = {
+    Task.IMAGE_CLASSIFICATION: "pixels",
+    Task.RECONSTRUCTION: "pixels",
+    Task.TABULAR_CLASSIFICATION: "columns",
+    Task.TEXT_CLASSIFICATION: "tokens",
+    Task.TRANSLATION: "tokens",
+    Task.CAUSAL_LANGUAGE_MODEL: "tokens",
+}
 
 
 @dataclass(frozen=True)
@@ -30,10 +50,15 @@ class Example:
     """One raw input as a person gave it: the undecoded bytes of a file, and its name.
 
     The bytes are decoded only where computing happens, never in the dashboard's own process.
+    ``outputs`` are texts to be explained in place of what a sequence model would produce; with two,
+    the first is contrasted with the second. ``cut`` says where a text that is too long for the
+    model is cut.
     """
 
     name: str
     data: bytes
+    outputs: tuple[str, ...] = ()
+    cut: Literal["start", "middle", "end"] = "end"
 
     def __post_init__(self) -> None:
         if not self.data:
@@ -41,8 +66,10 @@ class Example:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the bytes."""
-        return sha256(self.data)
+        """SHA-256 of the bytes, and of what else was asked for."""
+        if not self.outputs and self.cut == "end":
+            return sha256(self.data)
+        return sha256("\0".join([sha256(self.data), self.cut, *self.outputs]).encode())
 
 
 @dataclass(frozen=True)
@@ -71,6 +98,20 @@ class Target:
         return (single, (-1, Target(self.versus, self.versus_label)))
 
 
+WHOLE_OUTPUT = "whole output"  # all that a sequence model says, as one output
+OTHER_OUTPUT = "other output"  # what it is contrasted with
+
+
+def ranked(
+    classes: Sequence[str], logits: npt.NDArray[np.floating]
+) -> npt.NDArray[np.integer]:
+    """Places of the outputs, the most likely first; what a sequence model says as a whole comes
+    before its parts.
+    """
+    first = np.array([name == WHOLE_OUTPUT for name in classes], dtype=bool)
+    return np.lexsort((np.arange(len(classes)), -logits, ~first))
+
+
 _LONGEST = 1_000  # characters of a target
 _TOP = re.compile(r"top(?:[:\s-]?(\d+))?", re.IGNORECASE)
 _CONTRAST = re.compile(r"\s+(?:vs\.?|versus|-|−)\s+")
@@ -81,7 +122,7 @@ def parse_targets(
 ) -> tuple[Target, ...]:
     """Targets named by ``spec`` for one example with ``logits [class]``.
 
-    ``"top"`` is the predicted class, ``"top3"`` the three most likely; a class is given by name
+    ``"top"`` is the predicted class (for a sequence model the whole output), ``"top3"`` the three most likely; a class is given by name
     (without regard to case) or by index; ``"cat vs dog"`` is the contrast of two, where ``top``,
     ``second`` and indices may stand for names too.
 
@@ -93,7 +134,7 @@ def parse_targets(
             f"Target '{shortened(text, 60)}' has {len(text):,} characters.",
             "Expected the name or the number of a class, or two with 'vs' between them.",
         )
-    order = np.argsort(-logits, kind="stable")
+    order = ranked(classes, logits)
     if match := _TOP.fullmatch(text):
         count = int(match[1] or 1)
         if not 1 <= count <= len(classes):
@@ -139,6 +180,8 @@ def _class_index(text: str, classes: Sequence[str], order: npt.NDArray[np.intege
 class PixelGrid:
     """The feature axis of an image: values have shape ``[channel, row, column]``."""
 
+    kind: ClassVar[AxisKind] = "pixels"
+
     channels: int
     height: int
     width: int
@@ -149,4 +192,43 @@ class PixelGrid:
         return (self.channels, self.height, self.width)
 
 
-FeatureAxis = PixelGrid
+@dataclass(frozen=True)
+class Tokens:
+    """The feature axis of a text: values have shape ``[token]``.
+
+    ``text`` is all that was read: the input and, for sequences, on lines of their own the output
+    and the output it is contrasted with. ``pieces`` are the tokens as people should see them;
+    ``spans`` the characters of ``text`` that each covers, half open, ``(n, n)`` for a token that is
+    not in the text, such as ``[CLS]``. ``words`` and ``sentences`` number what the token is part
+    of, from 0 and rising; a special token is a word of its own. ``parts`` is 0 for the input, 1 for
+    the output, 2 for the other output.
+    """
+
+    kind: ClassVar[AxisKind] = "tokens"
+
+    text: str
+    pieces: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+    words: tuple[int, ...]
+    sentences: tuple[int, ...]
+    special: tuple[bool, ...]
+    parts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.pieces)
+        each = (self.spans, self.words, self.sentences, self.special, self.parts)
+        if any(len(one) != count for one in each):
+            raise ValueError(f"{count} pieces, but {[len(one) for one in each]} of the others")
+        for numbers in (self.words, self.sentences):
+            if numbers and (
+                numbers[0] != 0 or any(b - a not in (0, 1) for a, b in pairwise(numbers))
+            ):
+                raise ValueError(f"numbers do not rise from 0 by 1: {numbers}")
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(tokens,)``."""
+        return (len(self.pieces),)
+
+
+FeatureAxis = PixelGrid | Tokens

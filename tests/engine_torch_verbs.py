@@ -28,7 +28,7 @@ def hooked(
 
     With ``gate``, half of the passes are made before it is opened and half after.
     """
-    batch = model.adapter.encode(inputs, model.device)
+    batch = model.adapter.encode(inputs, model)
     found = []
 
     def noisy(module: Any, arguments: Any, output: torch.Tensor) -> torch.Tensor:

@@ -119,7 +119,7 @@ def test_explained_pixels_matter(network: str) -> None:
     loaded = model(network)
     picture = PICTURES[network]
     example = Example(picture, (EXAMPLES / picture).read_bytes())
-    features = loaded.adapter.encode([example], loaded.device).features
+    features = loaded.adapter.encode([example], loaded).features
     order = np.argsort(found.values[0], axis=None)
     scores: dict[str, Any] = {}
     for which, pixels in (("low", order[:78]), ("high", order[-78:])):

@@ -16,6 +16,7 @@ from core.attribution.compute import attribute
 from core.attribution.window import sliding_window
 from core.progress import Meter
 from core.results import Attribution
+from core.tasks import PixelGrid
 
 SEED = 5
 TARGET = 2
@@ -125,15 +126,17 @@ def test_occlusion_written_out(
 def test_the_last_window_ends_at_the_edge(size: tuple[int, int]) -> None:
     """Along the long side of an input too, where a cut window would take less away."""
     for percent, step in itertools.product((1, 13, 25, 40, 100), (1, 9, 20, 100)):
-        window = sliding_window({"window": percent, "stride": step}, *size)
+        window = sliding_window({"window": percent, "stride": step}, PixelGrid(3, *size))
+        height, width = window.sides
+        down, right = window.strides
         seen = np.zeros(size, dtype=int)
         places = 0
-        for row in range(0, size[0] - window.height + 1, window.stride):
-            for column in range(0, size[1] - window.width + 1, window.stride):
-                seen[row : row + window.height, column : column + window.width] += 1
+        for row in range(0, size[0] - height + 1, down):
+            for column in range(0, size[1] - width + 1, right):
+                seen[row : row + height, column : column + width] += 1
                 places += 1
         assert seen.min() > 0, "a pixel that no window covers"
-        assert places == window.positions(*size)
+        assert places == window.positions(size)
 
 
 @pytest.mark.parametrize("name", ["guided_backprop", "deconvolution"])

@@ -129,7 +129,7 @@ def test_photographed_digits_are_still_recognised(
         Example(f"{seed}.jpg", images.photographed(p, seed, dark_on_light=dark_on_light, pen=pen))
         for seed, p in enumerate(pictures)
     ]
-    batch = model.adapter.encode(examples, model.device)
+    batch = model.adapter.encode(examples, model)
     with model.exclusive() as module, torch.no_grad():
         answers = model.adapter.logits(module, batch.features).argmax(dim=1).numpy()
     assert (answers == labels).mean() >= at_least

@@ -1,6 +1,8 @@
 """Pictures become tensors and back: preprocessing, baselines and segments of image models."""
 
 import io
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from core.models.image import BASELINES, ImageAdapter
 from core.tasks import Example, PixelGrid
 
 MEAN, STD = (0.2, 0.4, 0.6), (0.5, 0.25, 0.125)
-CPU = torch.device("cpu")
+HERE = SimpleNamespace(device=torch.device("cpu"), exclusive=nullcontext)
 SETTINGS = {"segments": "grid", "n_segments": 16}
 
 
@@ -39,7 +41,7 @@ def unit(features: torch.Tensor) -> torch.Tensor:
 
 
 def test_features_are_normalised_pixels() -> None:
-    batch = adapter().encode([picture((51, 102, 153)), picture(seed=1)], CPU)
+    batch = adapter().encode([picture((51, 102, 153)), picture(seed=1)], HERE)
     assert batch.features.shape == (2, 3, 12, 16)
     assert batch.axes == (PixelGrid(3, 12, 16),) * 2
     expected = (torch.tensor([0.2, 0.4, 0.6]) - torch.tensor(MEAN)) / torch.tensor(STD)
@@ -53,12 +55,12 @@ def test_features_are_normalised_pixels() -> None:
 def test_nan_after_preprocessing_is_refused() -> None:
     broken = ImageAdapter(("a",), ImagePreprocessing(3, 12, 16, MEAN, (0.5, 0.0, 0.5)))
     with pytest.raises(BadInput, match="NaN or infinite"):
-        broken.encode([picture((51, 102, 153))], CPU)
+        broken.encode([picture((51, 102, 153))], HERE)
 
 
 def test_grey_models_show_three_equal_channels() -> None:
     grey = ImageAdapter(("a",), ImagePreprocessing(1, 12, 16, (0.5,), (0.5,)))
-    batch = grey.encode([picture()], CPU)
+    batch = grey.encode([picture()], HERE)
     assert batch.features.shape == (1, 1, 12, 16)
     assert batch.pictures[0].shape == (12, 16, 3)
     assert (batch.pictures[0] == batch.pictures[0][..., :1]).all()
@@ -66,7 +68,7 @@ def test_grey_models_show_three_equal_channels() -> None:
 
 @pytest.mark.parametrize("kind", BASELINES)
 def test_baselines_have_the_shape_of_the_features_and_are_the_same_for_a_seed(kind: str) -> None:
-    batch = adapter().encode([picture(seed=1), picture(seed=2)], CPU)
+    batch = adapter().encode([picture(seed=1), picture(seed=2)], HERE)
     other = picture(seed=3)
     first = adapter().baseline(batch, kind, 5, other)
     assert first.shape == batch.features.shape
@@ -78,7 +80,7 @@ def test_baselines_have_the_shape_of_the_features_and_are_the_same_for_a_seed(ki
 
 
 def test_baselines_are_what_they_say() -> None:
-    batch = adapter().encode([picture(seed=1)], CPU)
+    batch = adapter().encode([picture(seed=1)], HERE)
     make = adapter().baseline
     assert not make(batch, "zero", 0, None).any()
     torch.testing.assert_close(unit(make(batch, "black", 0, None)), torch.zeros(1, 3, 12, 16))
@@ -89,19 +91,19 @@ def test_baselines_are_what_they_say() -> None:
         drawn = unit(make(batch, kind, 0, None))
         assert -1e-6 <= drawn.min() < drawn.max() <= 1 + 1e-6
         assert not torch.equal(make(batch, kind, 0, None), make(batch, kind, 1, None))
-    other = adapter().encode([picture(seed=3)], CPU).features
+    other = adapter().encode([picture(seed=3)], HERE).features
     assert torch.equal(make(batch, "image", 0, picture(seed=3)), other)
 
 
 def test_blur_keeps_flat_pictures_and_softens_others() -> None:
-    flat = adapter().encode([picture((10, 200, 90))], CPU)
+    flat = adapter().encode([picture((10, 200, 90))], HERE)
     torch.testing.assert_close(adapter().baseline(flat, "blur", 0, None), flat.features)
-    noisy = adapter().encode([picture(seed=1)], CPU)
+    noisy = adapter().encode([picture(seed=1)], HERE)
     assert adapter().baseline(noisy, "blur", 0, None).std() < 0.5 * noisy.features.std()
 
 
 def test_wrong_baselines_are_refused() -> None:
-    batch = adapter().encode([picture()], CPU)
+    batch = adapter().encode([picture()], HERE)
     with pytest.raises(BadInput, match="needs another picture"):
         adapter().baseline(batch, "image", 0, None)
     with pytest.raises(BadParameter, match="'grey' is not a baseline"):
@@ -112,7 +114,7 @@ def test_wrong_baselines_are_refused() -> None:
 
 @pytest.mark.parametrize("wanted", [1, 2, 16, 192, 5000])
 def test_grid_has_about_as_many_equal_cells(wanted: int) -> None:
-    batch = adapter().encode([picture(), picture(seed=1)], CPU)
+    batch = adapter().encode([picture(), picture(seed=1)], HERE)
     ids = adapter().segments(batch, SETTINGS | {"n_segments": wanted})
     assert ids.shape == (2, 1, 12, 16)
     assert ids.dtype == torch.int64
@@ -127,7 +129,7 @@ def test_superpixels_follow_the_picture() -> None:
     pixels[:, 8:] = 255
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    batch = adapter().encode([Example("halves.png", buffer.getvalue())], CPU)
+    batch = adapter().encode([Example("halves.png", buffer.getvalue())], HERE)
     ids = adapter().segments(batch, {"segments": "superpixels", "n_segments": 8})[0, 0]
     left, right = set(ids[:, :8].flatten().tolist()), set(ids[:, 8:].flatten().tolist())
     assert left.isdisjoint(right)
@@ -136,7 +138,7 @@ def test_superpixels_follow_the_picture() -> None:
 
 def test_logits_and_folding() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 16, 2))
-    batch = adapter().encode([picture()], CPU)
+    batch = adapter().encode([picture()], HERE)
     assert torch.equal(adapter().logits(module, batch.features), module(batch.features))
     folded = adapter().fold(batch.features[0])
     assert folded.shape == PixelGrid(3, 12, 16).shape

@@ -23,7 +23,9 @@ def network() -> nn.Module:
 
 def loaded(module: nn.Module) -> LoadedModel:
     about = card("digits_cnn")
-    return LoadedModel(ModelRef("toy", "0"), about, adapter(about), torch.device("cpu"), module)
+    return LoadedModel(
+        ModelRef("toy", "0"), about, adapter(about, module), torch.device("cpu"), module
+    )
 
 
 def snapshot(module: nn.Module) -> list[object]:

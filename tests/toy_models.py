@@ -21,7 +21,7 @@ from core.models.card import ImagePreprocessing, ModelCard
 from core.models.image import BASELINES
 from core.models.loaded import LoadedModel
 from core.models.reference import ModelRef
-from core.tasks import Example, PixelGrid, Task
+from core.tasks import AxisKind, Example, PixelGrid, Task
 
 CLASSES = ("ant", "bee", "cat", "dog", "emu")
 
@@ -34,18 +34,34 @@ class PixelAdapter:
     classes: tuple[str, ...] = CLASSES
     baselines: tuple[str, ...] = BASELINES
     cell: int = 4
+    axis: AxisKind = "pixels"
+    depth: int = 1
 
-    def encode(self, examples: Sequence[Example], device: Any) -> Batch:
+    def encode(self, examples: Sequence[Example], model: Any) -> Batch:
         arrays = [np.frombuffer(each.data, np.float32) for each in examples]
         features = torch.from_numpy(np.stack(arrays)).reshape(-1, *self.feature_shape)
         grey = np.zeros((*self.feature_shape[1:], 3), np.uint8)
         count = len(examples)
         axes = (PixelGrid(*self.feature_shape),) * count
-        return Batch(features, (), axes, (grey,) * count, tuple(each.name for each in examples))
+        names = tuple(each.name for each in examples)
+        return Batch(features, (), axes, (grey,) * count, names, (self.classes,) * count)
+
+    def batches(
+        self, examples: Sequence[Example], model: Any
+    ) -> list[tuple[tuple[int, ...], Batch]]:
+        return [(tuple(range(len(examples))), self.encode(examples, model))]
+
+    def typical(self, model: Any) -> Batch:
+        noise = torch.randn(1, *self.feature_shape, generator=torch.Generator().manual_seed(0))
+        axis = PixelGrid(*self.feature_shape)
+        return Batch(noise, (), (axis,), (None,), ("noise",), (self.classes,))
 
     def logits(self, module: nn.Module, features: Tensor, *context: Tensor) -> Tensor:
         output: Tensor = module(features, *context)
         return output
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=1)
 
     def baseline(self, batch: Batch, kind: str, seed: int, other: Example | None) -> Tensor:
         features = batch.features
@@ -65,7 +81,7 @@ class PixelAdapter:
         ids = rows[:, None] * (-(-width // self.cell)) + columns
         return ids.expand(len(batch), 1, -1, -1).clone()
 
-    def fold(self, values: Tensor) -> npt.NDArray[np.float32]:
+    def fold(self, values: Tensor, norm: bool = False) -> npt.NDArray[np.float32]:
         array: npt.NDArray[np.float32] = values.detach().float().cpu().numpy()
         return array
 

@@ -44,7 +44,7 @@ def attribute(
     Raises ``UnknownName``, ``BadParameter``, ``BadInput``, ``NotValid`` with the reason,
     ``OutOfMemory`` when not even one example fits.
     """
-    each = declared(str(parameters["method"]))
+    each = declared(str(parameters["method"]), model.adapter.axis)
     run: Run = resolve(each.run)  # imports what it needs, before any clock runs
     settings = checked(each.parameters, dict(parameters.get("settings", {})), each.title)
     architecture = describe(model, meter=meter)
@@ -57,10 +57,10 @@ def attribute(
     explained, other = _baseline_example(inputs, parameters, settings)
     work = []
     for example in explained:
-        batch = model.adapter.encode([example], model.device)
+        batch = model.adapter.encode([example], model)
         logits = _logits(model, batch, seed)
         spec = str(parameters.get("target", "top"))
-        targets = parse_targets(spec, model.adapter.classes, logits.cpu().numpy())
+        targets = parse_targets(spec, batch.outputs[0], logits.cpu().numpy())
         work += [(example, batch, logits, target) for target in targets]
     axis_cost = [each.cost(settings, batch.axes[0]) for _, batch, _, _ in work]
     ahead = sum(cost.forward + cost.backward for cost in axis_cost) - len(work)  # logits are there
@@ -156,7 +156,7 @@ def _result(
     score: float,
     seconds: float,
 ) -> Attribution:
-    values = problem.model.adapter.fold(outcome.values[0])
+    values = problem.model.adapter.fold(outcome.values[0], each.norm)
     baseline_score = delta = None
     if each.complete and outcome.baseline_score is not None:
         baseline_score = float(outcome.baseline_score.mean())
@@ -179,6 +179,8 @@ def _result(
         score=score,
         baseline_score=baseline_score,
         delta=delta,
+        signed=each.signed,
+        unit=each.unit,
         fit=problem.architecture.fits[each.name],
         settings=settings,
         picture=problem.batch.pictures[0],

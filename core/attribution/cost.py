@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from core.attribution.method import Cost
-from core.attribution.window import sliding_window
+from core.attribution.window import extent, sliding_window
 from core.parameters import Value
-from core.tasks import FeatureAxis
+from core.results.levels import at_level
+from core.tasks import FeatureAxis, PixelGrid
 
 
 def once(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
@@ -36,7 +39,8 @@ def per_sample(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
 
 def shap_samples(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
     """A forward and backward per point, and the score of each baseline."""
-    return Cost(forward=1 + int(settings["n_baselines"]), backward=int(settings["n_samples"]))
+    count = int(settings.get("n_baselines", 1))
+    return Cost(forward=1 + count, backward=int(settings["n_samples"]))
 
 
 def pair(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
@@ -57,20 +61,26 @@ def layer_and_input(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
 
 def windows(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
     """Places of the window, and the whole input."""
-    window = sliding_window(settings, axis.height, axis.width)
-    return Cost(forward=2 + window.positions(axis.height, axis.width))
+    return Cost(forward=2 + sliding_window(settings, axis).positions(extent(axis)))
 
 
 def per_segment(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
     """A forward per segment."""
-    return Cost(forward=2 + int(settings["n_segments"]))
+    return Cost(forward=2 + _segments(settings, axis))
 
 
 def orders(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
     """A forward per segment for each random order."""
-    return Cost(forward=3 + int(settings["n_samples"]) * int(settings["n_segments"]))
+    return Cost(forward=3 + int(settings["n_samples"]) * _segments(settings, axis))
 
 
 def evaluations(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
     """A forward per evaluation."""
     return Cost(forward=3 + int(settings["n_samples"]))
+
+
+def _segments(settings: Mapping[str, Value], axis: FeatureAxis) -> int:
+    """How many segments the input falls into, about."""
+    if isinstance(axis, PixelGrid):
+        return int(settings["n_segments"])
+    return len(at_level(axis, np.zeros(axis.shape), str(settings["segments"])).labels)

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from core.attribution.registry import METHODS
+from core.attribution.registry import methods
 from core.device import best_batch
 from core.models.inspect import observe
 from core.models.loaded import LoadedModel
@@ -30,7 +30,7 @@ def describe(
 ) -> Architecture:
     """What the model is made of and which methods fit; made once per loaded model.
 
-    ``inputs`` and ``parameters`` are not used: a model is described on seeded noise.
+    ``inputs`` and ``parameters`` are not used: a model is described on a typical input.
     """
     if "architecture" not in model.memo:
         meter = meter or Meter()
@@ -51,19 +51,19 @@ def hooked_form(model: LoadedModel) -> nn.Module | None:
 def _describe(model: LoadedModel, seed: int, meter: Meter) -> Architecture:
     started = time.perf_counter()
     adapter = model.adapter
+    typical = adapter.typical(model)
+    features = typical.features
     with model.exclusive(seed) as module:
-        noise = torch.Generator().manual_seed(0)  # what is found must not depend on the call's seed
-        features = torch.randn(1, *adapter.feature_shape, generator=noise).to(model.device)
         meter.tick()
-        seen = observe(module, adapter, features)
-        rewritten = rewrite(module, seen, features)
+        seen = observe(module, adapter, typical)
+        rewritten = rewrite(module, seen, adapter, typical)
         model.memo["rewritten"] = rewritten
         meter.tick()
 
         def forward(size: int) -> None:
             meter.check()
             with torch.no_grad():
-                adapter.logits(module, features.expand(size, *features.shape[1:]))
+                adapter.logits(module, *_repeated(size, features, *typical.context))
 
         batch_size, pass_seconds = best_batch(forward, model.device)
         backward_batch_size, backward_seconds = 1, 0.0
@@ -72,14 +72,15 @@ def _describe(model: LoadedModel, seed: int, meter: Meter) -> Architecture:
             def backward(size: int) -> None:
                 meter.check()
                 batch = features.repeat(size, *[1] * (features.ndim - 1)).requires_grad_()
-                torch.autograd.grad(adapter.logits(module, batch).sum(), batch)
+                context = _repeated(size, *typical.context)
+                torch.autograd.grad(adapter.logits(module, batch, *context).sum(), batch)
 
             backward_batch_size, backward_seconds = best_batch(backward, model.device)
         meter.tick()
     hooked = seen
     if rewritten.module is not None:
         with model.exclusive(seed, rewritten.module) as form:
-            hooked = observe(form, adapter, features)
+            hooked = observe(form, adapter, typical)
     architecture = Architecture(
         model=model.ref.name,
         layers=seen.layers,
@@ -104,4 +105,9 @@ def _describe(model: LoadedModel, seed: int, meter: Meter) -> Architecture:
             seconds=time.perf_counter() - started,
         ),
     )
-    return replace(architecture, fits={each.name: each.fit(architecture) for each in METHODS})
+    fits = {each.name: each.fit(architecture) for each in methods(adapter.axis)}
+    return replace(architecture, fits=fits)
+
+
+def _repeated(size: int, *tensors: Tensor) -> list[Tensor]:
+    return [tensor.expand(size, *tensor.shape[1:]) for tensor in tensors]

@@ -128,6 +128,27 @@ def lrp(architecture: Architecture) -> Fit:
     return Fit("approximate", "Biases absorb part of the relevance; the delta shows how much.")
 
 
+def token_layer(architecture: Architecture) -> Fit:
+    """Methods that look at a layer with a place for every token."""
+    if not architecture.differentiable:
+        return differentiable(architecture)
+    if not architecture.cam_layer:
+        return Fit("not valid", "No layer of this network keeps a place for every token.")
+    return EXACT
+
+
+def attention(architecture: Architecture) -> Fit:
+    """Methods that need attention weights."""
+    functions = set(architecture.functions)
+    if (
+        "scaled_dot_product_attention" in functions
+        or {"softmax", "matmul"} <= functions
+        or any(layer.base == "MultiheadAttention" for layer in architecture.layers if layer.calls)
+    ):
+        return EXACT
+    return Fit("not valid", "This network has no attention.")
+
+
 def _leaves(architecture: Architecture) -> list[LayerInfo]:
     return [layer for layer in architecture.hooked_layers if layer.leaf and layer.calls]
 

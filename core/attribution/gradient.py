@@ -86,7 +86,7 @@ def gradient_shap(problem: Problem) -> Outcome:
     Lundberg & Lee 2017, arXiv 1705.07874; Erion et al. 2019, arXiv 1906.10670.
     """
     features = _leaf(problem)
-    baselines = problem.baselines(problem.whole("n_baselines"))
+    baselines = problem.baselines(int(problem.settings.get("n_baselines", 1)))
     spread = float((features.max() - features.min()).detach())
     n_samples, total = problem.whole("n_samples"), torch.zeros_like(features)
     method = GradientShap(problem.score)

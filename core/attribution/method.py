@@ -14,7 +14,7 @@ from core.parameters import Parameter, Value
 from core.results.architecture import Architecture, Fit
 from core.tasks import FeatureAxis
 
-Family = Literal["gradient", "layer", "perturbation"]
+Family = Literal["gradient", "layer", "perturbation", "attention"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class AttributionMethod:
     ``complete``: the values sum to f(x) - f(baseline), so a delta is reported.
     ``stochastic``: the result depends on the seed. ``hooked``: it works through hooks on modules,
     so it runs on the rewritten form of the network (``core.models.rewrite``).
+    ``norm``: a part with several numbers (a token's embedding) gets their Euclidean norm, not
+    their sum.
     ``fit(architecture)`` marks it exact, approximate or not valid for a model, with the reason.
     ``cost(settings, axis)`` counts passes.
     """
@@ -58,3 +60,4 @@ class AttributionMethod:
     complete: bool = False
     stochastic: bool = False
     hooked: bool = False
+    norm: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,26 +14,26 @@ from core.attribution.window import sliding_window
 
 
 def occlusion(problem: Problem) -> Outcome:
-    """Fall of the score when a sliding window is replaced by the baseline, shared among the pixels
+    """Fall of the score when a sliding window is replaced by the baseline, shared among the parts
     of the window; where windows overlap, the mean. Zeiler & Fergus 2013, arXiv 1311.2901.
     """
-    channels, height, width = problem.features.shape[1:]
-    window = sliding_window(problem.settings, height, width)
+    axis, depth = problem.batch.axes[0], problem.model.adapter.depth
+    window, size = sliding_window(problem.settings, axis), problem.features.shape[depth]
     with torch.no_grad():
         values = Occlusion(problem.score).attribute(
             problem.features,
-            sliding_window_shapes=(channels, window.height, window.width),
-            strides=(channels, window.stride, window.stride),
+            sliding_window_shapes=_with(window.sides, depth, size),
+            strides=_with(window.strides, depth, size),
             baselines=problem.baseline(),
             perturbations_per_eval=problem.batch_size,
         )
-    return Outcome(values[:, :1] / (window.height * window.width))
+    return Outcome(values.narrow(depth, 0, 1) / math.prod(window.sides))
 
 
 def feature_ablation(problem: Problem) -> Outcome:
-    """Fall of the score when one segment is replaced by the baseline, shared among its pixels."""
+    """Fall of the score when one segment is replaced by the baseline, shared among its parts."""
     method, segments = FeatureAblation(problem.score), problem.segments()
-    return Outcome(_per_pixel(problem, method, segments, problem.baseline()))
+    return Outcome(_per_part(problem, method, segments, problem.baseline()))
 
 
 def shapley_value_sampling(problem: Problem) -> Outcome:
@@ -40,7 +41,7 @@ def shapley_value_sampling(problem: Problem) -> Outcome:
     doi 10.1016/j.cor.2008.04.004; Štrumbelj & Kononenko 2010.
     """
     method, baseline = ShapleyValueSampling(problem.score), problem.baseline()
-    values = _per_pixel(
+    values = _per_part(
         problem, method, problem.segments(), baseline, n_samples=problem.whole("n_samples")
     )
     return Outcome(values, problem.score_of(baseline))
@@ -51,7 +52,7 @@ def kernel_shap(problem: Problem) -> Outcome:
     Lundberg & Lee 2017, arXiv 1705.07874.
     """
     method, baseline = KernelShap(problem.score), problem.baseline()
-    values = _per_pixel(
+    values = _per_part(
         problem, method, problem.segments(), baseline, n_samples=problem.whole("n_samples")
     )
     return Outcome(values, problem.score_of(baseline))
@@ -62,7 +63,7 @@ def lime(problem: Problem) -> Outcome:
     arXiv 1602.04938.
     """
     method = Lime(problem.score)
-    values = _per_pixel(
+    values = _per_part(
         problem,
         method,
         problem.segments(),
@@ -72,7 +73,7 @@ def lime(problem: Problem) -> Outcome:
     return Outcome(values)
 
 
-def _per_pixel(
+def _per_part(
     problem: Problem, method: Any, segments: Tensor, baseline: Tensor, **settings: Any
 ) -> Tensor:
     """Captum gives every feature of a segment the segment's whole value; here each gets its share,
@@ -88,4 +89,9 @@ def _per_pixel(
         )
     ids = segments.expand_as(values).flatten()
     shares: Tensor = values / torch.bincount(ids)[ids].reshape(values.shape)
-    return shares.sum(dim=1, keepdim=True)
+    return shares.sum(dim=problem.model.adapter.depth, keepdim=True)
+
+
+def _with(sides: tuple[int, ...], depth: int, size: int) -> tuple[int, ...]:
+    """The shape of a window over one example's features, all of ``depth`` included."""
+    return (*sides[: depth - 1], size, *sides[depth - 1 :])

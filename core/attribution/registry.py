@@ -16,8 +16,10 @@ from core.attribution.settings import (
     UPSAMPLING,
     samples,
 )
+from core.attribution.token_methods import token_methods
 from core.errors import UnknownName
 from core.parameters import Parameter
+from core.tasks import AxisKind
 
 METHODS: tuple[AttributionMethod, ...] = (
     AttributionMethod(
@@ -303,14 +305,20 @@ METHODS: tuple[AttributionMethod, ...] = (
 )
 
 
-def method(name: str) -> AttributionMethod:
-    """The method called ``name``.
+def methods(axis: AxisKind = "pixels") -> tuple[AttributionMethod, ...]:
+    """The methods for inputs that are divided in this way."""
+    return {"pixels": METHODS, "tokens": token_methods(METHODS)}.get(axis, ())
+
+
+def method(name: str, axis: AxisKind = "pixels") -> AttributionMethod:
+    """The method called ``name``, as it is for inputs that are divided in this way.
 
     Raises ``UnknownName`` with the nearest names.
     """
-    for each in METHODS:
+    known = methods(axis)
+    for each in known:
         if each.name == name:
             return each
     raise UnknownName.of(
-        "method", name, (each.name for each in METHODS), "See `fluoroscope list methods`."
+        "method", name, (each.name for each in known), "See `fluoroscope list methods`."
     )

@@ -1,20 +1,24 @@
 """The only place that knows raw inputs: one adapter per task turns them into tensors and back.
 
 Everything after ``encode`` works on ``features``, one differentiable tensor per batch (pixels;
-embeddings for text; columns for a table), so no method and no page branches on the task.
+embeddings of tokens for text), so no method and no page branches on the task.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
-from core.tasks import Example, FeatureAxis
+from core.tasks import AxisKind, Example, FeatureAxis
+
+Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,18 @@ class Batch:
     """Encoded examples.
 
     ``features`` is float32 ``[example, …]``; ``context`` are further arguments of the forward with
-    the same first dimension (an attention mask); ``axes`` and ``pictures`` (uint8
-    ``[row, column, 3]``) have one entry per example.
+    the same first dimension (the ids of tokens); ``axes``, ``pictures`` (uint8
+    ``[row, column, 3]``, None for a text), ``names`` and ``outputs`` (what the columns of the
+    logits are called) have one entry per example. ``notes`` say what had to be done to the input.
     """
 
     features: Tensor
     context: tuple[Tensor, ...]
     axes: tuple[FeatureAxis, ...]
-    pictures: tuple[npt.NDArray[np.uint8], ...]
+    pictures: tuple[Picture | None, ...]
     names: tuple[str, ...]
+    outputs: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -44,29 +51,61 @@ class Batch:
             self.axes[part],
             self.pictures[part],
             self.names[part],
+            self.outputs[part],
+            self.notes,
         )
+
+
+class Living(Protocol):
+    """What an adapter may ask of the loaded model it belongs to."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def exclusive(self, seed: int = 0) -> AbstractContextManager[nn.Module]:
+        """Its module, for this thread alone."""
 
 
 class Adapter(Protocol):
     """What a task has to provide."""
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the outputs."""
+    def axis(self) -> AxisKind:
+        """What inputs are divided into."""
 
     @property
-    def feature_shape(self) -> tuple[int, ...]:
-        """Shape of the features of one typical example, for inspection and probing."""
+    def classes(self) -> tuple[str, ...]:
+        """Names of the outputs, where they are the same for every example."""
 
     @property
     def baselines(self) -> tuple[str, ...]:
         """Kinds of baseline that ``baseline`` makes."""
 
-    def encode(self, examples: Sequence[Example], device: Any) -> Batch:
-        """Decode and prepare raw inputs. Raises ``BadInput`` with a sentence for people."""
+    @property
+    def depth(self) -> int:
+        """The dimension of the features along which a part of the input has several numbers:
+        channels of pixels, the width of embeddings.
+        """
+
+    def encode(self, examples: Sequence[Example], model: Living) -> Batch:
+        """Decode and prepare raw inputs of one size. Raises ``BadInput`` with a sentence for
+        people.
+        """
+
+    def batches(
+        self, examples: Sequence[Example], model: Living
+    ) -> list[tuple[tuple[int, ...], Batch]]:
+        """Any examples, as batches of one size with the places of their examples."""
+
+    def typical(self, model: Living) -> Batch:
+        """One seeded example of usual size, for inspection and timing."""
 
     def logits(self, module: nn.Module, features: Tensor, *context: Tensor) -> Tensor:
-        """One forward: ``[example, class]``."""
+        """One forward: ``[example, output]``."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """What the logits ``[example, output]`` mean as probabilities."""
 
     def baseline(self, batch: Batch, kind: str, seed: int, other: Example | None) -> Tensor:
         """Reference input of the shape of ``batch.features``; ``other`` for kind ``image``."""
@@ -76,5 +115,7 @@ class Adapter(Protocol):
         ``[example, …]``.
         """
 
-    def fold(self, values: Tensor) -> npt.NDArray[np.float32]:
-        """Values over the features of one example as an array of its axis' shape."""
+    def fold(self, values: Tensor, norm: bool = False) -> npt.NDArray[np.float32]:
+        """Values over the features of one example as an array of its axis' shape: summed over
+        ``depth`` where the axis has none, or their Euclidean norm.
+        """

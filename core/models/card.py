@@ -34,8 +34,9 @@ class ImagePreprocessing:
 class ModelCard:
     """``card.json`` as a value; ``raw`` keeps everything the file says, for the Overview page.
 
-    ``arguments`` are those of ``factory``; ``preprocessing`` is None for models that do not take
-    images.
+    ``arguments`` are those of ``factory``, which with ``own_weights`` reads the weights itself;
+    ``preprocessing`` is None for models that do not take images; ``tokenizer`` names a function of
+    the card, as ``"module:function"``, for those that take texts.
     """
 
     name: str
@@ -52,6 +53,8 @@ class ModelCard:
     modules_needed: tuple[str, ...]
     raw: Mapping[str, Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer: str = ""
+    own_weights: bool = False
 
     @classmethod
     def read(cls, path: Path) -> ModelCard:
@@ -76,6 +79,9 @@ class ModelCard:
                 extra=raw.get("extra"),
                 modules_needed=tuple(raw.get("modules_needed", ())),
                 raw=raw,
+                arguments=dict(raw.get("arguments", {})),
+                tokenizer=str(raw.get("tokenizer", "")),
+                own_weights=bool(raw.get("own_weights", False)),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadModel(

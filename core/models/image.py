@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from core.data.image import decode
 from core.data.picture import prepare
-from core.errors import BadInput, BadParameter
-from core.models.adapter import Batch
-from core.models.card import ImagePreprocessing
-from core.tasks import Example, PixelGrid
+from core.errors import BadInput, BadModel, BadParameter
+from core.models.adapter import Batch, Living
+from core.models.card import ImagePreprocessing, ModelCard
+from core.tasks import AxisKind, Example, PixelGrid
 
 BASELINES = ("zero", "black", "white", "mean", "blur", "uniform", "gaussian", "image")
 SEGMENTS = ("superpixels", "grid")
@@ -30,6 +30,8 @@ class ImageAdapter:
     classes: tuple[str, ...]
     preprocessing: ImagePreprocessing
     baselines: tuple[str, ...] = BASELINES
+    axis: AxisKind = "pixels"
+    depth: int = 1
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -37,11 +39,27 @@ class ImageAdapter:
         wanted = self.preprocessing
         return (wanted.channels, wanted.height, wanted.width)
 
-    def encode(self, examples: Sequence[Example], device: torch.device) -> Batch:
+    def encode(self, examples: Sequence[Example], model: Living) -> Batch:
         """Decode, bring to size, normalise.
 
         Raises ``BadInput`` for anything that is not a readable picture, or has NaN afterwards.
         """
+        return self._encode(examples, model.device)
+
+    def batches(
+        self, examples: Sequence[Example], model: Living
+    ) -> list[tuple[tuple[int, ...], Batch]]:
+        """All at once: every picture is brought to the same size."""
+        return [(tuple(range(len(examples))), self.encode(examples, model))]
+
+    def typical(self, model: Living) -> Batch:
+        """Normal noise: ``[1, channel, row, column]``."""
+        noise = torch.Generator().manual_seed(0)  # what is found must not depend on a call's seed
+        features = torch.randn(1, *self.feature_shape, generator=noise).to(model.device)
+        axis = PixelGrid(*self.feature_shape)
+        return Batch(features, (), (axis,), (None,), ("noise",), (self.classes,))
+
+    def _encode(self, examples: Sequence[Example], device: torch.device) -> Batch:
         pictures = [prepare(decode(example), self.preprocessing) for example in examples]
         stacked = torch.from_numpy(np.stack(pictures)).to(device)
         features = self._normalise(stacked.permute(0, 3, 1, 2).float() / 255)
@@ -56,12 +74,16 @@ class ImageAdapter:
         )
         axis = PixelGrid(*self.feature_shape)
         names = tuple(example.name for example in examples)
-        return Batch(features, (), (axis,) * len(names), shown, names)
+        return Batch(features, (), (axis,) * len(names), shown, names, (self.classes,) * len(names))
 
     def logits(self, module: nn.Module, features: Tensor, *context: Tensor) -> Tensor:
         """One forward: ``[example, class]``."""
         output: Tensor = module(features, *context)
         return output
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Softmax over the classes."""
+        return logits.softmax(dim=1)
 
     def baseline(self, batch: Batch, kind: str, seed: int, other: Example | None) -> Tensor:
         """A reference input of the shape of ``batch.features``.
@@ -95,7 +117,7 @@ class ImageAdapter:
                     "The baseline 'image' needs another picture.",
                     "Name one as the baseline image, or choose another baseline.",
                 )
-            return self.encode([other], features.device).features.expand_as(features).clone()
+            return self._encode([other], features.device).features.expand_as(features).clone()
         raise BadParameter(
             f"'{kind}' is not a baseline, expected one of {', '.join(self.baselines)}.",
             "Leave it out to use the method's own default.",
@@ -112,15 +134,17 @@ class ImageAdapter:
         if kind == "grid":
             ids = [_grid(height, width, wanted)] * len(batch)
         elif kind == "superpixels":
-            ids = [_superpixels(picture, wanted) for picture in batch.pictures]
+            ids = [
+                _superpixels(picture, wanted) for picture in batch.pictures if picture is not None
+            ]
         else:
             raise BadParameter(
                 f"'{kind}' is not a way to segment, expected one of {', '.join(SEGMENTS)}."
             )
         return torch.from_numpy(np.stack(ids)[:, None]).to(batch.features.device)
 
-    def fold(self, values: Tensor) -> npt.NDArray[np.float32]:
-        """``[channel, row, column]`` as an array."""
+    def fold(self, values: Tensor, norm: bool = False) -> npt.NDArray[np.float32]:
+        """``[channel, row, column]`` as an array: channels are part of the axis."""
         array: npt.NDArray[np.float32] = values.detach().float().cpu().numpy()
         return array
 
@@ -128,6 +152,19 @@ class ImageAdapter:
         mean = torch.tensor(self.preprocessing.mean, dtype=torch.float32, device=unit.device)
         std = torch.tensor(self.preprocessing.std, dtype=torch.float32, device=unit.device)
         return (unit - mean[:, None, None]) / std[:, None, None]
+
+
+def classification(about: ModelCard, module: nn.Module) -> ImageAdapter:
+    """The adapter of a card.
+
+    Raises ``BadModel`` when the card does not say how pictures are prepared.
+    """
+    if about.preprocessing is None:
+        raise BadModel(
+            f"The card of '{about.name}' does not say how pictures are prepared.",
+            "Expected preprocessing with channels, height, width, mean, std and fit.",
+        )
+    return ImageAdapter(about.classes, about.preprocessing)
 
 
 def _blurred(features: Tensor) -> Tensor:

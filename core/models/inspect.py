@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from core.models.adapter import Adapter
+from core.models.adapter import Adapter, Batch
 from core.results.architecture import LayerInfo
 
 # Functional calls that matter to hooked methods, under one name each.
@@ -116,14 +116,14 @@ class Observation:
     differentiable: bool
 
 
-def observe(module: nn.Module, adapter: Adapter, features: Tensor) -> Observation:
-    """Run ``features [1, …]`` through ``module`` once, forward and backward, and write down what
-    happens. Leaves no hook behind.
+def observe(module: nn.Module, adapter: Adapter, batch: Batch) -> Observation:
+    """Run ``batch`` of one example through ``module`` once, forward and backward, and write down
+    what happens. Leaves no hook behind.
     """
     watch = _Watch(module)
-    features = features.detach().clone().requires_grad_()
+    features = batch.features.detach().clone().requires_grad_()
     with watch.hooks(), watch:
-        logits = adapter.logits(module, features)
+        logits = adapter.logits(module, features, *batch.context)
     spatial = {name: output for name, output in watch.outputs.items() if output.requires_grad}
     reached: dict[str, bool] = {}
     differentiable = logits.requires_grad
@@ -253,7 +253,12 @@ def _products(name: str, args: tuple[Any, ...], result: Any) -> int:
 
 
 def _grid(output: tuple[int, ...], features: tuple[int, ...]) -> tuple[tuple[int, int] | None, int]:
-    """Rows and columns of an output that lies over an image, and how many tokens come first."""
+    """Rows and columns of an output that lies over the input, and how many tokens come first. A
+    text is one row.
+    """
+    if len(features) == 2:
+        over_text = len(output) == 2 and output[0] == features[0] > 1
+        return ((1, output[0]), 0) if over_text else (None, 0)
     if len(features) != 3:
         return None, 0
     height, width = features[1:]
@@ -272,11 +277,15 @@ def _grid(output: tuple[int, ...], features: tuple[int, ...]) -> tuple[tuple[int
 
 
 def _reaches(gradient: Tensor, features: Tensor) -> bool:
-    """Whether the gradient is non-zero somewhere on the grid, prefix tokens aside."""
+    """Whether the gradient is non-zero somewhere on the grid, prefix tokens aside; over a text in
+    more than one place, since after the last attention only one token counts.
+    """
     grid, prefix = _grid(tuple(gradient.shape[1:]), tuple(features.shape[1:]))
     if grid is None:
         return False
     over_grid = gradient[:, prefix:] if gradient.ndim == 3 else gradient
+    if features.ndim == 3:
+        return int((over_grid[0].abs().sum(dim=1) > 0).sum()) > 1
     return bool(over_grid.abs().sum() > 0)
 
 

@@ -14,11 +14,18 @@ from core.errors import BadModel
 from core.models.adapter import Adapter
 from core.models.card import ModelCard
 from core.models.catalogue import card, resolve, weights_file
-from core.models.image import ImageAdapter
 from core.models.loaded import LoadedModel
 from core.models.reference import ModelRef
 from core.provenance import sha256_of_file
 from core.tasks import Task
+
+ADAPTERS: Mapping[Task, str] = {
+    Task.IMAGE_CLASSIFICATION: "core.models.image:classification",
+    Task.TEXT_CLASSIFICATION: "core.models.text:classification",
+    Task.TRANSLATION: "core.models.sequence:translation",
+    Task.CAUSAL_LANGUAGE_MODEL: "core.models.sequence:causal",
+}
+"""Functions of a card and a module, as ``"module:function"``."""
 
 
 def load(ref: ModelRef, device: str = "auto") -> LoadedModel:
@@ -34,9 +41,12 @@ def load(ref: ModelRef, device: str = "auto") -> LoadedModel:
             f"The weights of '{ref.name}' changed on disk since the page was opened.",
             "Choose the model again to use the new weights.",
         )
-    module = build(about, read_weights(path))
+    if about.own_weights:
+        module: nn.Module = resolve(about.factory)(**about.arguments)
+    else:
+        module = build(about, read_weights(path))
     where = choose(device)
-    return LoadedModel(ref, about, adapter(about), where, placed(module, where).eval())
+    return LoadedModel(ref, about, adapter(about, module), where, placed(module, where).eval())
 
 
 def placed(module: nn.Module, device: torch.device) -> nn.Module:
@@ -51,15 +61,16 @@ def placed(module: nn.Module, device: torch.device) -> nn.Module:
     return module
 
 
-def adapter(about: ModelCard) -> Adapter:
-    """The adapter of the card's task."""
-    if about.task is not Task.IMAGE_CLASSIFICATION or about.preprocessing is None:
+def adapter(about: ModelCard, module: nn.Module) -> Adapter:
+    """The adapter of the card's task around this module."""
+    if about.task not in ADAPTERS:
         raise BadModel(
             f"'{about.name}' is a model for {str(about.task).replace('-', ' ')}: it cannot be "
             "asked or explained yet.",
-            "Choose a model that classifies images; the Training page shows how this one learned.",
+            "Choose a model for images or texts; the Training page shows how this one learned.",
         )
-    return ImageAdapter(about.classes, about.preprocessing)
+    found: Adapter = resolve(ADAPTERS[about.task])(about, module)
+    return found
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -28,36 +28,37 @@ def predict(
     Raises ``BadInput`` for an unreadable example, ``BadModel`` when the answer is not finite.
     """
     meter.expect(len(inputs), "Predicting")
-    batch = model.adapter.encode(inputs, model.device)
-    started = time.perf_counter()
-    with model.exclusive(seed) as module, torch.no_grad():
-        meter.tick(len(inputs))
-        logits = model.adapter.logits(module, batch.features, *batch.context).float().cpu()
-    seconds = time.perf_counter() - started
-    if not bool(torch.isfinite(logits).all()):
-        raise BadModel(
-            f"'{model.ref.name}' answered with NaN or infinite numbers.",
-            "Its weights or its preprocessing are wrong: check the card, or train it again.",
-        )
-    probabilities = logits.softmax(dim=1)
-    return tuple(
-        Prediction(
-            example=example.name,
-            classes=model.adapter.classes,
-            logits=logits[row].numpy(),
-            probabilities=probabilities[row].numpy(),
-            axis=batch.axes[row],
-            picture=batch.pictures[row],
-            provenance=Provenance(
-                model=model.ref.name,
-                weights=model.ref.fingerprint,
-                inputs=(example.sha256,),
-                verb="predict",
-                parameters=dict(parameters),
-                seed=seed,
-                device=str(model.device),
-                seconds=seconds / len(inputs),
-            ),
-        )
-        for row, example in enumerate(inputs)
-    )
+    found: dict[int, Prediction] = {}
+    for places, batch in model.adapter.batches(inputs, model):
+        started = time.perf_counter()
+        with model.exclusive(seed) as module, torch.no_grad():
+            meter.tick(len(places))
+            logits = model.adapter.logits(module, batch.features, *batch.context).float().cpu()
+        seconds = time.perf_counter() - started
+        if not bool(torch.isfinite(logits).all()):
+            raise BadModel(
+                f"'{model.ref.name}' answered with NaN or infinite numbers.",
+                "Its weights or its preprocessing are wrong: check the card, or train it again.",
+            )
+        probabilities = model.adapter.probabilities(logits)
+        for row, place in enumerate(places):
+            found[place] = Prediction(
+                example=inputs[place].name,
+                classes=batch.outputs[row],
+                logits=logits[row].numpy(),
+                probabilities=probabilities[row].numpy(),
+                axis=batch.axes[row],
+                picture=batch.pictures[row],
+                notes=batch.notes,
+                provenance=Provenance(
+                    model=model.ref.name,
+                    weights=model.ref.fingerprint,
+                    inputs=(inputs[place].sha256,),
+                    verb="predict",
+                    parameters=dict(parameters),
+                    seed=seed,
+                    device=str(model.device),
+                    seconds=seconds / len(places),
+                ),
+            )
+    return tuple(found[place] for place in range(len(inputs)))

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from core.models.adapter import Adapter, Batch
 from core.models.inspect import Observation
 from core.models.loaded import twin
 from core.models.operations import DEEPLIFT_RULES, LRP_RULES
@@ -76,8 +77,8 @@ class Rewritten:
     why_not: str = ""
 
 
-def rewrite(module: nn.Module, seen: Observation, features: Tensor) -> Rewritten:
-    """The form of ``module`` that hooked methods need, proved on ``features`` to be the same."""
+def rewrite(module: nn.Module, seen: Observation, adapter: Adapter, batch: Batch) -> Rewritten:
+    """The form of ``module`` that hooked methods need, proved on ``batch`` to be the same."""
     leaves = [layer for layer in seen.layers if layer.leaf and layer.calls]
     known = [layer for layer in leaves if layer.base in DEEPLIFT_RULES]
     inplace = [layer for layer in known if layer.inplace]
@@ -107,8 +108,11 @@ def rewrite(module: nn.Module, seen: Observation, features: Tensor) -> Rewritten
             if getattr(part, "inplace", False):
                 part.inplace = False  # type: ignore[assignment]  # a flag of many activations
         with torch.no_grad():
-            pair = torch.cat([features, features.flip(-1)])
-            same = torch.equal(double(pair), module(pair))
+            pair = torch.cat([batch.features, batch.features.flip(-1)])
+            context = [torch.cat([tensor, tensor]) for tensor in batch.context]
+            same = torch.equal(
+                adapter.logits(double, pair, *context), adapter.logits(module, pair, *context)
+            )
     except Exception as error:  # tracing can fail in any way that a forward can be written
         if not needed:
             return Rewritten()

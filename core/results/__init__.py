@@ -1,12 +1,24 @@
 """Results: frozen, numpy only, the one thing that figures import."""
 
 from core.results.architecture import Architecture, Fit, LayerInfo
+from core.results.attention import (
+    AttentionAxis,
+    AttentionFlow,
+    AttentionLayer,
+    AttentionMaps,
+    AttentionOverview,
+)
 from core.results.attribution import Attribution
 from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.prediction import Prediction
 
 __all__ = [
     "Architecture",
+    "AttentionAxis",
+    "AttentionFlow",
+    "AttentionLayer",
+    "AttentionMaps",
+    "AttentionOverview",
     "Attribution",
     "BlobSeries",
     "Fit",

@@ -19,10 +19,11 @@ class Attribution:
     """Signed values of one method for one example and one target; never normalised.
 
     ``values`` is float32 with the shape of ``axis``: ``[channel, row, column]`` for an image, where
-    a method that does not tell channels apart (Grad-CAM) has one channel. Positive speaks for the
-    target where the method is signed. ``score`` and ``baseline_score`` are f(x) and f(baseline) in
-    logits; ``delta = sum(values) - (score - baseline_score)`` in the same units, or None where the
-    theory promises no completeness. ``picture`` is uint8 ``[row, column, 3]``.
+    a method that does not tell channels apart (Grad-CAM) has one channel, ``[token]`` for a text.
+    Positive speaks for the target where the values are ``signed``. ``score`` and
+    ``baseline_score`` are f(x) and f(baseline) in logits (log-probabilities for sequences);
+    ``delta = sum(values) - (score - baseline_score)`` in the same units, or None where the theory
+    promises no completeness. ``picture`` is uint8 ``[row, column, 3]``, None for a text.
     """
 
     method: str
@@ -33,17 +34,19 @@ class Attribution:
     score: float
     fit: Fit
     settings: Mapping[str, Any]
-    picture: npt.NDArray[np.uint8]
+    picture: npt.NDArray[np.uint8] | None
     provenance: Provenance
     baseline_score: float | None = None
     delta: float | None = None
+    signed: bool = True
+    unit: str = "logits"
 
     def __post_init__(self) -> None:
-        channels, height, width = self.axis.shape
-        if self.values.shape not in ((channels, height, width), (1, height, width)):
+        shape = self.axis.shape
+        if self.values.shape not in (shape, (1, *shape[1:])):
             raise ValueError(
-                f"values have shape {self.values.shape}, expected [channel, row, column] = "
-                f"{self.axis.shape} or {(1, height, width)}"
+                f"values have shape {self.values.shape}, expected that of the axis, {shape}"
+                + (f" or {(1, *shape[1:])}" if len(shape) > 1 else "")
             )
         if self.values.dtype != np.float32:
             raise ValueError(f"values are {self.values.dtype}, expected float32")

@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from core.provenance import Provenance
-from core.tasks import FeatureAxis
+from core.tasks import FeatureAxis, ranked
 
 
 @dataclass(frozen=True)
 class Prediction:
     """Logits and probabilities ``[class]`` of one example, and what the network saw of it.
 
-    ``picture`` is the input after preprocessing and before normalisation, for people to look at:
-    uint8 ``[row, column, 3]``.
+    For sequences the classes are the produced tokens and their whole, with log-probabilities as
+    logits. ``picture`` is an image after preprocessing and before normalisation, for people to look
+    at: uint8 ``[row, column, 3]``; None for a text. ``notes`` say what had to be done to the input.
     """
 
     example: str
@@ -24,8 +25,9 @@ class Prediction:
     logits: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
     axis: FeatureAxis
-    picture: npt.NDArray[np.uint8]
+    picture: npt.NDArray[np.uint8] | None
     provenance: Provenance
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         expected = (len(self.classes),)
@@ -37,4 +39,4 @@ class Prediction:
 
     def top(self, count: int) -> tuple[int, ...]:
         """Indices of the ``count`` most likely classes, most likely first."""
-        return tuple(int(index) for index in np.argsort(-self.logits, kind="stable")[:count])
+        return tuple(int(index) for index in ranked(self.classes, self.logits)[:count])

@@ -51,6 +51,8 @@ def card(name: str) -> ModelCard:
         title=f"{declared.title} · {run.name}" + (f", epoch {epoch}" if epoch else ""),
         factory=declared.factory,
         arguments=dict(about),
+        tokenizer=declared.tokenizer,
+        own_weights=False,
         folder=weights.parent,
         weights=weights.name,
         weights_factory=None,

@@ -173,6 +173,7 @@ class Recipe:
     ``sweep`` maps parameters to the values that one command trains through, as a grid.
     ``teaches`` says in a sentence what is to be seen in its curves, ``reaches`` what it must reach.
     ``data_kind`` is what it learns from, for the forms that ask for a person's own data.
+    ``tokenizer`` is ``"module:function"``, called with the model's card, for models of texts.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Recipe:
     parameters: tuple[Parameter, ...] = ()
     defaults: Mapping[str, Value] = field(default_factory=dict)
     sweep: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    tokenizer: str = ""
 
     @cached_property
     def declared(self) -> tuple[Parameter, ...]:

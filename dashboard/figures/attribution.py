@@ -101,9 +101,9 @@ def attribution_maps(
         hover = "row %{y} · column %{x}<br>RGB %{z}<extra></extra>"
         figure.add_trace(go.Image(source=_source(picture), hovertemplate=hover))
     for index, each, limit, magnitude in zip(places, real, limits, plain, strict=True):
-        shared = picture is not None and np.array_equal(each.picture, picture)
+        shared = picture is not None and np.array_equal(_seen(each), picture)
         if mode == "overlay":
-            own = {} if shared else {"source": _source(_grey(each.picture, dark))}
+            own = {} if shared else {"source": _source(_grey(_seen(each), dark))}
             place = {"xaxis": axis("x", index), "yaxis": axis("y", index)}
             figure.add_trace(go.Image(**place, **own, hoverinfo="skip"))
         if magnitude:
@@ -112,7 +112,7 @@ def attribution_maps(
             drawn = _map(each, index, limit, mode=mode, sign=sign, opacity=opacity, dark=dark)
         figure.add_trace(drawn)
         if not shared:
-            figure.data[-1].customdata = _pixels(each.picture)[0]
+            figure.data[-1].customdata = _pixels(_seen(each))[0]
         figure.data[-1].meta = [escaped(panels[index].title), escaped(each.target.title)]
     maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.name != "pending"]
     if ruled:
@@ -163,6 +163,13 @@ def _number(value: float) -> str:
     return f"{value:+.2g}".replace("-", "−") if value else "0"
 
 
+def _seen(attribution: Attribution) -> Picture:
+    """The picture that an image's attribution lies over."""
+    if attribution.picture is None:
+        raise ValueError(f"'{attribution.example}' has no picture: it is not an image")
+    return attribution.picture
+
+
 def _share(figure: go.Figure, picture: Picture, dark: bool) -> None:
     """What lies under every map and what each tells of the input, in the template: once, and not
     with each map. A figure goes to the browser whenever anything on the page changes.
@@ -197,7 +204,7 @@ def _map(
 ) -> go.Heatmap:
     scale = translucent(dark) if mode == "overlay" else signed(dark)
     low, high = {"both": (-1, 1), "positive": (0, 1), "negative": (-1, 0)}[sign]
-    shown = _pixels(attribution.picture)[1]
+    shown = _pixels(_seen(attribution))[1]
     return go.Heatmap(
         z=attribution.heatmap,
         zmin=low * limit,
@@ -229,7 +236,7 @@ def _magnitudes(
         xaxis=axis("x", index),
         yaxis=axis("y", index),
         hovertemplate="<b>%{meta[0]}</b><br>%{meta[1]}<br>row %{y} · column %{x}"
-        f"<br>value %{{z:.4g}}, no sign<br>input {_pixels(attribution.picture)[1]}"
+        f"<br>value %{{z:.4g}}, no sign<br>input {_pixels(_seen(attribution))[1]}"
         f"<br>colours end at {limit:.2g}<extra></extra>",
     )
 

@@ -126,17 +126,17 @@ def resnet18(device: torch.device) -> LoadedModel:
 class Decoded:
     """An adapter that has decoded its one example and cut it into segments already."""
 
-    def __init__(self, adapter: Any, example: Example, device: torch.device) -> None:
+    def __init__(self, adapter: Any, example: Example, model: LoadedModel) -> None:
         self._adapter = adapter
         started = time.perf_counter()
-        self._batch: Batch = adapter.encode([example], device)
+        self._batch: Batch = adapter.encode([example], model)
         self.decoding = time.perf_counter() - started
         self._segments: dict[str, Tensor] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
 
-    def encode(self, examples: Any, device: Any) -> Batch:
+    def encode(self, examples: Any, model: Any) -> Batch:
         return self._batch
 
     def segments(self, batch: Batch, settings: Mapping[str, Any]) -> Tensor:
@@ -159,7 +159,7 @@ class Bench:
     def of(cls, name: str, device: torch.device) -> Bench:
         model = resnet18(device) if name == "resnet18" else load(reference(name), str(device))
         example = Example(PICTURES[name], (EXAMPLES / PICTURES[name]).read_bytes())
-        adapter = Decoded(model.adapter, example, device)
+        adapter = Decoded(model.adapter, example, model)
         anything: Any = adapter
         model = replace(model, adapter=anything)
         describe(model)
