@@ -102,9 +102,7 @@ WHOLE_OUTPUT = "whole output"  # all that a sequence model says, as one output
 OTHER_OUTPUT = "other output"  # what it is contrasted with
 
 
-def ranked(
-    classes: Sequence[str], logits: npt.NDArray[np.floating]
-) -> npt.NDArray[np.integer]:
+def ranked(classes: Sequence[str], logits: npt.NDArray[np.floating]) -> npt.NDArray[np.integer]:
     """Places of the outputs, the most likely first; what a sequence model says as a whole comes
     before its parts.
     """
@@ -122,8 +120,8 @@ def parse_targets(
 ) -> tuple[Target, ...]:
     """Targets named by ``spec`` for one example with ``logits [class]``.
 
-    ``"top"`` is the predicted class (for a sequence model the whole output), ``"top3"`` the three most likely; a class is given by name
-    (without regard to case) or by index; ``"cat vs dog"`` is the contrast of two, where ``top``,
+    ``"top"`` is the predicted class (of a sequence model the whole output), ``"top3"`` the three
+    most likely; a class is given by name (without regard to case) or by index; ``"cat vs dog"`` is the contrast of two, where ``top``,
     ``second`` and indices may stand for names too.
 
     Raises ``UnknownName`` with the nearest class names.
