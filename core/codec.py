@@ -31,6 +31,7 @@ from core.results import (
     History,
     LayerInfo,
     Prediction,
+    Production,
     Series,
 )
 from core.tasks import Example, PixelGrid, Target, Task, Tokens
@@ -46,6 +47,7 @@ RESULT_TYPES: tuple[type, ...] = (
     LayerInfo,
     PixelGrid,
     Prediction,
+    Production,
     Progress,
     Provenance,
     Series,

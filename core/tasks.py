@@ -121,8 +121,8 @@ def parse_targets(
     """Targets named by ``spec`` for one example with ``logits [class]``.
 
     ``"top"`` is the predicted class (of a sequence model the whole output), ``"top3"`` the three
-    most likely; a class is given by name (without regard to case) or by index; ``"cat vs dog"`` is the contrast of two, where ``top``,
-    ``second`` and indices may stand for names too.
+    most likely; a class is given by name (without regard to case) or by index; ``"cat vs dog"`` is
+    the contrast of two, where ``top``, ``second`` and indices may stand for names too.
 
     Raises ``UnknownName`` with the nearest class names.
     """

@@ -24,6 +24,7 @@ RECIPES: tuple[Recipe, ...] = (
         data_kind="texts",
         make="sample_models.text_training:make",
         factory="sample_models.text_rnn:TextRNN",
+        tokenizer="sample_models.tokenizers:words",
         parameters=(
             Parameter(
                 "cell",
@@ -74,6 +75,7 @@ RECIPES: tuple[Recipe, ...] = (
         data_kind="sentence pairs",
         make="sample_models.translation:make",
         factory="sample_models.translator:Translator",
+        tokenizer="sample_models.tokenizers:subwords",
         parameters=(
             Parameter("vocabulary", "int", 4_000, "Pieces of words known.", 50, 1_000_000),
             Parameter("width", "int", 192, "Numbers per piece; heads divide it.", 2, 10_000),

@@ -23,6 +23,7 @@ TOPICS = {
     "net": "network",
 }
 CLASSES = tuple(TOPICS.values())
+WORD = re.compile(r"[^\W\d_]+(?:\+\+|#)?")
 
 
 def descriptions() -> list[tuple[str, str]]:
@@ -77,7 +78,7 @@ def topics(index: str) -> list[tuple[str, str]]:
 
 def words(text: str) -> list[str]:
     """Words in lower case, numbers and signs left out; ``c++`` and the like stay whole."""
-    return re.findall(r"[^\W\d_]+(?:\+\+|#)?", text.lower())
+    return WORD.findall(text.lower())
 
 
 def _fields(index: str) -> Iterator[tuple[str, str]]:

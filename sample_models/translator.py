@@ -53,6 +53,8 @@ class DecoderLayer(nn.Module):
 class Translator(nn.Module):
     """Encoder and decoder of ``layers`` each over ``vocabulary`` pieces."""
 
+    start, end = START, END
+
     def __init__(
         self,
         vocabulary: int,
@@ -115,6 +117,10 @@ class Translator(nn.Module):
         """Logits over the vocabulary."""
         return hidden @ self.embedding.weight.T
 
+    def produce(self, source: Tensor, limit: int) -> Tensor:
+        """The translation by a beam of 4, at most ``limit`` pieces."""
+        return translate(self, source, beam=4, most=limit)
+
     def _embed(self, pieces: Tensor) -> Tensor:
         x = self.embedding(pieces) * math.sqrt(self.embedding.embedding_dim)
         return self.dropout(x + positions(pieces.shape[1], x))  # type: ignore[no-any-return]
@@ -133,19 +139,25 @@ def positions(size: int, like: Tensor) -> Tensor:
 
 @torch.no_grad()
 def translate(
-    module: Translator, source: Tensor, *, beam: int = 1, growth: int = 2, penalty: float = 1.0
+    module: Translator,
+    source: Tensor,
+    *,
+    beam: int = 1,
+    growth: int = 2,
+    penalty: float = 1.0,
+    most: int | None = None,
 ) -> Tensor:
     """The most likely translations found: pieces ``[batch, target]``, ended by ``<end>``.
 
     ``beam`` 1 is greedy: always the most likely next piece; a wider beam keeps that many beginnings
     and ranks the finished ones by log-probability ÷ length ** ``penalty``. ``module`` is in eval
     mode. A translation that does not end by itself is ended after ``growth`` times the pieces of
-    its source and 10 more, whatever is translated beside it.
+    its source and 10 more, or after ``most``, whatever is translated beside it.
     """
     batch = len(source)
     rows = torch.arange(batch, device=source.device)[:, None]
     padding = source == PAD
-    longest = growth * (~padding).sum(dim=1) + 10
+    longest = (growth * (~padding).sum(dim=1) + 10).clamp_max(most or 2**31)
     memory = module.encode(source, padding).repeat_interleave(beam, dim=0)
     padding = padding.repeat_interleave(beam, dim=0)
     pieces = torch.full((batch, beam, 1), START, device=source.device)

@@ -22,6 +22,7 @@ Pair = tuple[str, str]
 
 SHIPPED = Path(__file__).parent / "texts" / "verses.tsv.xz"
 MOST_WORDS = 25
+WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 ENGLISH = "engWEB2015eb"
 SPANISH = "spaRV1909eb"
 
@@ -43,7 +44,7 @@ def verses() -> tuple[Pair, ...]:
 
 def words(text: str) -> list[str]:
     """Words and punctuation marks, in lower case."""
-    return re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", text.lower().replace("’", "'"))
+    return WORD.findall(text.lower().replace("’", "'"))
 
 
 def sentence(parts: Sequence[str]) -> str:

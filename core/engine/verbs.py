@@ -39,6 +39,7 @@ VERBS = Verbs(
         "attribute": "core.attribution.compute:attribute",
         "describe": "core.attribution.describe:describe",
         "predict": "core.models.predict:predict",
+        "produce": "core.models.produce:produce",
     },
     loader="core.models.loader:load",
     prepare=("core.device:probe_threads",),

@@ -11,6 +11,7 @@ from core.results.attention import (
 from core.results.attribution import Attribution
 from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.prediction import Prediction
+from core.results.production import Production
 
 __all__ = [
     "Architecture",
@@ -26,5 +27,6 @@ __all__ = [
     "History",
     "LayerInfo",
     "Prediction",
+    "Production",
     "Series",
 ]
