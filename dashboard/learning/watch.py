@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from core.engine.job import Job
 from core.engine.job import submit as submit_job
 from core.errors import FluoroscopeError
 from core.results.history import History
-from dashboard import cached, downloads, ruler, state, waiting
+from dashboard import cached, downloads, livechart, ruler, state, waiting
 from dashboard.figures.curves import Curve, metric_curves
 from dashboard.figures.layerstats import distribution, layer_heatmap, unit_shares
 from dashboard.figures.outcomes import boundary, confusion
@@ -57,10 +57,12 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
     shown = runs[name]
     st.caption(f"{shown.recipe.title} · {shown.recipe.teaches}")
     if _busy(shown):
-        _live(shown)
+        livechart.prepare()
+        with st.container(key="live"):
+            _live(shown)
     else:
         _standing(shown, None)
-        _page(shown)
+        _page(shown, show)
 
 
 def _busy(shown: ShownRun) -> bool:
@@ -72,7 +74,7 @@ def _live(shown: ShownRun) -> None:
     if not _busy(shown):
         st.rerun()  # it is over: once more, without the clock
     _standing(shown, job_of(cached.place(), shown.run))
-    _page(shown)
+    _page(shown, livechart.draw)
 
 
 def _standing(shown: ShownRun, job: Job | None) -> None:
@@ -111,7 +113,7 @@ def _resume_button(shown: ShownRun) -> None:
     st.rerun(scope="app")
 
 
-def _page(shown: ShownRun) -> None:
+def _page(shown: ShownRun, draw_figure: Callable[[go.Figure, str], None]) -> None:
     """All figures of a run."""
     history, dark = cached.history(shown.run.folder), is_dark(st.context.theme.type)
     curves = _curves(shown, history, dark)
@@ -122,13 +124,15 @@ def _page(shown: ShownRun) -> None:
     columns = st.columns(3 if ruler.width() >= 840 else 2, gap="medium")
     for place, (title, figure) in enumerate(curves.items()):
         with columns[place % len(columns)]:
-            show(figure, f"{shown.name}:{title}")
+            draw_figure(figure, f"{shown.name}:{title}")
     left, right = st.columns(2, gap="medium")
     for place, (title, figure) in enumerate(layers.items()):
         with (left, right)[place % 2]:
-            show(figure, f"{shown.name}:{title}")
-    with st.expander("Weights and gradients as distributions"):
-        _distributions(shown, history, dark)
+            draw_figure(figure, f"{shown.name}:{title}")
+    below = st.expander("Weights and gradients as distributions", on_change="rerun", key="below")
+    if below.open:
+        with below:
+            _distributions(shown, history, dark, draw_figure)
     for note in history.notes:
         st.caption(state.plain(note))
 
@@ -181,14 +185,20 @@ def last_array(shown: ShownRun, history: History, step: int | None, dark: bool) 
     return None
 
 
-def _distributions(shown: ShownRun, history: History, dark: bool) -> None:
+def _distributions(
+    shown: ShownRun,
+    history: History,
+    dark: bool,
+    draw_figure: Callable[[go.Figure, str], None],
+) -> None:
     tags = list(history.histograms)
     if not tags:
         st.caption("None were recorded.")
     columns = st.columns(2, gap="medium")
     for place, tag in enumerate(tags[:_MOST_DISTRIBUTIONS]):
         with columns[place % 2]:
-            show(distribution(history.histograms[tag], tag, dark=dark), f"{shown.name}:{tag}")
+            figure = distribution(history.histograms[tag], tag, dark=dark)
+            draw_figure(figure, f"{shown.name}:{tag}")
 
 
 def about(shown: ShownRun) -> dict[str, Any]:

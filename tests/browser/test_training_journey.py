@@ -53,8 +53,12 @@ def test_start_leave_come_back_cancel_resume_compare(page: Page, served: str) ->
     training(again, f"{served}/?runs={name}")
     standing = again.get_by_text(re.compile(r"learning · epoch \d+"))
     expect(standing).to_be_visible(timeout=SOON)
+    chart = again.locator(".live-chart .main-svg").first
+    expect(chart).to_be_visible(timeout=SOON)
+    chart.evaluate("node => { node.marked = true }")
     before = standing.inner_text()
     expect(standing).not_to_have_text(before, timeout=SOON)  # it moves while it is watched
+    assert chart.evaluate("node => node.marked"), "the chart was built anew: it flickers"
     again.get_by_role("button", name="Cancel").click()
     expect(again.get_by_text(re.compile("^stopped · epoch"))).to_be_visible(timeout=SOON)
     again.get_by_role("button", name="Resume").click()
