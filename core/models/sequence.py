@@ -31,7 +31,7 @@ _TOGETHER = 64  # texts of one length in a batch
 _REMEMBERED = 256  # texts and what the model made of them
 _LONGEST = 256  # tokens produced, where the card does not say
 _NOTHING = Encoded((), (), (), ())
-_WORD_EDGE = regex.compile(r"\b", regex.WORD)
+_WORD_EDGE = regex.compile(r"\b|(?<=\s)|(?=\s)", regex.WORD)
 
 
 @dataclass(frozen=True)
@@ -308,8 +308,8 @@ class CausalAdapter(SequenceAdapter):
         """A continuation, set off by a space where it would run into the last word."""
         if not output.strip():
             raise _wordless(output)
-        if not _WORD_EDGE.match(text + output, len(text)) and not text[-1:].isspace():
-            output = output if output[0].isspace() else f" {output}"
+        if not _WORD_EDGE.match(text[-1] + output[0], 1):
+            output = f" {output}"
         whole = self._prompt(text + output)
         if whole.ids[: len(prompt)] == prompt.ids:
             rest, back = whole.take(range(len(prompt), len(whole))), len(text)
