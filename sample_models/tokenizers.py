@@ -64,7 +64,8 @@ class SubwordTokenizer:
                 spelt = "?" if piece == UNKNOWN else self.subwords.pieces[piece]
                 size = len(spelt.removeprefix(NEW_WORD))
                 ids.append(piece)
-                if size == 0 and text[place - 1 : place].isspace():
+                free = not spans or spans[-1][1] < place
+                if size == 0 and free and text[place - 1 : place].isspace():
                     spans.append((place - 1, place))
                 else:
                     spans.append((place, min(end, place + size)))

@@ -86,7 +86,8 @@ class SmallLM(nn.Module):
         x = self.embedding(ids) + self.places[: ids.shape[1]]
         count, tokens, width = x.shape
         qkv = self.qkv(x).view(count, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(*qkv, is_causal=True)
+        query, key, value = qkv
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(count, tokens, width))
         scores: Tensor = self.head(torch.tanh(x))
         return scores
