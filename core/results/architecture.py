@@ -109,12 +109,17 @@ class Architecture:
 
         In a convolutional network the end of the last stage: the outermost part that ends in the
         shape of the last convolution, or else that convolution with what follows it (normalisation,
-        activation) as long as the shape stays. Among tokens the last normalisation that the
-        gradient still reaches: after the last block only the class token counts.
+        activation) as long as the shape stays. Among patches the last normalisation that the
+        gradient still reaches: after the last block only the class token counts. In a network for
+        texts the middle one of its blocks, through which everything passes.
         """
         layers = self.spatial_layers
         if not layers:
             return ""
+        if layers[-1].grid == (1, layers[-1].output_shape[0]):
+            blocks = [layer for layer in layers if layer.name.rpartition(".")[2].isdecimal()]
+            outer = [x for x in blocks if x.depth == min(block.depth for block in blocks)]
+            return (outer[len(outer) // 2] if outer else layers[-1]).name
         if layers[-1].tokens:
             norms = [layer.name for layer in layers if layer.base == "LayerNorm"]
             return norms[-1] if norms else layers[-1].name
