@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,6 +37,7 @@ from toy_sequences import (
 )
 
 from core.attribution.compute import attribute
+from core.codec import RESULT_TYPES, Codec
 from core.engine.verbs import VERBS
 from core.errors import BadInput, NotValid
 from core.models.loaded import LoadedModel
@@ -402,6 +404,27 @@ def test_silence_is_told() -> None:
     model._module = Silent().eval()
     with pytest.raises(BadInput, match="nothing to say"):
         answer(model, text("go"))
+
+
+def test_layer_conductance_of_one_output_is_complete_and_of_two_refused() -> None:
+    model = small_lm()
+    found = explain(model, text("see ", "cat"), "layer_conductance", n_steps=300)
+    assert found.delta == pytest.approx(0, abs=5e-3)
+    with pytest.raises(NotValid, match="contrast two outputs"):
+        explain(model, text("see ", "cat", "dog"), "layer_conductance")
+
+
+def test_results_pass_through_the_engine() -> None:
+    codec = Codec(RESULT_TYPES)
+    model, example = small_lm(), text("go on ", "cat", "dog")
+    results = (*produce(model, [example], {}, 0, Meter()), answer(model, example))
+    for result in results:
+        back = codec.decode(codec.encode(result))
+        assert type(back) is type(result)
+        for each in fields(result):
+            one, other = getattr(back, each.name), getattr(result, each.name)
+            assert np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+    assert codec.decode(codec.encode(example)) == example
 
 
 def test_produce_is_a_verb_for_models_that_write() -> None:

@@ -5,12 +5,23 @@ from __future__ import annotations
 from captum.attr import LayerConductance
 
 from core.attribution.problem import Outcome, Problem
+from core.errors import NotValid
+from core.tasks import Tokens
 
 
 def layer_conductance(problem: Problem) -> Outcome:
     """Integrated gradients through each place of a layer, summed over its channels. Dhamdhere
     et al. 2018, arXiv 1805.12233. Complete where everything passes through the layer.
+
+    Raises ``NotValid`` for two outputs of a sequence model, which pass one after the other.
     """
+    axis = problem.batch.axes[0]
+    if isinstance(axis, Tokens) and 2 in axis.parts:
+        raise NotValid(
+            "Layer conductance cannot contrast two outputs: they pass the layer one after the "
+            "other.",
+            "Explain each by itself, or choose another method.",
+        )
     layer, _ = problem.layer()
     baseline, n_steps = problem.baseline(), problem.whole("n_steps")
     values = LayerConductance(problem.score, layer).attribute(
