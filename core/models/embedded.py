@@ -26,6 +26,18 @@ def embedding_of(module: nn.Module) -> nn.Module:
     return found
 
 
+def embeddings_of(module: nn.Module) -> list[nn.Module]:
+    """The same part under every name that shares its weights, as encoder and decoder may do."""
+    embedding = embedding_of(module)
+    weight = getattr(embedding, "weight", None)
+    return [
+        part
+        for part in module.modules()
+        if part is embedding
+        or (isinstance(part, nn.Embedding) and weight is not None and part.weight is weight)
+    ]
+
+
 @contextmanager
 def substituted(embeddings: Sequence[nn.Module], parts: Sequence[Tensor]) -> Iterator[None]:
     """Inside, the calls of ``embeddings`` answer with ``parts``, one after the other.

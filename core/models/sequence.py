@@ -8,7 +8,7 @@ whole.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,25 +21,27 @@ from core.data.text import decode
 from core.errors import BadInput, BadModel
 from core.models.adapter import Batch, Living
 from core.models.card import ModelCard
-from core.models.embedded import embedding_of, substituted
+from core.models.embedded import embedding_of, embeddings_of, substituted
+from core.models.output import (
+    END,
+    START,
+    Said,
+    joined,
+    names,
+    special_token,
+    spelt,
+    until,
+    without_special,
+    wordless,
+)
 from core.models.text import TextAdapter, check, references, tokenizer_of
 from core.models.tokenizer import Encoded, Tokenizer, cut
-from core.tasks import OTHER_OUTPUT, WHOLE_OUTPUT, Example
+from core.tasks import Example
 
-START, END = "<start>", "<end>"
 _TOGETHER = 64  # texts of one length in a batch
 _REMEMBERED = 256  # texts and what the model made of them
 _LONGEST = 256  # tokens produced, where the card does not say
-_NOTHING = Encoded((), (), (), ())
 _WORD_EDGE = regex.compile(r"\b|(?<=\s)|(?=\s)", regex.WORD)
-
-
-@dataclass(frozen=True)
-class Said:
-    """An output: its text, and its tokens with their spans in it."""
-
-    text: str
-    encoded: Encoded
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class SequenceAdapter(TextAdapter):
         first, *parts = features.split([source.shape[1], *sizes], dim=1)
         columns = []
         for number, (said, part) in enumerate(zip(outputs, parts, strict=True)):
-            with substituted(_tables(module), self._parts(first, part)):
+            with substituted(embeddings_of(module), self._parts(first, part)):
                 scores = self._scores(module, source, self._before(module, said)).float()
             chances = scores.log_softmax(dim=-1).gather(-1, said[..., None]).squeeze(-1)
             columns += [chances] * (number == 0) + [chances.sum(dim=1, keepdim=True)]
@@ -154,29 +156,13 @@ class SequenceAdapter(TextAdapter):
             if known not in self._remembered:
                 source = torch.tensor([encoded.ids], device=model.device)
                 check(source, embedding_of(module))
-                ids = _until(end, module.produce(source, limit)[0].tolist())  # type: ignore[operator]
+                ids = until(end, module.produce(source, limit)[0].tolist())  # type: ignore[operator]
                 if len(self._remembered) >= _REMEMBERED:
                     self._remembered.clear()
                 self._remembered[known] = tuple(ids)
         if not self._remembered[known]:
             raise BadInput("The model has nothing to say to this text.", "Write another one.")
-        return self._spelt(self._remembered[known], end)
-
-    def _spelt(self, ids: tuple[int, ...], end: int | None) -> Said:
-        """Produced tokens with their text."""
-        text = self.tokenizer.decode(ids)
-        ended = ids[-1] == end or not self.tokenizer.decode(ids[-1:])
-        plain = ids[:-1] if ended else ids
-        encoded = _plain(self.tokenizer.encode(text)) if text.strip() else _NOTHING
-        if encoded.ids != plain:  # the model spells it in another way than the tokenizer would
-            spans, reached = [], 0
-            for place in range(len(plain)):
-                begun = _shared(self.tokenizer.decode(plain[: place + 1]), text)
-                spans.append((reached, max(reached, begun)))
-                reached = spans[-1][1]
-            pieces = [text[start:stop].strip() for start, stop in spans]
-            encoded = Encoded(plain, tuple(spans), (False,) * len(plain), tuple(pieces))
-        return Said(text, _joined(encoded, _special(ids[-1], END, len(text))) if ended else encoded)
+        return spelt(self.tokenizer, self._remembered[known], end)
 
     def _together(self, examples: Sequence[Example], read: Sequence[_Read], model: Living) -> Batch:
         def tensor(rows: list[tuple[int, ...]]) -> Tensor:
@@ -215,7 +201,7 @@ class SequenceAdapter(TextAdapter):
             ),
             pictures=(None,) * len(read),
             names=tuple(example.name for example in examples),
-            outputs=tuple(_names(each.said) for each in read),
+            outputs=tuple(names(each.said) for each in read),
             notes=tuple(notes),
         )
 
@@ -257,13 +243,13 @@ class TranslationAdapter(SequenceAdapter):
         return self.tokenizer.encode(text)
 
     def _given(self, text: str, prompt: Encoded, output: str, model: Living) -> Said:
-        encoded = _plain(self.tokenizer.encode(output))
+        encoded = without_special(self.tokenizer.encode(output))
         if not encoded.ids:
-            raise _wordless(output)
+            raise wordless(output)
         with model.exclusive() as module:
             end = getattr(module, "end", None)
         if end is not None:
-            encoded = _joined(encoded, _special(end, END, len(output)))
+            encoded = joined(encoded, special_token(end, END, len(output)))
         limit = self.tokenizer.limit
         if limit is not None and len(encoded) > limit:
             raise BadInput(
@@ -276,7 +262,7 @@ class TranslationAdapter(SequenceAdapter):
         return self.tokenizer.limit
 
     def _heard(self, said: Encoded) -> Encoded:
-        return _joined(_special(-1, START, 0), said.take(range(len(said) - 1)))
+        return joined(special_token(-1, START, 0), said.take(range(len(said) - 1)))
 
     def _before(self, module: nn.Module, said: Tensor) -> Tensor:
         start: int | None = getattr(module, "start", None)
@@ -307,7 +293,7 @@ class CausalAdapter(SequenceAdapter):
     def _given(self, text: str, prompt: Encoded, output: str, model: Living) -> Said:
         """A continuation, set off by a space where it would run into the last word."""
         if not output.strip():
-            raise _wordless(output)
+            raise wordless(output)
         if not _WORD_EDGE.match(text[-1] + output[0], 1):
             output = f" {output}"
         whole = self._prompt(text + output)
@@ -316,9 +302,9 @@ class CausalAdapter(SequenceAdapter):
         else:
             rest, back = self.tokenizer.encode(output), 0
         spans = tuple((max(0, start - back), max(0, end - back)) for start, end in rest.spans)
-        encoded = _plain(replace(rest, spans=spans))
+        encoded = without_special(replace(rest, spans=spans))
         if not encoded.ids:
-            raise _wordless(output)
+            raise wordless(output)
         return Said(output, encoded)
 
     def _room(self, needed: int) -> int | None:
@@ -353,61 +339,3 @@ def _most(about: ModelCard) -> int | None:
     """How many tokens the card says to produce."""
     found = about.raw.get("preprocessing", {}).get("produce")
     return None if found is None else max(1, int(found))
-
-
-def _tables(module: nn.Module) -> list[nn.Module]:
-    """The token embedding, under every name that shares its weights."""
-    embedding = embedding_of(module)
-    weight = getattr(embedding, "weight", None)
-    return [
-        part
-        for part in module.modules()
-        if part is embedding
-        or (isinstance(part, nn.Embedding) and weight is not None and part.weight is weight)
-    ]
-
-
-def _names(said: Sequence[Said]) -> tuple[str, ...]:
-    """What the outputs are called, each by a name of its own."""
-    seen: Counter[str] = Counter()
-    found = []
-    for name in (*said[0].encoded.pieces, WHOLE_OUTPUT, *([OTHER_OUTPUT] * (len(said) > 1))):
-        shown = name.strip() or "␣"
-        seen[shown] += 1
-        found.append(shown if seen[shown] == 1 else f"{shown} ({seen[shown]})")
-    return tuple(found)
-
-
-def _until(end: int | None, ids: list[int]) -> list[int]:
-    """Produced tokens with the first end, without what follows it."""
-    return ids[: ids.index(end) + 1] if end in ids else ids
-
-
-def _shared(one: str, other: str) -> int:
-    """How many characters two texts begin with alike."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
-def _plain(encoded: Encoded) -> Encoded:
-    return encoded.take([place for place, special in enumerate(encoded.special) if not special])
-
-
-def _special(token: int, piece: str, place: int) -> Encoded:
-    return Encoded((token,), ((place, place),), (True,), (piece,))
-
-
-def _joined(first: Encoded, second: Encoded) -> Encoded:
-    return Encoded(
-        first.ids + second.ids,
-        first.spans + second.spans,
-        first.special + second.special,
-        first.pieces + second.pieces,
-    )
-
-
-def _wordless(output: str) -> BadInput:
-    return BadInput(
-        f"The output '{output[:40]}' holds nothing that the model knows as text.",
-        "Write some words, or leave it out to explain what the model produces.",
-    )
