@@ -46,7 +46,7 @@ from core.models.produce import produce
 from core.progress import Meter
 from core.results import Attribution, Prediction
 from core.results.levels import LEVELS, at_level
-from core.tasks import Example, Tokens
+from core.tasks import Example, Target, Tokens, parse_targets
 
 MAKERS: dict[str, Callable[..., LoadedModel]] = {"lm": small_lm, "translator": small_translator}
 both = pytest.mark.parametrize("kind", MAKERS)
@@ -412,6 +412,47 @@ def test_layer_conductance_of_one_output_is_complete_and_of_two_refused() -> Non
     assert found.delta == pytest.approx(0, abs=5e-3)
     with pytest.raises(NotValid, match="contrast two outputs"):
         explain(model, text("see ", "cat", "dog"), "layer_conductance")
+
+
+@both
+def test_each_token_s_row_adds_up_to_that_of_the_whole(kind: str) -> None:
+    model = MAKERS[kind]()
+    parameters = {"method": "integrated_gradients", "target": "each", "settings": {"n_steps": 10}}
+    *rows, whole = attribute(model, [text("see ", "cat")], parameters, 0, Meter())
+    assert [row.target.label for row in rows] == list("cat") + ["<end>"] * (kind == "translator")
+    assert whole.target.label == "whole output"
+    np.testing.assert_allclose(sum(row.values for row in rows), whole.values, atol=1e-4)
+    names = ["yes", "each"]  # a class of that name comes first
+    assert parse_targets("each", names, np.zeros(2)) == (Target(1, "each"),)
+
+
+def test_the_most_likely_output_is_the_whole() -> None:
+    found = answer(small_lm(), text("see ", "cat", "dog"))
+    assert found.classes[found.top(1)[0]] == "whole output"
+    by_chance = sorted((0, 1, 2, 4), key=lambda place: -found.logits[place])
+    assert found.top(5) == (3, *by_chance)
+    (best, second) = parse_targets("top2", found.classes, found.logits)
+    assert (best.label, second.index) == ("whole output", by_chance[0])
+
+
+def test_an_embedding_that_two_parts_share_is_followed() -> None:
+    class Apart(SmallLM):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shared = nn.Embedding(*self.embedding.weight.shape)
+            self.shared.weight = self.embedding.weight
+
+        def get_input_embeddings(self) -> nn.Module:
+            return self.shared  # which is not the one that is called
+
+    plain_one, apart = small_lm(), small_lm()
+    module = Apart()
+    with plain_one.exclusive() as known:
+        module.load_state_dict({**known.state_dict(), "shared.weight": known.embedding.weight})
+    apart._module = module.eval()
+    example = text("see ", "cat")
+    found, expected = (explain(each, example, "saliency") for each in (apart, plain_one))
+    np.testing.assert_array_equal(found.values, expected.values)
 
 
 def test_results_pass_through_the_engine() -> None:
