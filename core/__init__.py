@@ -27,13 +27,15 @@ _HOMES = {
     "models": "core.notebook",
     "open_example": "core.notebook",
     "predict": "core.notebook",
+    "produce": "core.notebook",
     "reference": "core.models.catalogue",
+    "text": "core.notebook",
 }
 if TYPE_CHECKING:
     from core.attribution.registry import METHODS
     from core.errors import FluoroscopeError
     from core.models.catalogue import reference
-    from core.notebook import attribute, describe, models, open_example, predict
+    from core.notebook import attribute, describe, models, open_example, predict, produce, text
     from core.results import Architecture, Attribution, Prediction
     from core.tasks import Example
 
@@ -49,7 +51,9 @@ __all__ = [
     "models",
     "open_example",
     "predict",
+    "produce",
     "reference",
+    "text",
 ]
 
 

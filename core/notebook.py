@@ -9,10 +9,10 @@ from typing import Any
 from core.attribution.registry import method as declared
 from core.engine.call import Call
 from core.engine.inline import InlineExecutor
-from core.models.catalogue import catalogue
+from core.models.catalogue import card, catalogue
 from core.models.reference import ModelRef
 from core.parameters import checked
-from core.results import Architecture, Attribution, Prediction
+from core.results import Architecture, Attribution, Prediction, Production
 from core.tasks import Example
 
 
@@ -26,11 +26,29 @@ def open_example(path: str | Path) -> Example:
     return Example(Path(path).name, Path(path).read_bytes())
 
 
+def text(words: str, *outputs: str) -> Example:
+    """A text as an example.
+
+    ``outputs`` are what a model that writes is asked about in place of what it would say: one, or
+    two to be contrasted.
+    """
+    return Example("text", words.encode(), outputs=outputs)
+
+
 def predict(
     model: ModelRef, inputs: Sequence[Example], *, device: str = "auto"
 ) -> tuple[Prediction, ...]:
     """What the model answers, one ``Prediction`` per example."""
     found: tuple[Prediction, ...] = _run(Call("predict", model, tuple(inputs), device=device))
+    return found
+
+
+def produce(
+    model: ModelRef, inputs: Sequence[Example], *, tokens: int = 0, device: str = "auto"
+) -> tuple[Production, ...]:
+    """What a model that writes says: at most ``tokens``, 0 for as many as its card says."""
+    call = Call("produce", model, tuple(inputs), {"tokens": tokens}, device=device)
+    found: tuple[Production, ...] = _run(call)
     return found
 
 
@@ -55,7 +73,7 @@ def attribute(
     ``settings`` are the method's own parameters. Raises ``UnknownName`` or ``BadParameter`` before
     anything is computed, ``NotValid`` when the method does not fit the model.
     """
-    each = declared(method)
+    each = declared(method, card(model.name).task.axis)
     parameters = {
         "method": method,
         "target": str(target),
