@@ -30,10 +30,12 @@ def main() -> None:
         }
     )
     st.title(page.title)  # at once: what follows has much to import
-    from dashboard import cached, ruler, sidebar
+    from dashboard import cached, jobstrip, ruler, sidebar
 
     cached.engine()  # starts and warms up the worker while the page draws
     sidebar.draw()
+    with st.sidebar:
+        jobstrip.draw()
     page.run()
     cached.let_go()
     ruler.draw()

@@ -41,6 +41,11 @@ class ShownRun:
         return int(settings["batch_size"]) * int(settings["accumulate"])
 
     @property
+    def steps_per_epoch(self) -> float:
+        """Updates that make an epoch; 0 until the run has looked at its data."""
+        return float(self.run.facts.get("examples", {}).get("train", 0)) / self.examples_per_step
+
+    @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Those at the end of an epoch, whose weights are kept."""
         return tuple(each for each in checkpoints(self.run) if each.whole_epoch)

@@ -120,6 +120,29 @@ def test_one_entry_for_runs_of_one_group() -> None:
     assert [trace.name for trace in figure.data if trace.showlegend] == ["dropout 0"]
 
 
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "epochs", "expected"),
+    [
+        (10, [], [0.5, 1, 2.5]),  # none has ended: the pace is that of the data
+        (0, [1.0], [0.5, 1, 2.5]),  # the pace of those that have
+        (0, [], [5, 10, 25]),
+    ],
+)
+def test_the_epoch_under_way_goes_on(
+    steps_per_epoch: float, epochs: list[float], expected: list[float]
+) -> None:
+    scalars = {"step/gradient_norm": series([1.0, 2.0, 3.0], [5, 10, 25]), "epoch": series(epochs)}
+    curve = Curve("a", History("run", scalars=scalars), 0, 0, steps_per_epoch)
+    (line,) = lines(metric_curves([curve], "step/gradient_norm"))
+    np.testing.assert_allclose(line.x, expected)
+
+
+def test_without_epochs_the_axis_says_updates() -> None:
+    curve = Curve("a", History("run", scalars={"loss": series([1.0, 2.0])}))
+    assert metric_curves([curve], "loss").layout.xaxis.title.text == "updates"
+    assert metric_curves([Curve("b", LEARNED), curve], "loss").layout.xaxis.title.text == "epoch"
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_scale_and_cursor(log: bool) -> None:
     figure = metric_curves([Curve("a", LEARNED)], "loss", log=log, cursor=20)

@@ -31,13 +31,14 @@ _AXES = {"step": "updates", "epoch": "epoch", "time": "minutes", "examples": "ex
 @dataclass(frozen=True)
 class Curve:
     """One run in a figure: its name, what it recorded, the place of its colour, and how many
-    examples make an update (0 where that is not known).
+    examples make an update and how many updates an epoch (0 where that is not known).
     """
 
     name: str
     history: History
     colour: int = 0
     examples_per_step: int = 0
+    steps_per_epoch: float = 0.0
 
 
 def metric_curves(
@@ -60,6 +61,8 @@ def metric_curves(
     tone = greys(dark)
     several, missing = len(runs) > 1, 0
     listed: set[str] = set()
+    if x == "epoch" and not any(r.steps_per_epoch or "epoch" in r.history.scalars for r in runs):
+        x = "step"  # other tools' logs may know no epochs
     figure = go.Figure(layout=_layout(metric, x, log, dark))
     for run in runs:
         found = _series(run.history, metric)
@@ -164,11 +167,17 @@ def _across(run: Curve, series: Series, x: Axis) -> Floats:
 
 
 def _across_steps(run: Curve, steps: npt.NDArray[np.int64], x: Axis) -> Floats:
-    epochs = run.history.scalars.get("epoch")
-    if x == "epoch" and epochs is not None and len(epochs.steps):
-        known = np.concatenate([[0], epochs.steps]), np.concatenate([[0.0], epochs.values])
-        places: Floats = np.interp(steps, *known)
-        return places
+    if x == "epoch":
+        epochs = run.history.scalars.get("epoch")
+        ends = [0, *epochs.steps] if epochs is not None else [0]
+        ordinal = [0.0, *epochs.values] if epochs is not None else [0.0]
+        per_epoch = run.steps_per_epoch
+        if not per_epoch and ordinal[-1] > 0:
+            per_epoch = ends[-1] / ordinal[-1]
+        if per_epoch:  # the epoch under way goes on at that pace
+            beyond = np.maximum(steps - ends[-1], 0) / per_epoch
+            places: Floats = np.interp(steps, ends, ordinal) + beyond
+            return places
     if x == "examples" and run.examples_per_step:
         return steps.astype(np.float64) * run.examples_per_step
     return steps.astype(np.float64)

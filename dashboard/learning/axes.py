@@ -6,7 +6,10 @@ from typing import Any
 
 import streamlit as st
 
+from core.results.history import History
 from dashboard import state
+from dashboard.figures.curves import Curve
+from dashboard.runs import ShownRun
 
 _ACROSS = {"epoch": "Epochs", "step": "Updates", "time": "Time", "examples": "Examples"}
 
@@ -37,3 +40,10 @@ def look(chosen: state.Selection) -> dict[str, Any]:
         "smoothing": chosen.smoothing / 100,
         "log": bool(chosen.logarithmic),
     }
+
+
+def curve(shown: ShownRun, history: History, colour: int = 0, label: str = "") -> Curve:
+    """A run as a line of a figure."""
+    return Curve(
+        label or shown.name, history, colour, shown.examples_per_step, shown.steps_per_epoch
+    )

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import cached, downloads, ruler, state
-from dashboard.figures.curves import Curve, metric_curves, metrics_of
+from dashboard.figures.curves import metric_curves, metrics_of
 from dashboard.figures.outcomes import parameter_lines
 from dashboard.learning import axes
 from dashboard.learning.watch import METRICS, about, show
@@ -58,7 +58,7 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
     dark = is_dark(st.context.theme.type)
     colours = _colours(picked, by)
     curves = [
-        Curve(_label(shown, by, parameters), history, colour, shown.examples_per_step)
+        axes.curve(shown, history, colour, _label(shown, by, parameters))
         for shown, history, colour in zip(picked, histories, colours, strict=True)
     ]
     usual = [name for name in METRICS if name in known]

@@ -14,7 +14,7 @@ from core.tasks import Task
 from core.training.checkpoint import Checkpoint
 from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.figures.attribution import attribution_maps
-from dashboard.figures.curves import Curve, metric_curves
+from dashboard.figures.curves import metric_curves
 from dashboard.figures.layerstats import distribution
 from dashboard.learning import axes
 from dashboard.learning.watch import METRICS, about, last_array, show
@@ -50,7 +50,7 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
 
 def _at(chosen: state.Selection, shown: ShownRun, checkpoint: Checkpoint) -> None:
     history, dark = cached.history(shown.run.folder), is_dark(st.context.theme.type)
-    curve, look = Curve(shown.name, history, 0, shown.examples_per_step), axes.look(chosen)
+    curve, look = axes.curve(shown, history), axes.look(chosen)
     tags = history.scalars
     named = [name for name in METRICS if f"val/{name}" in tags or f"train/{name}" in tags][:2]
     step = checkpoint.step

@@ -14,7 +14,7 @@ from core.engine.job import submit as submit_job
 from core.errors import FluoroscopeError
 from core.results.history import History
 from dashboard import cached, downloads, livechart, ruler, state, waiting
-from dashboard.figures.curves import Curve, metric_curves
+from dashboard.figures.curves import metric_curves
 from dashboard.figures.layerstats import distribution, layer_heatmap, unit_shares
 from dashboard.figures.outcomes import boundary, confusion
 from dashboard.learning import axes
@@ -139,7 +139,7 @@ def _page(shown: ShownRun, draw_figure: Callable[[go.Figure, str], None]) -> Non
 
 def _curves(shown: ShownRun, history: History, dark: bool) -> dict[str, go.Figure]:
     look = axes.look(state.selection())
-    curve = Curve(shown.name, history, 0, shown.examples_per_step)
+    curve = axes.curve(shown, history)
     tags = history.scalars
     named = [name for name in METRICS if f"val/{name}" in tags or f"train/{name}" in tags]
     found = {name: metric_curves([curve], name, **look, dark=dark) for name in named}
