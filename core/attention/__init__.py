@@ -1,0 +1,1 @@
+"""Attention from any kernel: captured, measured, followed through the layers, switched off."""

@@ -1,0 +1,292 @@
+"""Attention of a forward, whatever computes it.
+
+Fused kernels never hand out their weights. A mode around the forward sees every call of one,
+recomputes softmax(QKᵀ·scale + mask) for the layers that are wanted and lets the call go on as it
+was, so the answer of the network does not change. Where a network multiplies, takes the softmax
+and multiplies again by itself, the weights are the output of that softmax.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from core.results.attention import AttentionLayer, Role
+
+Silence = Literal["zero", "mean"]
+Take = Callable[[AttentionLayer, Tensor], Any]
+
+_FUSED = frozenset({"scaled_dot_product_attention", "scaled_dot_product_attention.default"})
+_SOFTMAX = frozenset({"softmax", "softmax.int", "_softmax.default", "_safe_softmax.default"})
+_PRODUCTS = frozenset(
+    f"{name}{form}"
+    for name in ("matmul", "__matmul__", "bmm", "baddbmm", "einsum")
+    for form in ("", ".default")
+)
+_NAMED_CROSS = ("crossattention", "cross_attn", "encoder_attn", "encdecattention")
+# Entered again under the mode it would ask the mode whether to go on, and so on for ever: this is
+# the same function, but one that does not ask.
+_multi_head_attention_forward = types.FunctionType(
+    F.multi_head_attention_forward.__code__,
+    {**vars(F), "has_torch_function": lambda tensors: False},
+    "multi_head_attention_forward",
+    F.multi_head_attention_forward.__defaults__,
+)
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One layer, and what was taken of its weights."""
+
+    layer: AttentionLayer
+    taken: Any
+
+
+@contextmanager
+def watched(
+    module: nn.Module,
+    batch_size: int,
+    take: Take,
+    *,
+    wanted: Collection[str] | None = None,
+    roles: Mapping[str, Role] | None = None,
+    gradients: bool = False,
+    silenced: Mapping[str, Collection[int]] | None = None,
+    silence: Silence = "zero",
+) -> Iterator[list[Captured]]:
+    """Inside, every forward of ``module`` adds its layers of attention to the list, in the order
+    in which they compute.
+
+    ``take`` is called at once with weights ``[example, head, query, key]``, float32, on the model's
+    device; what it answers is kept, the weights are not. ``wanted`` are names of layers, None for
+    all; ``roles`` spares finding them out again. With ``gradients`` the weights are part of the
+    graph that leads to the answer. ``silenced`` are heads by layer whose output becomes zero or
+    its mean over the queries. Leaves nothing behind, also after an exception.
+    """
+    watch = _Watch(module, batch_size, take, wanted, roles or {}, gradients, silenced or {})
+    watch.silence = silence
+    with watch.hooks(), watch:
+        yield watch.found
+
+
+@dataclass(eq=False)
+class _Entered:
+    name: str
+    cross: bool
+
+
+class _Watch(TorchFunctionMode):
+    def __init__(
+        self,
+        module: nn.Module,
+        batch_size: int,
+        take: Take,
+        wanted: Collection[str] | None,
+        roles: Mapping[str, Role],
+        gradients: bool,
+        silenced: Mapping[str, Collection[int]],
+    ) -> None:
+        super().__init__()
+        self._names = {
+            part: name or type(part).__name__
+            for name, part in module.named_modules()
+            if not name or not _plain(part)
+        }
+        self._batch_size = batch_size
+        self._take = take
+        self._wanted = wanted
+        self._roles = roles
+        self._gradients = gradients
+        self._silenced = silenced
+        self.silence: Silence = "zero"
+        self._stack: list[_Entered] = []
+        self._calls: Counter[str] = Counter()
+        self._scores: tuple[_Entered, tuple[int, ...]] | None = None
+        self._pending: tuple[_Entered, Tensor] | None = None
+        self.found: list[Captured] = []
+
+    @contextmanager
+    def hooks(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for part in self._names:
+                enter = part.register_forward_pre_hook(self._enter, prepend=True, with_kwargs=True)
+                stack.callback(enter.remove)
+                leave = part.register_forward_hook(self._leave, always_call=True)
+                stack.callback(leave.remove)
+            yield
+
+    def _enter(self, part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._stack.append(_Entered(self._names[part], _two_sequences(part, args, kwargs)))
+
+    def _leave(self, part: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._stack.pop()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.multi_head_attention_forward:
+            with self:
+                return _multi_head_attention_forward(*args, **kwargs)
+        name = func.__name__
+        if self._stack:
+            if name in _FUSED:
+                return self._fused(func, args, kwargs)
+            if name in _SOFTMAX:
+                return self._softmax(func, args, kwargs)
+            if name in _PRODUCTS:
+                return self._product(func, args, kwargs)
+        return func(*args, **kwargs)
+
+    def _fused(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = _Fused(*args, **kwargs)
+        name = self._next_name()
+        if not self._asked_for(name):
+            return self._silence(name, func(*args, **kwargs))
+        plain = given.weights()
+        weights = self._by_head(plain)
+        self._register(name, weights, self._stack[-1].cross)
+        if not self._gradients:
+            return self._silence(name, func(*args, **kwargs))
+        value = given.repeated(given.value)
+        return self._silence(name, weights.to(value.dtype).reshape(plain.shape) @ value)
+
+    def _softmax(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Attention if it is of a product and a product follows, in one part of the network."""
+        output: Tensor = func(*args, **kwargs)
+        over_keys = output.ndim > 2 and _dim(args, kwargs) in (-1, output.ndim - 1)
+        if over_keys and self._scores == (self._stack[-1], _rows(output)):
+            weights = self._by_head(output.float())
+            self._pending = (self._stack[-1], weights)
+            if self._gradients:  # what is kept has to be what is used
+                return weights.to(output.dtype).reshape(output.shape)
+        return output
+
+    def _product(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        output: Tensor = func(*args, **kwargs)
+        self._scores = (self._stack[-1], _rows(output))
+        if self._pending is None:
+            return output
+        inside, weights = self._pending
+        first = next((each for each in args if isinstance(each, Tensor)), None)
+        if inside is not self._stack[-1] or first is None or _rows(first) != _rows(weights):
+            return output
+        self._pending = None
+        name = self._next_name()
+        if self._asked_for(name):
+            self._register(name, weights, inside.cross)
+        return self._silence(name, output)
+
+    def _next_name(self) -> str:
+        path = self._stack[-1].name
+        self._calls[path] += 1
+        return path if self._calls[path] == 1 else f"{path}#{self._calls[path]}"
+
+    def _asked_for(self, name: str) -> bool:
+        return self._wanted is None or name in self._wanted
+
+    def _register(self, name: str, weights: Tensor, cross: bool) -> None:
+        if weights.shape[0] != self._batch_size:  # windows of a picture, say: not over the input
+            return
+        role = self._roles.get(name) or _role(name, weights, cross)
+        layer = AttentionLayer(name, role, weights.shape[1])
+        with torch.set_grad_enabled(self._gradients):
+            taken = self._take(layer, weights)
+        self.found.append(Captured(layer, taken))
+
+    def _by_head(self, values: Tensor) -> Tensor:
+        """``[example, head, query, …]`` of values that may have both in one dimension."""
+        if values.ndim == 3 and values.shape[0] % self._batch_size == 0:
+            return values.reshape(self._batch_size, -1, *values.shape[1:])
+        return values.flatten(1, -3) if values.ndim > 4 else values
+
+    def _silence(self, name: str, output: Tensor) -> Tensor:
+        heads = self._silenced.get(name)
+        if not heads:
+            return output
+        output = output.clone()
+        chosen = self._by_head(output)
+        for head in heads:
+            part = chosen[:, head]
+            part.copy_(part.mean(dim=-2, keepdim=True) if self.silence == "mean" else 0 * part)
+        return output
+
+
+@dataclass(frozen=True)
+class _Fused:
+    """The arguments of ``scaled_dot_product_attention``, by its own names."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    attn_mask: Tensor | None = None
+    dropout_p: float = 0.0
+    is_causal: bool = False
+    scale: float | None = None
+    enable_gqa: bool = False
+
+    def repeated(self, values: Tensor) -> Tensor:
+        """Keys or values for every head of the query, where several heads share them."""
+        heads = self.query.shape[-3] if self.query.ndim > 3 else 1
+        shared = values.shape[-3] if values.ndim > 3 else 1
+        return values if heads == shared else values.repeat_interleave(heads // shared, dim=-3)
+
+    def weights(self) -> Tensor:
+        """softmax(QKᵀ·scale + mask), float32; rows in which everything is masked are 0."""
+        query, key = self.query.float(), self.repeated(self.key).float()
+        scale = query.shape[-1] ** -0.5 if self.scale is None else self.scale
+        scores = (query * scale) @ key.transpose(-2, -1)
+        if self.is_causal:
+            later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+            scores = scores.masked_fill(later, -torch.inf)
+        if self.attn_mask is None:
+            return scores.softmax(dim=-1)
+        if self.attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~self.attn_mask, -torch.inf)
+        else:
+            scores = scores + self.attn_mask
+        return scores.softmax(dim=-1).nan_to_num(0.0)
+
+
+def _plain(part: nn.Module) -> bool:
+    """A part of PyTorch's own without parts, such as a dense layer."""
+    own = type(part).__module__.startswith("torch.nn.modules")
+    return own and not any(True for _ in part.children())
+
+
+def _rows(values: Tensor) -> tuple[int, ...]:
+    """How many values there are and their last two dimensions: heads may be anywhere before."""
+    return (values.numel(), *values.shape[-2:])
+
+
+def _dim(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    return args[1] if len(args) > 1 else kwargs.get("dim")
+
+
+def _two_sequences(part: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a part is given two different sequences of vectors of one width."""
+    given = [
+        value
+        for value in (*args, *kwargs.values())
+        if isinstance(value, Tensor) and value.ndim == 3 and value.is_floating_point()
+    ]
+    if len(given) < 2:
+        return False
+    return given[0] is not given[1] and given[0].shape[-1] == given[1].shape[-1]
+
+
+def _role(name: str, weights: Tensor, cross: bool) -> Role:
+    queries, keys = weights.shape[-2:]
+    if cross or queries != keys or any(each in name.lower() for each in _NAMED_CROSS):
+        return "cross"
+    later = weights.detach().triu(1)
+    return "encoder" if bool(later.any()) else "decoder"
