@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.training.recipe import Recipe
 
 MODELS = ("digits_cnn", "fashion_cnn", "fashion_vit", "imagenet_efficientnet")
-
+TEXT_MODELS = ("text_rnn", "translator")  # the weights of the sample runs of these names
 
 # Files that declare a ``RECIPES``  for training, in the order shown.
 TRAINED: tuple[str, ...] = ("image_recipes", "text_recipes", "table_recipes")
@@ -35,7 +35,8 @@ def runs() -> Path:
 def catalogue() -> tuple[Path, ...]:
     """The paths of the models' ``card.json`` files, in the order in which they are shown."""
     weights = Path(__file__).parent / "weights"
-    cards = (weights / name / "card.json" for name in MODELS)
+    cards = [weights / name / "card.json" for name in MODELS]
+    cards += [runs() / name / "card.json" for name in TEXT_MODELS]
     return tuple(card for card in cards if card.is_file())
 
 

@@ -7,6 +7,7 @@ returns the paths of their ``card.json`` files.
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from functools import cache
 from importlib import metadata, util
 from pathlib import Path
@@ -20,12 +21,14 @@ from core.provenance import sha256_of_file
 
 @cache
 def catalogue() -> dict[str, ModelCard]:
-    """Every announced model by name, in the order announced; installed or not."""
+    """Every announced model by name, in the order announced; installed or not. It is called after
+    the folder of its card.
+    """
     cards: dict[str, ModelCard] = {}
     for entry in metadata.entry_points(group="fluoroscope.models"):
         for path in entry.load()():
-            card = ModelCard.read(Path(path))
-            cards[card.name] = card
+            name = Path(path).parent.name
+            cards[name] = replace(ModelCard.read(Path(path)), name=name)
     return cards
 
 

@@ -62,6 +62,7 @@ def write_card(
         "recipe": declared.name,
         "factory": declared.factory,
         "weights": WEIGHTS,
+        **({"tokenizer": declared.tokenizer} if declared.tokenizer else {}),
         **about,
         "training": {
             "command": command(run),
