@@ -24,9 +24,15 @@ from core.progress import Progress
 from core.provenance import Provenance
 from core.results import (
     Architecture,
+    AttentionAxis,
+    AttentionFlow,
+    AttentionLayer,
+    AttentionMaps,
+    AttentionOverview,
     Attribution,
     BlobSeries,
     Fit,
+    Flip,
     HistogramSeries,
     History,
     LayerInfo,
@@ -38,10 +44,16 @@ from core.tasks import Example, PixelGrid, Target, Task, Tokens
 
 RESULT_TYPES: tuple[type, ...] = (
     Architecture,
+    AttentionAxis,
+    AttentionFlow,
+    AttentionLayer,
+    AttentionMaps,
+    AttentionOverview,
     Attribution,
     BlobSeries,
     Example,
     Fit,
+    Flip,
     HistogramSeries,
     History,
     LayerInfo,

@@ -36,8 +36,13 @@ class Verbs:
 
 VERBS = Verbs(
     functions={
+        "ablate_heads": "core.attention.ablate:ablate_heads",
+        "attention": "core.attention.compute:attention",
+        "attention_flow": "core.attention.compute:attention_flow",
+        "attention_overview": "core.attention.compute:attention_overview",
         "attribute": "core.attribution.compute:attribute",
         "describe": "core.attribution.describe:describe",
+        "flip": "core.attribution.flip:flip",
         "predict": "core.models.predict:predict",
         "produce": "core.models.produce:produce",
     },

@@ -9,6 +9,7 @@ from core.results.attention import (
     AttentionOverview,
 )
 from core.results.attribution import Attribution
+from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.prediction import Prediction
 from core.results.production import Production
@@ -23,6 +24,7 @@ __all__ = [
     "Attribution",
     "BlobSeries",
     "Fit",
+    "Flip",
     "HistogramSeries",
     "History",
     "LayerInfo",
