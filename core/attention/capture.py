@@ -184,7 +184,7 @@ class _Watch(TorchFunctionMode):
         name = self._next_name()
         if self._asked_for(name):
             self._register(name, weights, inside.cross)
-        return self._silence(name, output)
+        return self._silence(name, output, (weights.shape[2], weights.shape[1]))
 
     def _next_name(self) -> str:
         path = self._stack[-1].name
@@ -209,15 +209,21 @@ class _Watch(TorchFunctionMode):
             return values.reshape(self._batch_size, -1, *values.shape[1:])
         return values.flatten(1, -3) if values.ndim > 4 else values
 
-    def _silence(self, name: str, output: Tensor) -> Tensor:
+    def _silence(self, name: str, output: Tensor, turned: tuple[int, int] | None = None) -> Tensor:
+        """``output`` without some heads; ``turned`` is how it begins with the heads last."""
         heads = self._silenced.get(name)
         if not heads:
             return output
         output = output.clone()
         chosen = self._by_head(output)
+        if turned is not None and chosen.shape[1:3] == turned:
+            chosen = chosen.transpose(1, 2)
         for head in heads:
             part = chosen[:, head]
-            part.copy_(part.mean(dim=-2, keepdim=True) if self.silence == "mean" else 0 * part)
+            if self.silence == "mean":
+                part.copy_(part.mean(dim=-2, keepdim=True))
+            else:
+                part.zero_()
         return output
 
 

@@ -198,7 +198,7 @@ class _Watch(TorchFunctionMode):
             seen = self._seen.get(name, _Seen(order=len(self._names)))
             own = [p for p in part.parameters(recurse=False) if id(p) not in counted]
             counted.update(map(id, own))
-            grid, prefix = _grid(seen.output_shape, tuple(features.shape[1:]))
+            grid, prefix = grid_over(seen.output_shape, tuple(features.shape[1:]))
             info = LayerInfo(
                 name=name,
                 kind=type(part).__name__,
@@ -252,7 +252,9 @@ def _products(name: str, args: tuple[Any, ...], result: Any) -> int:
     return 0
 
 
-def _grid(output: tuple[int, ...], features: tuple[int, ...]) -> tuple[tuple[int, int] | None, int]:
+def grid_over(
+    output: tuple[int, ...], features: tuple[int, ...]
+) -> tuple[tuple[int, int] | None, int]:
     """Rows and columns of an output that lies over the input, and how many tokens come first. A
     text is one row.
     """
@@ -280,7 +282,7 @@ def _reaches(gradient: Tensor, features: Tensor) -> bool:
     """Whether the gradient is non-zero somewhere on the grid, prefix tokens aside; over a text in
     more than one place, since after the last attention only one token counts.
     """
-    grid, prefix = _grid(tuple(gradient.shape[1:]), tuple(features.shape[1:]))
+    grid, prefix = grid_over(tuple(gradient.shape[1:]), tuple(features.shape[1:]))
     if grid is None:
         return False
     over_grid = gradient[:, prefix:] if gradient.ndim == 3 else gradient

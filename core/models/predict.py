@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import nn
 
 from core.errors import BadModel
 from core.models.loaded import LoadedModel
@@ -22,8 +24,12 @@ def predict(
     parameters: Mapping[str, Any],
     seed: int,
     meter: Meter,
+    around: Callable[[nn.Module, int], AbstractContextManager[Any]] = lambda module, size: (
+        nullcontext()
+    ),
 ) -> tuple[Prediction, ...]:
-    """One ``Prediction`` per example; ``parameters`` is empty.
+    """One ``Prediction`` per example; ``parameters`` is empty. ``around`` is entered with the
+    module and the number of examples for each forward.
 
     Raises ``BadInput`` for an unreadable example, ``BadModel`` when the answer is not finite.
     """
@@ -33,7 +39,8 @@ def predict(
         started = time.perf_counter()
         with model.exclusive(seed) as module, torch.no_grad():
             meter.tick(len(places))
-            logits = model.adapter.logits(module, batch.features, *batch.context).float().cpu()
+            with around(module, len(places)):
+                logits = model.adapter.logits(module, batch.features, *batch.context).float().cpu()
         seconds = time.perf_counter() - started
         if not bool(torch.isfinite(logits).all()):
             raise BadModel(
