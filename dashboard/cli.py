@@ -1,4 +1,4 @@
-"""The command line: ``fluoroscope serve | list | attribute | train | runs | jobs``.
+"""The command line: ``fluoroscope serve | list | attribute | translate | train | …``.
 
 A user's error is one clear line on standard error and exit status 2.
 """
@@ -16,6 +16,7 @@ from dashboard.commands.jobs import jobs
 from dashboard.commands.lists import listing
 from dashboard.commands.serve import serve
 from dashboard.commands.training import list_runs, train
+from dashboard.commands.writing import generate, translate
 
 app = typer.Typer(
     name="fluoroscope",
@@ -28,6 +29,8 @@ app = typer.Typer(
 app.command()(serve)
 app.add_typer(listing, name="list")
 app.command()(attribute)
+app.command()(translate)
+app.command()(generate)
 app.command()(train)
 app.command("runs")(list_runs)
 app.add_typer(jobs, name="jobs")

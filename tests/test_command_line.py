@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 import core
-from core.attribution.registry import METHODS
+from core.attribution.registry import methods
 from core.data.gallery import gallery_item
+from core.tasks import AxisKind
 from dashboard import cli
 from tests import images
 
@@ -32,6 +33,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
             cli.main()
     written = capsys.readouterr()
     return int(ended.value.code or 0), written.out, written.err
+
+
+def names(axis: AxisKind) -> set[str]:
+    return {method.name for method in methods(axis)}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +56,10 @@ def test_lists(capsys: pytest.CaptureFixture[str], what: str, name: str, fields:
     assert status == 0
     assert next(row for row in rows if row["name"] == name).keys() >= fields
     if what == "methods":
-        assert [row["name"] for row in rows] == [method.name for method in METHODS]
+        suited = {row["name"]: row["inputs"] for row in rows}
+        assert len(suited) == len(rows)
+        assert {name for name in suited if "images" in suited[name]} == names("pixels")
+        assert {name for name in suited if "texts" in suited[name]} == names("tokens")
 
 
 def test_attribute_writes_what_it_computed(
@@ -296,7 +304,7 @@ def test_a_seed_out_of_range(capsys: pytest.CaptureFixture[str], tmp_path: Path,
 
 
 def test_a_missing_argument_has_status_2(capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, errors = run(capsys, "attribute", "digits_cnn")
+    status, _, errors = run(capsys, "attribute")
     assert status == 2
     assert "Missing argument" in errors
 

@@ -1,4 +1,4 @@
-"""``fluoroscope attribute``: explain images from the command line."""
+"""``fluoroscope attribute``: explain images and texts from the command line."""
 
 from __future__ import annotations
 
@@ -8,30 +8,41 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.errors import BadInput, BadParameter, UnknownName
-from dashboard.commands import options
+from core.errors import BadParameter, UnknownName
+from dashboard.commands import inputs, options
+from dashboard.commands.calls import engine as started
+from dashboard.commands.calls import with_bar
 
 if TYPE_CHECKING:
     from core.attribution.method import AttributionMethod
-    from core.engine.call import Call
-    from core.engine.inline import InlineExecutor
+    from core.models.card import ModelCard
     from core.parameters import Value
-    from core.results import Attribution
-    from core.tasks import Example
+    from core.results import Attribution, Prediction
 
 
 def attribute(
     model: Annotated[str, typer.Argument(help="Name of a model, see `fluoroscope list models`.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
     method: Annotated[list[str], typer.Option(help="Name of a method; may be repeated.")],
-    out: Annotated[Path, typer.Option(help="Folder to write to; made if it is not there.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Images; or texts, one a file or one a table row.")
+    ] = None,
+    text: options.Texts = None,
+    file: options.Files = None,
+    output: options.Outputs = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; made if it is not there.")
+    ] = None,
     target: Annotated[
-        str, typer.Option(help="A class name or index, top, top3, or 'cat vs dog'.")
+        str, typer.Option(help="A class name or index, top, top3, each, or 'cat vs dog'.")
     ] = "top",
     settings: options.Settings = None,
     formats: Annotated[
-        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
-    ] = "png,json",
+        str | None, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
+    ] = None,
+    level: Annotated[str, typer.Option(help="Texts: token, word or sentence.")] = "word",
+    special: Annotated[bool, typer.Option(help="Texts: show special tokens one by one.")] = False,
+    cut: options.Cut = "end",
+    column: options.Column = "",
     baseline_image: Annotated[
         Path | None, typer.Option(help="Image file for baseline=image.")
     ] = None,
@@ -40,30 +51,39 @@ def attribute(
     device: options.Device = "auto",
     workspace: options.Workspace = None,
 ) -> None:
-    """Explain images: write ``<image>.<method>.<format>`` for each."""
-    from core.attribution.registry import method as declared
-    from core.engine.call import Call
-    from core.models.catalogue import reference
-    from dashboard.export import document, write
-    from dashboard.figures.attribution import attribution_maps
+    """Explain images or texts: write ``<name>.<method>.<format>`` for each.
 
-    if workspace:
-        model = _in_workspace(model, Path(workspace))
-    wanted = _formats(formats)
-    methods = [declared(name) for name in dict.fromkeys(method)]
-    given = dict(options.setting(text) for text in settings or ())
+    Texts are also shown as a table of words with their values; without --out only that.
+    """
+    from core.engine.call import Call
+    from core.models.catalogue import card, reference
+
+    model = inputs.in_workspace(model, workspace)
+    about = card(model)
+    wanted = _formats(formats, about)
+    methods = _methods(method, about)
+    given = dict(options.setting(each) for each in settings or ())
     if baseline_image:
         given = _with_baseline_image(methods, given)
     per_method = _settings(methods, given)
+    _check_level(level)
     ref = reference(model)
-    examples = [_read(path) for path in images]
-    other = _read(baseline_image) if baseline_image else None
-    out_folder = _folder(out)
+    examples, notes = inputs.examples(
+        about, [*(files or ()), *(file or ())], text or (), output or (), cut, column
+    )
+    other = inputs.file(baseline_image) if baseline_image else None
+    if out is None and about.task.axis == "pixels":
+        raise BadParameter("--out is missing.", "Name the folder to write to.")
+    out_folder = None if out is None else inputs.folder(out)
+    options.say(notes)
+    if len(output or ()) == 2 and target == "top":
+        target = _contrast()
 
-    engine = _engine(device, workspace)
-    names = _output_names(images)
-    for path, example, stem in zip(images, examples, names, strict=True):
-        prediction = engine.submit(Call("predict", ref, (example,), {}, seed, device)).result()[0]
+    engine = started(device, workspace)
+    for example, stem in zip(examples, inputs.names(examples), strict=True):
+        call = Call("predict", ref, (example,), {}, seed, device)
+        prediction: Prediction = engine.submit(call).result()[0]
+        options.say(prediction.notes, example.name)
         for each in methods:
             call = Call(
                 "attribute",
@@ -78,32 +98,83 @@ def attribute(
                 seed,
                 device,
             )
-            results = _with_bar(engine, call, f"{path.name}  {each.title}")
-            figure = attribution_maps(
-                results,
-                dark=dark,
-                titles={each.name: each.title},
-                unsigned=() if each.signed else (each.name,),
-                units={each.name: each.unit},
+            results: tuple[Attribution, ...] = with_bar(
+                engine, call, f"{example.name}  {each.title}"
             )
-            for name in wanted:
-                file = out_folder / f"{stem}.{each.name}.{name}"
-                write(file, figure, results, name, document(results, prediction))
-                print(file)
+            if about.task.axis == "tokens":
+                _show(prediction, results, each, level, special, each is methods[0])
+            if out_folder is not None:
+                for name in wanted:
+                    place = out_folder / f"{stem}.{each.name}.{name}"
+                    _write(place, name, prediction, results, each, dark)
+                    print(place)
 
 
-def _in_workspace(model: str, place: Path) -> str:
-    """``run:<name>`` with the folder of a run that lies in this workspace in place of its name."""
-    name = model.removeprefix("run:")
-    folder = place.absolute() / "runs" / name.partition("@")[0]
-    if model.startswith("run:") and (folder / "config.json").is_file():
-        return f"run:{place.absolute() / 'runs' / name}"
-    return model
+def _show(
+    prediction: Prediction,
+    results: Sequence[Attribution],
+    method: AttributionMethod,
+    level: str,
+    special: bool,
+    first: bool,
+) -> None:
+    from dashboard.commands.words import answer, tables
+
+    if first:
+        print(answer(prediction))
+    print(tables(results, method.title, level, special))
 
 
-def _formats(text: str) -> list[str]:
+def _write(
+    place: Path,
+    name: str,
+    prediction: Prediction,
+    results: Sequence[Attribution],
+    method: AttributionMethod,
+    dark: bool,
+) -> None:
+    import plotly.graph_objects as go
+
+    from dashboard.export import document, write
+    from dashboard.figures.attribution import attribution_maps
+
+    if prediction.picture is None:
+        figure = go.Figure()
+    else:
+        figure = attribution_maps(
+            results,
+            dark=dark,
+            titles={method.name: method.title},
+            unsigned=() if method.signed else (method.name,),
+            units={method.name: method.unit},
+        )
+    write(place, figure, results, name, document(results, prediction))
+
+
+def _contrast() -> str:
+    from core.tasks import OTHER_OUTPUT, WHOLE_OUTPUT
+
+    return f"{WHOLE_OUTPUT} vs {OTHER_OUTPUT}"
+
+
+def _check_level(level: str) -> None:
+    from core.results.levels import LEVELS
+
+    if level not in LEVELS:
+        raise UnknownName.of("level", level, LEVELS)
+
+
+def _methods(names: Sequence[str], about: ModelCard) -> list[AttributionMethod]:
+    from core.attribution.registry import method as declared
+
+    return [declared(name, about.task.axis) for name in dict.fromkeys(names)]
+
+
+def _formats(text: str | None, about: ModelCard) -> list[str]:
     from dashboard.export import FORMATS
 
+    if text is None:
+        text = "png,json"
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     if not wanted:
         raise BadParameter("--format names no format.", f"Known: {', '.join(FORMATS)}.")
@@ -147,68 +218,3 @@ def _with_baseline_image(
             "Leave one of the two out.",
         )
     return {**given, "baseline": "image"}
-
-
-def _engine(device: str, folder: str | None) -> InlineExecutor:
-    from core.engine.inline import InlineExecutor
-    from core.workspace import workspace
-
-    place = workspace(folder)
-    _ = place.logs  # says so when it cannot be used
-    return InlineExecutor(device=device, workspace=place)
-
-
-def _with_bar(engine: InlineExecutor, call: Call, title: str) -> tuple[Attribution, ...]:
-    """The result of a call, with a progress bar on standard error while a person is watching."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        line = bar.add_task(title, total=None)
-        handle = engine.submit(
-            call, notify=lambda p: bar.update(line, completed=p.done, total=p.total)
-        )
-        results: tuple[Attribution, ...] = handle.result()
-    return results
-
-
-def _read(path: Path) -> Example:
-    from core.tasks import Example
-
-    try:
-        return Example(path.name, path.read_bytes())
-    except OSError as error:
-        raise BadInput(
-            f"'{path}' cannot be read: {error.strerror or error}.", "Check the path."
-        ) from None
-
-
-def _folder(path: Path) -> Path:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadParameter(
-            f"Cannot write to '{path}': {error.strerror or error}.", "Choose another --out folder."
-        ) from None
-    return path
-
-
-def _output_names(images: Sequence[Path]) -> list[str]:
-    """File stems; two images of the same stem keep their suffix, or get a number."""
-    taken: set[str] = set()
-    names = []
-    for path in images:
-        candidates = [path.stem, path.name.replace(".", "-")]
-        candidates += [f"{path.stem}-{number}" for number in range(2, len(images) + 2)]
-        name = next(candidate for candidate in candidates if candidate not in taken)
-        taken.add(name)
-        names.append(name)
-    return names

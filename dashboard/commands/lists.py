@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from dashboard.commands import options
 from dashboard.commands.table import show
+
+if TYPE_CHECKING:
+    from core.tasks import AxisKind
 
 listing = typer.Typer(help="List what there is, as a table or as JSON.", no_args_is_help=True)
 
@@ -31,18 +36,25 @@ def list_models(as_json: options.Json = False) -> None:
 
 @listing.command("methods")
 def list_methods(as_json: options.Json = False) -> None:
-    """Attribution methods with their parameters."""
-    from core.attribution.registry import METHODS
+    """Attribution methods with their parameters, and the inputs that they explain."""
+    from core.attribution.registry import methods
 
+    nouns: dict[AxisKind, str] = {"pixels": "images", "tokens": "texts"}
+    declared = [(noun, method) for axis, noun in nouns.items() for method in methods(axis)]
+    suited: dict[str, list[str]] = {}
+    for noun, method in declared:
+        suited.setdefault(method.name, []).append(noun)
     rows = [
         {
             "name": method.name,
             "family": method.family,
             "title": method.title,
+            "inputs": ", ".join(suited[method.name]),
             "parameters": ", ".join(f"{p.name}={p.default}" for p in method.parameters),
             "reference": method.reference,
         }
-        for method in METHODS
+        for noun, method in declared
+        if noun == suited[method.name][0]
     ]
     show(rows, as_json, hidden=("reference",))
 

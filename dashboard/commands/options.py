@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +37,12 @@ def setting(text: str) -> tuple[str, str]:
     return name, value
 
 
+def say(notes: Iterable[str], about: str = "") -> None:
+    """Print what had to be assumed or done to an input, on standard error."""
+    for note in notes:
+        print(f"{about}: {note}" if about else note, file=sys.stderr)
+
+
 Workspace = Annotated[
     str | None,
     typer.Option(help="Folder for results and uploads.", envvar="FLUOROSCOPE_WORKSPACE"),
@@ -44,3 +53,19 @@ Settings: Any = Annotated[
     list[str] | None, typer.Option("--set", help="A parameter: n_steps=50. May be repeated.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Texts: Any = Annotated[list[str] | None, typer.Option("--text", help="A text; may be repeated.")]
+Files: Any = Annotated[
+    list[Path] | None, typer.Option("--file", help="A file with a text, or a table of texts.")
+]
+Outputs: Any = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output", help="What a model that writes should have said; twice: contrast the two."
+    ),
+]
+Cut: Any = Annotated[
+    str, typer.Option("--cut", help="Where too long a text is cut: start, middle or end.")
+]
+Column: Any = Annotated[
+    str, typer.Option("--column", help="The column of a table that holds the texts.")
+]

@@ -1,0 +1,43 @@
+"""Calls made by commands: in this process, with a progress bar while a person is watching."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.engine.call import Call
+    from core.engine.inline import InlineExecutor
+
+
+def engine(device: str, folder: str | None) -> InlineExecutor:
+    """An executor that keeps its results in the workspace.
+
+    Raises ``StorageError`` when that cannot be used.
+    """
+    from core.engine.inline import InlineExecutor
+    from core.workspace import workspace
+
+    place = workspace(folder)
+    _ = place.logs  # says so when it cannot be used
+    return InlineExecutor(device=device, workspace=place)
+
+
+def with_bar(engine: InlineExecutor, call: Call, title: str) -> Any:
+    """The result of a call, with a progress bar on standard error while a person is watching."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        line = bar.add_task(title, total=None)
+        handle = engine.submit(
+            call, notify=lambda p: bar.update(line, completed=p.done, total=p.total)
+        )
+        return handle.result()

@@ -1,0 +1,119 @@
+"""Values of words on a terminal: one table per method, one column per output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.cells import cell_len, set_cell_size
+
+from core.results import Attribution, Prediction
+from core.results.levels import Grouped, at_level
+from core.tasks import OTHER_OUTPUT, WHOLE_OUTPUT, Tokens
+
+_WIDEST = 28  # cells of a word, and of an output's name
+_BAR = 20
+_COLUMNS = 5  # outputs side by side
+_PARTS = ("", "output", "other")
+
+
+def answer(prediction: Prediction) -> str:
+    """``review.txt: positive 0.93, neutral 0.05`` in one line; for a model that writes what it
+    says, with the probability of the whole.
+    """
+    name = _plain(prediction.example)
+    if WHOLE_OUTPUT in prediction.classes and isinstance(prediction.axis, Tokens):
+        outputs = zip(_outputs(prediction.axis), (WHOLE_OUTPUT, OTHER_OUTPUT), strict=False)
+        said = {
+            text: prediction.probabilities[prediction.classes.index(column)]
+            for text, column in outputs
+        }
+        return "\n".join(f"{name} → {_plain(text)}  {value:.3g}" for text, value in said.items())
+    best = (
+        f"{_plain(prediction.classes[index])} {prediction.probabilities[index]:.3g}"
+        for index in prediction.top(3)
+    )
+    return f"{name}: {', '.join(best)}"
+
+
+def _outputs(axis: Tokens) -> list[str]:
+    """The texts that a model said: the last lines of the axis, told apart by their tokens."""
+    starts = [
+        min((span[0] for span, part in zip(axis.spans, axis.parts, strict=True) if part == number))
+        for number in sorted(set(axis.parts) - {0})
+    ]
+    if not starts:  # a single token, which no other heard
+        starts = [axis.text.rindex("\n") + 1]
+    ends = [start - 1 for start in starts[1:]] + [len(axis.text)]
+    return [axis.text[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def tables(
+    attributions: Sequence[Attribution], title: str, level: str = "word", special: bool = False
+) -> str:
+    """The values of one method for the outputs of one text, in the order of the text.
+
+    ``special`` shows each special token on a line of its own; otherwise they are one last line.
+
+    Raises ``BadParameter`` for another level.
+    """
+    blocks = []
+    for first in range(0, len(attributions), _COLUMNS):
+        some = attributions[first : first + _COLUMNS]
+        axis = some[0].axis
+        if not isinstance(axis, Tokens):
+            raise TypeError(f"a table of words, asked of {axis.kind}")
+        values = np.stack([each.values for each in some])
+        groups = at_level(axis, values, level, fold_special=not special)
+        blocks.append(_table(groups, some, title))
+    return "\n".join(blocks)
+
+
+def _table(groups: Grouped, some: Sequence[Attribution], title: str) -> str:
+    labels = [_label(groups, place) for place in range(len(groups.labels))]
+    heads = [_shortened(each.target.title) for each in some]
+    width = max(map(cell_len, labels), default=0)
+    columns = [max(9, cell_len(head)) for head in heads]
+    lines = [f"{title}, {some[0].unit}"]
+    lines.append(_row("", width, heads, columns))
+    peak = float(np.abs(groups.values).max(initial=0.0)) or 1.0
+    for place, label in enumerate(labels):
+        cells = [_number(value, some[0].signed) for value in groups.values[:, place]]
+        line = _row(label, width, cells, columns)
+        if len(some) == 1:
+            length = round(abs(groups.values[0, place]) / peak * _BAR)
+            line += "  " + ("█" if groups.values[0, place] > 0 else "░") * length
+        lines.append(line.rstrip())
+    if all(each.baseline_score is not None for each in some):
+        sums = [_number(value, some[0].signed) for value in groups.values.sum(axis=1)]
+        lines.append(_row("sum", width, sums, columns).rstrip())
+        deltas = [f"{each.delta or 0.0:+.1e}" for each in some]
+        lines.append(_row("delta", width, deltas, columns).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _label(groups: Grouped, place: int) -> str:
+    part = _PARTS[groups.parts[place]]
+    return _shortened((f"{part}: " if part else "") + groups.labels[place])
+
+
+def _row(label: str, width: int, cells: Sequence[str], columns: Sequence[int]) -> str:
+    padded = [
+        " " * (size - cell_len(cell)) + cell for cell, size in zip(cells, columns, strict=True)
+    ]
+    return "  ".join([set_cell_size(label, width), *padded])
+
+
+def _number(value: float, signed: bool) -> str:
+    return f"{value:+.4f}" if signed else f"{value:.4f}"
+
+
+def _shortened(text: str) -> str:
+    plain = _plain(text)
+    return plain if cell_len(plain) <= _WIDEST else set_cell_size(plain, _WIDEST - 1) + "…"
+
+
+def _plain(text: str) -> str:
+    """On one line, and nothing in it that a terminal would obey."""
+    line = " ".join(text.split()) or "␣"
+    return "".join(character if character.isprintable() else "·" for character in line)

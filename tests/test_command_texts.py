@@ -1,0 +1,234 @@
+"""Texts on the command line: what is shown and written, and how a bad text is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import core
+from core.results.levels import at_level
+from core.tasks import Tokens
+from dashboard import cli
+
+TEXT = "A fast viewer for photographs. It plays music files 東京 too, and downloads news"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of one command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["fluoroscope", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    written = capsys.readouterr()
+    return int(ended.value.code or 0), written.out, written.err
+
+
+def values(line: str) -> list[float]:
+    return [float(cell) for cell in line.split() if cell[0] in "+-" and cell[1:2].isdigit()]
+
+
+@pytest.mark.parametrize("level", ["token", "word", "sentence"])
+def test_the_table_shows_what_was_computed(capsys: pytest.CaptureFixture[str], level: str) -> None:
+    status, output, errors = run(
+        capsys, "attribute", "text_rnn", "--text", TEXT, "--method", "input_x_gradient",
+        "--target", "top3", "--level", level,
+    )  # fmt: skip
+    assert (status, errors) == (0, "")
+    ref = core.reference("text_rnn")
+    found = core.attribute(ref, [core.text(TEXT)], "input_x_gradient", target="top3")
+    axis = found[0].axis
+    assert isinstance(axis, Tokens)
+    groups = at_level(axis, np.stack([each.values for each in found]), level)
+    answer, title, head, *rows = output.strip().splitlines()
+    (prediction,) = core.predict(ref, [core.text(TEXT)])
+    best = prediction.classes[prediction.top(1)[0]]
+    assert answer.startswith(f"text: {best} {prediction.probabilities.max():.3g}")
+    assert title == "Input × gradient, logits"
+    assert head.split() == [each.target.title for each in found]
+    assert len(rows) == len(groups.labels)
+    for row, label, expected in zip(rows, groups.labels, groups.values.T, strict=True):
+        assert row.startswith(label[:8])
+        np.testing.assert_allclose(values(row), expected, atol=5.1e-5)
+
+
+def test_files_hold_the_whole_result(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "story.txt").write_text(f"\ufeff{TEXT}", encoding="utf-16-le")
+    out = tmp_path / "out"
+    status, output, _ = run(
+        capsys, "attribute", "text_rnn", tmp_path / "story.txt", "--text", "music player",
+        "--method", "integrated_gradients", "--set", "n_steps=10", "--method", "saliency",
+        "--format", "json,npz", "--out", out,
+    )  # fmt: skip
+    assert status == 0
+    names = {path.name for path in out.iterdir()}
+    assert len(names) == 8
+    assert {Path(line).name for line in output.splitlines() if line.startswith(str(out))} == names
+    with np.load(out / "story.integrated_gradients.npz", allow_pickle=False) as arrays:
+        stored = arrays["values"]
+    (same,) = core.attribute(
+        core.reference("text_rnn"), [core.text(TEXT)], "integrated_gradients", n_steps=10
+    )
+    np.testing.assert_allclose(stored, same.values, atol=1e-5)
+    told = json.loads((out / "text.saliency.json").read_text())
+    assert told["example"] == "text"
+    assert told["prediction"][0]["class"] == "sound"
+
+
+def test_rows_of_a_table_are_texts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table = tmp_path / "reviews.csv"
+    table.write_text('id,review\n1,"music player, loud"\n2,\n3,a game of chess\n', encoding="utf-8")
+    status, output, errors = run(
+        capsys, "attribute", "text_rnn", "--file", table, "--method", "saliency",
+        "--format", "json", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == 0
+    assert "reviews-1: sound" in output
+    assert "reviews-3: games" in output
+    assert "1 of 3 rows have no text" in errors
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "reviews-1.saliency.json",
+        "reviews-3.saliency.json",
+    ]
+    status, output, errors = run(
+        capsys, "attribute", "text_rnn", table, "--column", "words", "--method", "saliency"
+    )
+    assert (status, output) == (2, "")
+    assert "no column 'words'. Its columns are" in errors
+
+
+def test_two_outputs_are_contrasted(capsys: pytest.CaptureFixture[str]) -> None:
+    status, output, _ = run(
+        capsys, "attribute", "translator", "--text", "he went up the mountain",
+        "--output", "subió al monte", "--output", "bajó al monte", "--method", "input_x_gradient",
+    )  # fmt: skip
+    assert status == 0
+    assert "text → subió al monte" in output
+    assert "text → bajó al monte" in output
+    assert "whole output − other output" in output
+    assert "output: subió" in output
+    assert "other: bajó" in output
+
+
+def test_translations_are_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "verse.txt").write_text("And God said, Let there be light.")
+    status, output, errors = run(
+        capsys, "translate", "translator", tmp_path / "verse.txt", "he went up the mountain"
+    )
+    assert (status, errors) == (0, "")
+    first, second = output.splitlines()
+    status, text, _ = run(capsys, "translate", "translator", tmp_path / "verse.txt", "--json")
+    (row,) = json.loads(text)
+    assert row["text"] == first != second
+    (same,) = core.produce(
+        core.reference("translator"), [core.open_example(tmp_path / "verse.txt")]
+    )
+    assert row["tokens"] == list(same.tokens)
+    np.testing.assert_allclose(row["probabilities"], same.probabilities, atol=1e-6)
+
+
+def test_what_was_cut_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "music " + "viewer " * 1200 + "news"
+    for cut in ("start", "middle", "end"):
+        status, output, errors = run(
+            capsys, "attribute", "text_rnn", "--text", text, "--cut", cut, "--method", "saliency"
+        )
+        assert status == 0
+        assert errors == (
+            f"text: 202 of 1,202 tokens were cut at the {cut}: the model takes 1,000.\n"
+        )
+        lines = output.strip().splitlines()[3:]
+        assert lines[0].startswith("music") is (cut != "start")
+        assert lines[-1].startswith("news") is (cut != "end")
+
+
+ATTRIBUTE = ["attribute", "text_rnn", "--method", "saliency"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([*ATTRIBUTE], "nothing to explain"),
+        ([*ATTRIBUTE, "--text", ""], "empty"),
+        ([*ATTRIBUTE, "--text", " \n\t"], "only spaces"),
+        ([*ATTRIBUTE, "--text", "12 34 !?"], "nothing that the model knows as text"),
+        ([*ATTRIBUTE, "--text", "a \x1b[31m b"], "control code U+001B"),
+        ([*ATTRIBUTE, "--text", "caf\udce9"], "not UTF-8 text: byte 3"),
+        ([*ATTRIBUTE, "--text", "x" * 5_000_000], "5,000,000 bytes"),
+        ([*ATTRIBUTE, "nowhere.txt"], "cannot be read"),
+        ([*ATTRIBUTE, "nowhere.csv"], "no file"),
+        ([*ATTRIBUTE, "--text", "a", "--level", "letter"], "Known: token, word, sentence"),
+        ([*ATTRIBUTE, "--text", "a", "--cut", "top"], "start, middle, end"),
+        ([*ATTRIBUTE, "--text", "a", "--output", "b"], "writes nothing"),
+        ([*ATTRIBUTE, "--text", "a", "--method", "grad_cam"], "no method 'grad_cam'"),
+        (["attribute", "digits_cnn", "--method", "saliency", "--text", "a"], "does not read texts"),
+        (["attribute", "digits_cnn", "--method", "saliency"], "Name an image file"),
+        (
+            [
+                "attribute",
+                "translator",
+                "--method",
+                "saliency",
+                "--text",
+                "a",
+                *["--output", "b"] * 3,
+            ],
+            "given 3 times",
+        ),
+        (["translate", "translator", "missing.txt"], "no file 'missing.txt'"),
+        (["translate", "translator", "tests"], "no file 'tests'"),
+        (["translate", "translator", ""], "empty"),
+        (["translate", "text_rnn", "a"], "expected one for translation"),
+        (["generate", "translator", "a"], "expected one for causal language model"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], word: str
+) -> None:
+    status, output, errors = run(capsys, *arguments)
+    assert (status, output) == (2, "")
+    assert len(errors.splitlines()) == 1
+    assert word in errors
+    assert len(errors) < 400
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"", "empty"),
+        (b"a\0b", "null byte"),
+        (b"abc\xff\xfe", "byte 3"),
+        ("hällo".encode("utf-16")[:-1], "not UTF-16"),
+        (b"x" * 5_000_000, "5,000,000 bytes"),
+    ],
+)
+def test_a_hostile_file_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: bytes, word: str
+) -> None:
+    (tmp_path / "bad.txt").write_bytes(data)
+    status, output, errors = run(capsys, *ATTRIBUTE, tmp_path / "bad.txt")
+    assert (status, output) == (2, "")
+    assert len(errors.splitlines()) == 1
+    assert "'bad.txt'" in errors
+    assert word in errors
+
+
+def test_a_terminal_obeys_nothing_in_a_text(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "music <script>alert(1)</script>\u202eoverride\u2028 viewer\r\nnews"
+    status, output, _ = run(
+        capsys,
+        "attribute",
+        "text_rnn",
+        "--text",
+        text,
+        "--method",
+        "saliency",
+        "--level",
+        "sentence",
+    )
+    assert status == 0
+    assert "<script>alert(1)" in output
+    assert all(line.isprintable() for line in output.split("\n"))
