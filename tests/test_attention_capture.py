@@ -112,6 +112,39 @@ def test_hugging_face_models_equal_eager(name: str, kernel: str) -> None:
             torch.testing.assert_close(captured.taken, theirs, **EXACT)
 
 
+@pytest.mark.parametrize("name", ["bert", "t5", "nn.Transformer"])
+@pytest.mark.parametrize("chosen", [slice(1, 2), slice(None, None, 2), slice(None)])
+def test_known_layers_are_watched_alone(name: str, chosen: slice) -> None:
+    """The same maps as all together, with the mode on in the wanted layers only."""
+    if name == "nn.Transformer":
+        torch.manual_seed(0)
+        model: Any = nn.Transformer(16, 4, 2, 2, 32, 0.0, batch_first=True).eval()
+        x = torch.randn(1, 6, 16)
+        mask = torch.ones(6, 6, dtype=torch.bool).triu(1)
+
+        def forward() -> Any:
+            return model(x, x.flip(1), tgt_mask=mask)
+    else:
+        pytest.importorskip("transformers")
+        model, asked = made(name, "sdpa"), question(name)
+
+        def forward() -> Any:
+            return model(**asked).logits
+
+    found = all_maps(model, forward)
+    known = [captured.layer for captured in found]
+    wanted = [layer.name for layer in known[chosen]]
+    with torch.no_grad():
+        plain = forward()
+        with watched(model, 1, lambda layer, w: w, known=known, wanted=wanted) as alone:
+            answer = forward()
+    torch.testing.assert_close(answer, plain, rtol=0, atol=1e-6)
+    assert [captured.layer for captured in alone] == known[chosen]
+    for ours, expected in zip(alone, found[chosen], strict=True):
+        torch.testing.assert_close(ours.taken, expected.taken, rtol=0, atol=1e-6)
+    assert untouched(model)
+
+
 def test_a_padding_mask_is_kept() -> None:
     pytest.importorskip("transformers")
     ids = torch.randint(2, 50, (2, 9))
@@ -287,6 +320,11 @@ def test_nothing_is_left_behind_after_an_exception() -> None:
         raise KeyError(layer.name)
 
     with pytest.raises(KeyError, match="first"), watched(module, 1, fail):
+        module(x)
+    assert untouched(module)
+    known = [captured.layer for captured in all_maps(module, lambda: module(x))]
+    second = watched(module, 1, fail, known=known, wanted=["second"])
+    with pytest.raises(KeyError, match="second"), second:
         module(x)
     assert untouched(module)
 

@@ -51,6 +51,7 @@ def ablate_heads(
             size,
             lambda layer, weights: None,
             wanted=(),
+            known=need_attention(model, seed),
             silenced=heads,
             silence=cast(Silence, settings["with"]),
         )

@@ -8,11 +8,13 @@ and multiplies again by itself, the weights are the output of that softmax.
 
 from __future__ import annotations
 
+import re
 import types
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -33,6 +35,7 @@ _PRODUCTS = frozenset(
     for form in ("", ".default")
 )
 _NAMED_CROSS = ("crossattention", "cross_attn", "encoder_attn", "encdecattention")
+_TIMES = re.compile(r"#\d+$")
 # Entered again under the mode it would ask the mode whether to go on, and so on for ever: this is
 # the same function, but one that does not ask.
 _multi_head_attention_forward = types.FunctionType(
@@ -58,7 +61,7 @@ def watched(
     take: Take,
     *,
     wanted: Collection[str] | None = None,
-    roles: Mapping[str, Role] | None = None,
+    known: Sequence[AttentionLayer] | None = None,
     gradients: bool = False,
     silenced: Mapping[str, Collection[int]] | None = None,
     silence: Silence = "zero",
@@ -68,46 +71,47 @@ def watched(
 
     ``take`` is called at once with weights ``[example, head, query, key]``, float32, on the model's
     device; what it answers is kept, the weights are not. ``wanted`` are names of layers, None for
-    all; ``roles`` spares finding them out again. With ``gradients`` the weights are part of the
-    graph that leads to the answer. ``silenced`` are heads by layer whose output becomes zero or
-    its mean over the queries. Leaves nothing behind, also after an exception.
+    all; with the layers that are ``known`` from an earlier look, only they are watched. With
+    ``gradients`` the weights are part of the graph that leads to the answer. ``silenced`` are heads
+    by layer whose output becomes zero or its mean over the queries. Leaves nothing behind, also
+    after an exception.
     """
-    watch = _Watch(module, batch_size, take, wanted, roles or {}, gradients, silenced or {})
-    watch.silence = silence
-    with watch.hooks(), watch:
+    watch = _Watch(batch_size, take, known, wanted, gradients, silenced or {}, silence)
+    with watch.over(module):
         yield watch.found
 
 
 @dataclass(eq=False)
 class _Entered:
+    """A call of a part of the network: whether it was given two sequences, whether the mode is on
+    in it and was switched on by it.
+    """
+
     name: str
     cross: bool
+    on: bool
+    switched: bool
 
 
 class _Watch(TorchFunctionMode):
     def __init__(
         self,
-        module: nn.Module,
         batch_size: int,
         take: Take,
+        known: Sequence[AttentionLayer] | None,
         wanted: Collection[str] | None,
-        roles: Mapping[str, Role],
         gradients: bool,
         silenced: Mapping[str, Collection[int]],
+        silence: Silence,
     ) -> None:
         super().__init__()
-        self._names = {
-            part: name or type(part).__name__
-            for name, part in module.named_modules()
-            if not name or not _plain(part)
-        }
         self._batch_size = batch_size
         self._take = take
+        self._known = None if known is None else {layer.name: layer.role for layer in known}
         self._wanted = wanted
-        self._roles = roles
         self._gradients = gradients
         self._silenced = silenced
-        self.silence: Silence = "zero"
+        self._silence_by: Silence = silence
         self._stack: list[_Entered] = []
         self._calls: Counter[str] = Counter()
         self._scores: tuple[_Entered, tuple[int, ...]] | None = None
@@ -115,20 +119,61 @@ class _Watch(TorchFunctionMode):
         self.found: list[Captured] = []
 
     @contextmanager
-    def hooks(self) -> Iterator[None]:
+    def over(self, module: nn.Module) -> Iterator[None]:
+        """Hooks that say which part of the network computes. Where its layers are known, the mode
+        is on in those that are asked for and nowhere else: it costs as much as a small product at
+        every call of PyTorch.
+        """
+        parts, asked = self._parts(module)
         with ExitStack() as stack:
-            for part in self._names:
-                enter = part.register_forward_pre_hook(self._enter, prepend=True, with_kwargs=True)
+            for part, name in parts.items():
+                enter = part.register_forward_pre_hook(
+                    partial(self._enter, name, name in asked), prepend=True, with_kwargs=True
+                )
                 stack.callback(enter.remove)
                 leave = part.register_forward_hook(self._leave, always_call=True)
                 stack.callback(leave.remove)
+            if self._known is None:
+                stack.enter_context(self)
             yield
 
-    def _enter(self, part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._stack.append(_Entered(self._names[part], _two_sequences(part, args, kwargs)))
+    def _parts(self, module: nn.Module) -> tuple[dict[nn.Module, str], set[str]]:
+        """The parts to be told of, and the names of those that are asked for: where the layers are
+        known, these and the layers inside of them.
+        """
+        root = type(module).__name__
+        if self._known is None:
+            named = ((part, name or root) for name, part in module.named_modules())
+            parts = {part: name for part, name in named if not _plain(part)}
+            return parts, set(parts.values())
+        names = self._known if self._wanted is None else self._wanted
+        asked = {_path(name) for name in (*names, *self._silenced)}
+        within = tuple(f"{path}." for path in asked)
+        among = dict.fromkeys(_path(name) for name in self._known)
+        return {
+            module if path == root else module.get_submodule(path): path
+            for path in among
+            if path in asked or root in asked or path.startswith(within)
+        }, asked
+
+    def _enter(
+        self,
+        name: str,
+        asked: bool,
+        part: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        on = bool(self._stack) and self._stack[-1].on
+        switch = asked and not on and self._known is not None
+        cross = self._known is None and _two_sequences(args, kwargs)
+        self._stack.append(_Entered(name, cross, on or switch, switch))
+        if switch:
+            self.__enter__()  # type: ignore[no-untyped-call]  # torch's
 
     def _leave(self, part: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self._stack.pop()
+        if self._stack.pop().switched:
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # torch's
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -197,7 +242,7 @@ class _Watch(TorchFunctionMode):
     def _register(self, name: str, weights: Tensor, cross: bool) -> None:
         if weights.shape[0] != self._batch_size:  # windows of a picture, say: not over the input
             return
-        role = self._roles.get(name) or _role(name, weights, cross)
+        role = (self._known or {}).get(name) or _role(name, weights, cross)
         layer = AttentionLayer(name, role, weights.shape[1])
         with torch.set_grad_enabled(self._gradients):
             taken = self._take(layer, weights)
@@ -220,7 +265,7 @@ class _Watch(TorchFunctionMode):
             chosen = chosen.transpose(1, 2)
         for head in heads:
             part = chosen[:, head]
-            if self.silence == "mean":
+            if self._silence_by == "mean":
                 part.copy_(part.mean(dim=-2, keepdim=True))
             else:
                 part.zero_()
@@ -255,18 +300,30 @@ class _Fused:
             later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
             scores = scores.masked_fill(later, -torch.inf)
         if self.attn_mask is None:
-            return scores.softmax(dim=-1)
+            return _softmax(scores)
         if self.attn_mask.dtype == torch.bool:
             scores = scores.masked_fill(~self.attn_mask, -torch.inf)
         else:
             scores = scores + self.attn_mask
-        return scores.softmax(dim=-1).nan_to_num(0.0)
+        return _softmax(scores).nan_to_num(0.0)
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    """In the place of the scores where nobody needs them: fresh memory costs more than exp."""
+    if scores.requires_grad:
+        return scores.softmax(dim=-1)
+    return torch.softmax(scores, dim=-1, out=scores)
 
 
 def _plain(part: nn.Module) -> bool:
     """A part of PyTorch's own without parts, such as a dense layer."""
     own = type(part).__module__.startswith("torch.nn.modules")
     return own and not any(True for _ in part.children())
+
+
+def _path(name: str) -> str:
+    """The part of the network that a layer's name belongs to."""
+    return _TIMES.sub("", name)
 
 
 def _rows(values: Tensor) -> tuple[int, ...]:
@@ -278,7 +335,7 @@ def _dim(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return args[1] if len(args) > 1 else kwargs.get("dim")
 
 
-def _two_sequences(part: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def _two_sequences(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Whether a part is given two different sequences of vectors of one width."""
     given = [
         value

@@ -49,7 +49,7 @@ def attention_layers(model: LoadedModel, seed: int = 0) -> tuple[AttentionLayer,
     """
     if "attention" not in model.memo:
         batch = model.adapter.typical(model)
-        found = _forward(model, batch, lambda layer, weights: None, None, {}, seed)
+        found = _forward(model, batch, lambda layer, weights: None, None, None, seed)
         model.memo["attention"] = tuple(captured.layer for captured in found)
     layers: tuple[AttentionLayer, ...] = model.memo["attention"]
     return layers
@@ -218,7 +218,7 @@ class _Look:
         self.batch = model.adapter.encode([first_output(example)], model)
         self.text = self.batch.features.ndim == 3
         known = attention_layers(model)
-        self._roles = {layer.name: layer.role for layer in known}
+        self._known = known
         self._writes = any(layer.role == "cross" for layer in known)
         self.queries: dict[str, AttentionAxis] = {}
         self.keys: dict[str, AttentionAxis] = {}
@@ -246,7 +246,7 @@ class _Look:
             self.axes(layer.role, weights)
             return take(layer, weights)
 
-        found = _forward(self.model, self.batch, checked_take, wanted, self._roles, self.seed)
+        found = _forward(self.model, self.batch, checked_take, wanted, self._known, self.seed)
         kept = [captured for captured in found if captured.taken is not None]
         return tuple(each.layer for each in kept), tuple(each.taken for each in kept)
 
@@ -294,13 +294,13 @@ def _forward(
     batch: Batch,
     take: Callable[[AttentionLayer, Tensor], Any],
     wanted: Collection[str] | None,
-    roles: Mapping[str, Role],
+    known: Sequence[AttentionLayer] | None,
     seed: int,
 ) -> list[Captured]:
     with (
         model.exclusive(seed) as module,
         torch.no_grad(),
-        watched(module, len(batch), take, wanted=wanted, roles=roles) as found,
+        watched(module, len(batch), take, wanted=wanted, known=known) as found,
     ):
         logits = model.adapter.logits(module, batch.features, *batch.context)
     if not bool(torch.isfinite(logits).all()):

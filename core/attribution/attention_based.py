@@ -54,10 +54,10 @@ def _answered(problem: Problem) -> tuple[list[Captured], Sequence[Tensor]]:
             "Attention cannot contrast two outputs: they pass the layers one after the other.",
             "Explain each by itself, or choose another method.",
         )
-    roles = {layer.name: layer.role for layer in need_attention(problem.model, problem.seed)}
+    known = need_attention(problem.model, problem.seed)
     features = problem.features.detach().clone().requires_grad_()
     with watched(
-        problem.score.module, 1, lambda layer, weights: weights, roles=roles, gradients=True
+        problem.score.module, 1, lambda layer, weights: weights, known=known, gradients=True
     ) as found:
         score = problem.score(features)
     weights = [captured.taken for captured in found]
