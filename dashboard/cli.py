@@ -1,4 +1,4 @@
-"""The command line: ``fluoroscope serve | list | attribute | translate | train | …``.
+"""The command line: ``fluoroscope serve | list | attribute | attention | train | …``.
 
 A user's error is one clear line on standard error and exit status 2.
 """
@@ -11,7 +11,9 @@ from typing import NoReturn
 import typer
 
 from core.errors import Cancelled, FluoroscopeError
+from dashboard.commands.attention import attention
 from dashboard.commands.attribute import attribute
+from dashboard.commands.flip import flip
 from dashboard.commands.jobs import jobs
 from dashboard.commands.lists import listing
 from dashboard.commands.serve import serve
@@ -29,6 +31,8 @@ app = typer.Typer(
 app.command()(serve)
 app.add_typer(listing, name="list")
 app.command()(attribute)
+app.command()(attention)
+app.command()(flip)
 app.command()(translate)
 app.command()(generate)
 app.command()(train)

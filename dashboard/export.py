@@ -294,7 +294,7 @@ def _plotly(figure: go.Figure, about: Mapping[str, Any]) -> bytes:
 
 
 def _arrays(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Arrays in dataclasses and mappings, by the path to them."""
+    """Arrays in dataclasses, mappings and sequences, by the path to them."""
     if isinstance(value, np.ndarray) and name:
         yield name, value
     elif is_dataclass(value) and not isinstance(value, type):
@@ -303,6 +303,9 @@ def _arrays(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Mapping):
         for key, each in value.items():
             yield from _arrays(each, f"{name}/{key}")
+    elif isinstance(value, (list, tuple)):
+        for number, each in enumerate(value):
+            yield from _arrays(each, f"{name}/{number}")
 
 
 def _npz(results: Sequence[Any], about: Mapping[str, Any]) -> bytes:

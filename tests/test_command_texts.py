@@ -13,6 +13,7 @@ import core
 from core.results.levels import at_level
 from core.tasks import Tokens
 from dashboard import cli
+from dashboard.commands import attention
 
 TEXT = "A fast viewer for photographs. It plays music files 東京 too, and downloads news"
 
@@ -145,6 +146,44 @@ def test_what_was_cut_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         assert lines[-1].startswith("news") is (cut != "end")
 
 
+def test_the_fewest_words_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "A fast viewer for photographs. It plays music files too, and downloads news"
+    status, output, errors = run(capsys, "flip", "text_rnn", text)
+    assert (status, errors) == (0, "")
+    before, change, after, left, _ = output.split("\n", 4)
+    assert before.startswith("text: sound")
+    assert change == "without 'music' (1 word; no smaller set does it)"
+    assert left == text.replace("music ", "")
+    (prediction,) = core.predict(core.reference("text_rnn"), [core.text(left)])
+    assert after.startswith(f"text: {prediction.classes[prediction.top(1)[0]]} ")
+    status, said, _ = run(
+        capsys, "flip", "text_rnn", text, "--set", "replacement=mask", "--to", "network", "--json"
+    )
+    (row,) = json.loads(said)
+    assert (row["before"], row["after"]) == ("sound", "network")
+    assert [text[start:end] for start, end in row["spans"]] == row["words"]
+
+
+def test_attention_is_told_and_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, output, errors = run(
+        capsys, "attention", "translator", "he went up the mountain", "--layers", "0,4",
+        "--format", "json,npz", "--out", tmp_path,
+    )  # fmt: skip
+    assert (status, errors) == (0, "")
+    assert "encoder.layers.0.self_attn" in output
+    assert output.strip().splitlines()[-1] == attention.CAVEAT
+    told = json.loads((tmp_path / "text.layers.json").read_text())["results"][0]
+    assert [layer["role"] for layer in told["layers"]] == ["encoder", "cross"]
+    with np.load(tmp_path / "text.layers.npz", allow_pickle=False) as arrays:
+        maps = [value for name, value in arrays.items() if name.startswith("maps")]
+    assert len(maps) == 2
+    for values_of_layer, layer in zip(maps, told["layers"], strict=True):
+        queries, keys = (len(told[side][layer["role"]]["labels"]) for side in ("queries", "keys"))
+        assert values_of_layer.shape == (layer["heads"], queries, keys)
+        np.testing.assert_allclose(values_of_layer.sum(axis=-1), 1, atol=1e-5)
+    assert (tmp_path / "text.attention.json").is_file()
+
+
 ATTRIBUTE = ["attribute", "text_rnn", "--method", "saliency"]
 
 
@@ -182,6 +221,12 @@ ATTRIBUTE = ["attribute", "text_rnn", "--method", "saliency"]
         (["translate", "translator", "tests"], "no file 'tests'"),
         (["translate", "translator", ""], "empty"),
         (["translate", "text_rnn", "a"], "expected one for translation"),
+        (["flip", "translator", "a"], "does not tell classes of texts apart"),
+        (["flip", "text_rnn", "music", "--to", "musik"], "no class 'musik'"),
+        (["flip", "text_rnn", "music", "--set", "most=0"], "from 10"),
+        (["attention", "text_rnn", "a"], "has no attention"),
+        (["attention", "translator", "a", "--layers", "0"], "Add --out"),
+        (["attention", "digits_cnn", "a"], "cannot be read"),
         (["generate", "translator", "a"], "expected one for causal language model"),
     ],
 )

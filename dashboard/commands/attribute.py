@@ -37,8 +37,8 @@ def attribute(
     ] = "top",
     settings: options.Settings = None,
     formats: Annotated[
-        str | None, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
-    ] = None,
+        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
+    ] = "png,json",
     level: Annotated[str, typer.Option(help="Texts: token, word or sentence.")] = "word",
     special: Annotated[bool, typer.Option(help="Texts: show special tokens one by one.")] = False,
     cut: options.Cut = "end",
@@ -60,7 +60,7 @@ def attribute(
 
     model = inputs.in_workspace(model, workspace)
     about = card(model)
-    wanted = _formats(formats, about)
+    wanted = options.formats(formats)
     methods = _methods(method, about)
     given = dict(options.setting(each) for each in settings or ())
     if baseline_image:
@@ -168,20 +168,6 @@ def _methods(names: Sequence[str], about: ModelCard) -> list[AttributionMethod]:
     from core.attribution.registry import method as declared
 
     return [declared(name, about.task.axis) for name in dict.fromkeys(names)]
-
-
-def _formats(text: str | None, about: ModelCard) -> list[str]:
-    from dashboard.export import FORMATS
-
-    if text is None:
-        text = "png,json"
-    wanted = [name.strip() for name in text.split(",") if name.strip()]
-    if not wanted:
-        raise BadParameter("--format names no format.", f"Known: {', '.join(FORMATS)}.")
-    for name in wanted:
-        if name not in FORMATS:
-            raise UnknownName.of("format", name, FORMATS)
-    return list(dict.fromkeys(wanted))
 
 
 def _settings(

@@ -78,6 +78,25 @@ def text(words: str) -> Example:
     return Example("text", words.encode("utf-8", "surrogateescape"))
 
 
+def given(
+    model: ModelCard,
+    each: Sequence[str],
+    cut: str = "end",
+    column: str = "",
+    outputs: Sequence[str] = (),
+) -> tuple[list[Example], list[str]]:
+    """``examples`` of texts and paths of files as they stand on a command line, files first."""
+    if model.task.axis != "tokens":
+        return examples(model, [Path(path) for path in each], (), outputs, cut, column)
+    files: list[Path] = []
+    texts: list[str] = []
+    for one in each:
+        paths, words = file_or_text(one)
+        files += paths
+        texts += words
+    return examples(model, files, texts, outputs, cut, column)
+
+
 def file_or_text(given: str) -> tuple[list[Path], list[str]]:
     """What a person means: the path of a file that there is, or else a text.
 

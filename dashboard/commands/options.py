@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.errors import BadParameter
+from core.errors import BadParameter, UnknownName
 
 
 def known_device(name: str) -> str:
@@ -35,6 +35,22 @@ def setting(text: str) -> tuple[str, str]:
     if not sign or not re.fullmatch(r"\w+", name):
         raise BadParameter(f"'--set {text}' is not a setting.", "Write it as --set n_steps=50.")
     return name, value
+
+
+def formats(text: str) -> list[str]:
+    """``png,json`` as names of formats.
+
+    Raises ``BadParameter`` for none, ``UnknownName`` for one that there is not.
+    """
+    from dashboard.export import FORMATS
+
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    if not wanted:
+        raise BadParameter("--format names no format.", f"Known: {', '.join(FORMATS)}.")
+    for name in wanted:
+        if name not in FORMATS:
+            raise UnknownName.of("format", name, FORMATS)
+    return list(dict.fromkeys(wanted))
 
 
 def say(notes: Iterable[str], about: str = "") -> None:
@@ -69,3 +85,5 @@ Cut: Any = Annotated[
 Column: Any = Annotated[
     str, typer.Option("--column", help="The column of a table that holds the texts.")
 ]
+Model: Any = Annotated[str, typer.Argument(help="Name of a model, see `fluoroscope list models`.")]
+TextsOrFiles: Any = Annotated[list[str], typer.Argument(help="Texts, or files with texts.")]

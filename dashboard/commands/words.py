@@ -21,16 +21,16 @@ def answer(prediction: Prediction) -> str:
     """``review.txt: positive 0.93, neutral 0.05`` in one line; for a model that writes what it
     says, with the probability of the whole.
     """
-    name = _plain(prediction.example)
+    name = plain(prediction.example)
     if WHOLE_OUTPUT in prediction.classes and isinstance(prediction.axis, Tokens):
         outputs = zip(_outputs(prediction.axis), (WHOLE_OUTPUT, OTHER_OUTPUT), strict=False)
         said = {
             text: prediction.probabilities[prediction.classes.index(column)]
             for text, column in outputs
         }
-        return "\n".join(f"{name} → {_plain(text)}  {value:.3g}" for text, value in said.items())
+        return "\n".join(f"{name} → {plain(text)}  {value:.3g}" for text, value in said.items())
     best = (
-        f"{_plain(prediction.classes[index])} {prediction.probabilities[index]:.3g}"
+        f"{plain(prediction.classes[index])} {prediction.probabilities[index]:.3g}"
         for index in prediction.top(3)
     )
     return f"{name}: {', '.join(best)}"
@@ -109,11 +109,11 @@ def _number(value: float, signed: bool) -> str:
 
 
 def _shortened(text: str) -> str:
-    plain = _plain(text)
-    return plain if cell_len(plain) <= _WIDEST else set_cell_size(plain, _WIDEST - 1) + "…"
+    line = plain(text)
+    return line if cell_len(line) <= _WIDEST else set_cell_size(line, _WIDEST - 1) + "…"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """On one line, and nothing in it that a terminal would obey."""
     line = " ".join(text.split()) or "␣"
     return "".join(character if character.isprintable() else "·" for character in line)

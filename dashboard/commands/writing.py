@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,13 +16,10 @@ if TYPE_CHECKING:
     from core.results import Production
     from core.tasks import Task
 
-Model = Annotated[str, typer.Argument(help="Name of a model, see `fluoroscope list models`.")]
-Texts = Annotated[list[str], typer.Argument(help="Texts, or files with texts.")]
-
 
 def translate(
-    model: Model,
-    texts: Texts,
+    model: options.Model,
+    texts: options.TextsOrFiles,
     cut: options.Cut = "end",
     column: options.Column = "",
     as_json: options.Json = False,
@@ -38,8 +34,8 @@ def translate(
 
 
 def generate(
-    model: Model,
-    texts: Texts,
+    model: options.Model,
+    texts: options.TextsOrFiles,
     tokens: Annotated[int, typer.Option(help="Most tokens to write.", min=1, max=1000)] = 20,
     cut: options.Cut = "end",
     column: options.Column = "",
@@ -78,13 +74,7 @@ def _write(
             f"expected one for {str(task).replace('-', ' ')}.",
             "`fluoroscope list models` shows which there are.",
         )
-    files: list[Path] = []
-    texts: list[str] = []
-    for each in given:
-        paths, words = inputs.file_or_text(each)
-        files += paths
-        texts += words
-    examples, notes = inputs.examples(about, files, texts, cut=cut, column=column)
+    examples, notes = inputs.given(about, given, cut, column)
     options.say(notes)
     call = Call("produce", reference(name), tuple(examples), {"tokens": tokens}, seed, device)
     found: tuple[Production, ...] = with_bar(started(device, workspace), call, about.title)

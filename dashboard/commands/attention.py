@@ -1,0 +1,99 @@
+"""``fluoroscope attention``: where a Transformer looks, from the command line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.errors import BadParameter
+from dashboard.commands import inputs, options
+from dashboard.commands.calls import engine as started
+from dashboard.commands.calls import with_bar
+
+if TYPE_CHECKING:
+    from core.results import AttentionOverview
+
+CAVEAT = "Attention shows where the model looked, not why it answered."
+
+
+def attention(
+    model: options.Model,
+    given: Annotated[list[str], typer.Argument(help="Texts, or files with texts or images.")],
+    layers: Annotated[
+        str, typer.Option(help="Layers to write in full, by number or name: 0,5; or all.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; made if it is not there.")
+    ] = None,
+    output: options.Outputs = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
+    ] = "png,json",
+    cut: options.Cut = "end",
+    column: options.Column = "",
+    dark: Annotated[bool, typer.Option(help="Draw on a dark background.")] = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    workspace: options.Workspace = None,
+) -> None:
+    """Show what the heads of a model attend to, and write an overview of all of them.
+
+    With --layers also the whole maps of these layers: ``<name>.<layer>.<format>``.
+    """
+    from core.engine.call import Call
+    from core.models.catalogue import card, reference
+
+    model = inputs.in_workspace(model, workspace)
+    about = card(model)
+    wanted = options.formats(formats)
+    examples, notes = inputs.given(about, given, cut, column, output or ())
+    options.say(notes)
+    if layers and out is None:
+        raise BadParameter("--layers is given, but not where to.", "Add --out FOLDER.")
+    ref = reference(model)
+    engine = started(device, workspace)
+    folder = None if out is None else inputs.folder(out)
+    for example, stem in zip(examples, inputs.names(examples), strict=True):
+        call = Call("attention_overview", ref, (example,), {}, seed, device)
+        overview: AttentionOverview = with_bar(engine, call, example.name)[0]
+        results: dict[str, Any] = {"attention": overview}
+        if layers:
+            asked: Any = "all" if layers == "all" else [each.strip() for each in layers.split(",")]
+            call = Call("attention", ref, (example,), {"layers": asked}, seed, device)
+            results["layers"] = with_bar(engine, call, example.name)[0]
+        print(_told(overview))
+        if folder is not None:
+            for kind, result in results.items():
+                _write(folder, f"{stem}.{kind}", result, wanted, dark)
+    print(CAVEAT)
+
+
+def _told(overview: AttentionOverview) -> str:
+    """One line per layer: what its heads do, most heads first."""
+    from dashboard.commands.words import plain
+
+    wide = max(len(layer.name) for layer in overview.layers)
+    lines = [plain(overview.example)]
+    for number, layer in enumerate(overview.layers):
+        kinds = Counter(overview.head_types[number]).most_common()
+        lines.append(
+            f"{number:>3}  {layer.name:<{wide}}  {layer.role:<7}  entropy "
+            f"{float(overview.entropy[number].mean()):.2f}  distance "
+            f"{float(overview.distance[number].mean()):.1f}  "
+            + ", ".join(f"{count} {kind}" for kind, count in kinds)
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _write(folder: Path, stem: str, result: Any, formats: list[str], dark: bool) -> None:
+    import plotly.graph_objects as go
+
+    from dashboard.export import write
+
+    for name in formats:
+        place = folder / f"{stem}.{name}"
+        write(place, go.Figure(), [result], name)
+        print(place)

@@ -1,0 +1,83 @@
+"""``fluoroscope flip``: the fewest words whose removal changes the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dashboard.commands import inputs, options
+from dashboard.commands.calls import engine as started
+from dashboard.commands.calls import with_bar
+
+if TYPE_CHECKING:
+    from core.results import Flip
+
+
+def flip(
+    model: options.Model,
+    texts: options.TextsOrFiles,
+    to: Annotated[str, typer.Option(help="The class to reach; any other if left out.")] = "",
+    settings: options.Settings = None,
+    cut: options.Cut = "end",
+    column: options.Column = "",
+    as_json: options.Json = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    workspace: options.Workspace = None,
+) -> None:
+    """Find the fewest words of a text whose removal changes the predicted class.
+
+    Settings: replacement=drop, mask or padding; most=2000, the most texts to try.
+    """
+    from core.attribution.flip import PARAMETERS
+    from core.engine.call import Call
+    from core.models.catalogue import card, reference
+    from core.parameters import checked
+    from dashboard.commands.table import show
+
+    model = inputs.in_workspace(model, workspace)
+    about = card(model)
+    given = dict(options.setting(each) for each in settings or ())
+    parameters = {**checked(PARAMETERS, given, "flip"), "to": to}
+    examples, notes = inputs.given(about, texts, cut, column)
+    options.say(notes)
+    call = Call("flip", reference(model), tuple(examples), parameters, seed, device)
+    found: tuple[Flip, ...] = with_bar(started(device, workspace), call, about.title)
+    for each in found:
+        options.say(each.before.notes, each.example)
+    if as_json:
+        show([_row(each) for each in found], as_json)
+        return
+    for each in found:
+        print(_told(each))
+
+
+def _told(each: Flip) -> str:
+    from dashboard.commands.words import answer, plain
+
+    if each.after is None:
+        return f"{answer(each.before)}\nNo set of words that was tried changes this.\n"
+    words = ", ".join(f"'{plain(word)}'" for word in each.words)
+    count = f"{len(each.words)} word{'s' * (len(each.words) > 1)}"
+    proof = "no smaller set does it" if each.proven_smallest else "a smaller set may do it"
+    verb = {"drop": "without", "mask": "masking", "padding": "padding over"}[each.replacement]
+    return (
+        f"{answer(each.before)}\n{verb} {words} ({count}; {proof})\n{answer(each.after)}\n"
+        f"{plain(each.text)}\n"
+    )
+
+
+def _row(each: Flip) -> dict[str, object]:
+    after = each.after
+    return {
+        "example": each.example,
+        "before": each.before.classes[each.before.top(1)[0]],
+        "after": None if after is None else after.classes[after.top(1)[0]],
+        "words": list(each.words),
+        "spans": [list(span) for span in each.spans],
+        "text": each.text,
+        "proven_smallest": each.proven_smallest,
+        "tried": each.tried,
+        "provenance": each.provenance.as_json(),
+    }
