@@ -123,7 +123,7 @@ def parse_targets(
     ``"top"`` is the predicted class (of a sequence model the whole output), ``"top3"`` the three
     most likely; a class is given by name (without regard to case) or by index; ``"cat vs dog"`` is
     the contrast of two, where ``top``, ``second`` and indices may stand for names too; ``"each"``
-    is every output in its order.
+    is every class, or every token of an output, in its order.
 
     Raises ``UnknownName`` with the nearest class names.
     """
@@ -146,7 +146,8 @@ def parse_targets(
     if whole is not None:
         return (Target(whole, classes[whole]),)
     if text.lower() == "each":
-        return tuple(Target(index, name) for index, name in enumerate(classes))
+        single = [name for name in classes if name not in (WHOLE_OUTPUT, OTHER_OUTPUT)]
+        return tuple(Target(classes.index(name), name) for name in single)
     sides = _CONTRAST.split(text, maxsplit=1)
     if len(sides) == 2:
         indices = [_class_index(side.strip(), classes, order) for side in sides]

@@ -21,10 +21,10 @@ from core.engine.executor import Handle
 from core.engine.process import ProcessExecutor
 from core.errors import BadInput, FluoroscopeError
 from core.models.card import ModelCard
-from core.models.catalogue import card, catalogue, missing, reference
+from core.models.catalogue import ADAPTERS, card, catalogue, missing, reference
 from core.models.reference import ModelRef
 from core.results.history import History
-from core.tasks import Example, Task
+from core.tasks import Example
 from core.training.events import EventLog
 from core.workspace import Workspace, workspace
 from dashboard import state
@@ -57,10 +57,13 @@ def models() -> dict[str, ModelCard]:
 
 @st.cache_data(show_spinner=False, ttl=2)
 def run_models() -> dict[str, ModelCard]:
-    """The models that runs have made and that can be asked, the newest first."""
+    """The models that runs have made and that can be asked, the newest first; not those announced
+    by a name of their own.
+    """
+    announced = {card.folder for card in catalogue().values()}
     found = {}
     for name, shown in shown_runs(place()).items():
-        if shown.recipe.task is Task.IMAGE_CLASSIFICATION:
+        if shown.recipe.task in ADAPTERS and shown.run.folder not in announced:
             with suppress(FluoroscopeError):
                 found[f"run:{name}"] = card(f"run:{name}")
     return found

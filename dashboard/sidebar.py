@@ -5,12 +5,20 @@ from __future__ import annotations
 import streamlit as st
 
 from core.errors import FluoroscopeError
+from core.tasks import AxisKind
 from dashboard import cached, gallery, state
 
 # What another model does not share.
 _FRESH = {"example": "", "baseline": "", "methods": (), "target": "top"}
 # What Streamlit's file chooser offers; what is accepted is decided by content, not by name.
-SUFFIXES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
+_UPLOADS: dict[AxisKind, tuple[str, list[str], str]] = {
+    "pixels": (
+        "Your own picture",
+        ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"],
+        "PNG, JPEG, WebP, GIF, BMP or TIFF",
+    ),
+    "tokens": ("A text file", ["txt", "md"], "Plain text"),
+}
 
 
 def draw() -> None:
@@ -32,10 +40,12 @@ def draw() -> None:
         card = models[chosen.model]
         measured = card.raw.get("metrics", {})
         size = f"{card.raw['parameters']:,} parameters".replace(",", "\u2009")
-        accuracy = measured.get("accuracy")
+        accuracy, bleu = measured.get("accuracy"), measured.get("bleu")
         source = "as reported" if measured.get("reported") else "on held-out data"
         quality = f"  \n{accuracy:.1%} accurate {source}" if accuracy else ""
-        st.caption(f"{len(card.classes):,} classes · {size}{quality}")
+        quality = quality or (f"  \nBLEU {bleu:.1f} {source}" if bleu else "")
+        classes = f"{len(card.classes):,} classes · " if card.classes else ""
+        st.caption(f"{classes}{size}{quality}")
         _example(chosen)
     if notice := state.told():
         st.warning(state.plain(notice))
@@ -52,17 +62,28 @@ def _example(chosen: state.Selection) -> None:
         if lost:
             notice = f"There is no example '{lost}' for this model, so the first one is shown."
         state.tell(notice)
-    st.markdown("Example")
-    gallery.strip(
-        [gallery.Thumbnail(item.name, item.title, cached.thumbnail(item.name)) for item in items],
-        name,
-        lambda picked: state.change(example=picked),
-    )
+    kind = cached.models()[chosen.model].task.axis
+    if kind == "pixels":
+        st.markdown("Example")
+        gallery.strip(
+            [
+                gallery.Thumbnail(each.name, each.title, cached.thumbnail(each.name))
+                for each in items
+            ],
+            name,
+            lambda picked: state.change(example=picked),
+        )
+    else:
+        titles = {item.name: item.title for item in items}
+        if name not in titles:
+            titles[name] = "Your own text"
+        st.selectbox("Example", list(titles), format_func=titles.get, **state.bind("example", name))
+    label, suffixes, kinds = _UPLOADS[kind]
     upload = st.file_uploader(
-        "Your own picture",
-        type=SUFFIXES,
-        key="upload",
-        help="PNG, JPEG, WebP, GIF, BMP or TIFF. It stays on the machine that runs Fluoroscope.",
+        label,
+        type=suffixes,
+        key=f"upload:{kind}",
+        help=f"{kinds}. It stays on the machine that runs Fluoroscope.",
     )
     if upload is not None:
         _take(upload.name, upload.getvalue(), state.is_new(upload.file_id), name)

@@ -19,6 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 SIGNS = ("both", "positive", "negative")
 SCALES = ("shared", "own")
 MODES = ("overlay", "map")
+LEVELS = ("token", "word", "sentence")
 TABS = ("watch", "compare", "machine", "start", "logs")
 ACROSS = ("epoch", "step", "time", "examples")
 _KEPT = "selection"
@@ -34,8 +35,9 @@ class Selection:
     ``example`` is the name of a bundled example or ``upload:<sha256>``, and so is ``baseline``, the
     picture that the baseline ``image`` stands for; ``methods`` are names;
     ``settings`` maps ``method.parameter`` to what was typed, only where it differs from the
-    default. ``runs`` are names of runs, ``across`` what their curves go over, ``smoothing`` in
-    percent; ``logs`` is a folder of event files.
+    default. ``level`` is what the values of a text are summed over and ``special`` whether special
+    tokens are ``shown``. ``runs`` are names of runs, ``across`` what their curves go over,
+    ``smoothing`` in percent; ``logs`` is a folder of event files.
     """
 
     model: str = ""
@@ -47,6 +49,8 @@ class Selection:
     sign: str = "both"
     scale: str = "shared"
     opacity: int = 70
+    level: str = "word"
+    special: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     tab: str = "watch"
     runs: tuple[str, ...] = ()
@@ -84,6 +88,8 @@ class Selection:
             sign=one("sign", SIGNS),
             scale=one("scale", SCALES),
             opacity=whole("opacity", 100),
+            level=one("level", LEVELS),
+            special=one("special", ("shown",)),
             settings={name: value for name, sign, value in pairs if sign},
             tab=one("tab", TABS),
             runs=tuple(dict.fromkeys(filter(None, one_list(query, "runs")))),

@@ -92,6 +92,22 @@ def translucent(dark: bool) -> tuple[tuple[float, str], ...]:
     return tuple(stops)
 
 
+def mixed(scale: tuple[tuple[float, str], ...], at: float) -> str:
+    """The colour of ``scale`` at a place from 0 to 1, as ``#rrggbb``."""
+    red, green, blue = _between(scale, at)
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def readable(background: str) -> str:
+    """Black or white, whichever has the better contrast to ``background`` (WCAG 2 luminance)."""
+    linear = [
+        value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (channel / 255 for channel in _channels(background))
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return LIGHT.text if luminance > 0.18 else "#ffffff"
+
+
 def _between(scale: tuple[tuple[float, str], ...], at: float) -> tuple[int, int, int]:
     """The colour of ``scale`` at a place between two of its stops."""
     places = [place for place, _ in scale]

@@ -101,7 +101,10 @@ LAYERS = (
         ("core.data.gallery", "core.models.card", "core.models.catalogue", "core.models.reference"),
         never=(*SHOWN, *HEAVY, *COMPUTING, "core.engine"),
     ),
-    Layer(("core.activations",), never=(*SHOWN, "captum", "umap", *COMPUTING, "core.training")),
+    Layer(
+        ("core.activations", "core.attention"),
+        never=(*SHOWN, "captum", "umap", *COMPUTING, "core.training"),
+    ),
     Layer(("core.training",), never=(*SHOWN, "captum", "umap", *COMPUTING, "core.activations")),
     Layer(  # runs are read by the dashboard, whose process has no torch
         (

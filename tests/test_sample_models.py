@@ -20,8 +20,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 import sample_models
+from core.data.gallery import examples_for
 from core.errors import BadInput
 from core.models.card import ModelCard
+from core.models.catalogue import catalogue, reference
+from core.models.loader import load
+from core.models.predict import predict
+from core.progress import Meter
 from sample_models import data
 from sample_models.augmentation import Augmentation, augment
 
@@ -182,13 +187,20 @@ def test_a_changed_download_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_examples_are_listed_licensed_and_small() -> None:
     index = json.loads((EXAMPLES / "index.json").read_text(encoding="utf-8"))
     licences = (EXAMPLES / "LICENSES.md").read_text(encoding="utf-8")
-    pictures = {path.name for path in EXAMPLES.iterdir() if path.suffix in {".png", ".jpg"}}
-    assert {entry["file"] for entry in index} == pictures
+    files = {each.name for each in EXAMPLES.iterdir() if each.suffix in {".png", ".jpg", ".txt"}}
+    assert {entry["file"] for entry in index} == files
     for entry in index:
         assert f"| {entry['file']} |" in licences
         assert (EXAMPLES / entry["file"]).stat().st_size < 2 * MIB
         for model in entry["models"]:
-            assert entry["label"] in read_card(model)["classes"]
+            assert entry["label"] in (catalogue()[model].classes or [""])
+
+
+def test_every_example_text_is_answered_as_labelled() -> None:
+    model = load(reference("text_rnn"), "cpu")
+    items = examples_for("text_rnn")
+    found = predict(model, [item.example() for item in items], {}, 0, Meter())
+    assert [each.classes[each.top(1)[0]] for each in found] == [item.label for item in items]
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -418,7 +418,10 @@ def test_layer_conductance_of_one_output_is_complete_and_of_two_refused() -> Non
 def test_each_token_s_row_adds_up_to_that_of_the_whole(kind: str) -> None:
     model = MAKERS[kind]()
     parameters = {"method": "integrated_gradients", "target": "each", "settings": {"n_steps": 10}}
-    *rows, whole = attribute(model, [text("see ", "cat")], parameters, 0, Meter())
+    rows = attribute(model, [text("see ", "cat")], parameters, 0, Meter())
+    parameters["target"] = "top"
+    (whole,) = attribute(model, [text("see ", "cat")], parameters, 0, Meter())
+    assert whole.unit == "log-probability"
     assert [row.target.label for row in rows] == list("cat") + ["<end>"] * (kind == "translator")
     assert whole.target.label == "whole output"
     np.testing.assert_allclose(sum(row.values for row in rows), whole.values, atol=1e-4)

@@ -35,6 +35,7 @@ class PixelAdapter:
     baselines: tuple[str, ...] = BASELINES
     cell: int = 4
     axis: AxisKind = "pixels"
+    unit: str = "logits"
     depth: int = 1
 
     def encode(self, examples: Sequence[Example], model: Any) -> Batch:

@@ -180,7 +180,7 @@ def _result(
         baseline_score=baseline_score,
         delta=delta,
         signed=each.signed,
-        unit=each.unit,
+        unit=problem.model.adapter.unit if each.unit == "logits" else each.unit,
         fit=problem.architecture.fits[each.name],
         settings=settings,
         picture=problem.batch.pictures[0],

@@ -75,6 +75,10 @@ class Adapter(Protocol):
         """What inputs are divided into."""
 
     @property
+    def unit(self) -> str:
+        """What scores are counted in: ``logits`` or ``log-probability``."""
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the outputs, where they are the same for every example."""
 

@@ -7,6 +7,7 @@ returns the paths of their ``card.json`` files.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import metadata, util
@@ -17,6 +18,15 @@ from core.errors import BadModel, MissingExtra, UnknownName
 from core.models.card import ModelCard
 from core.models.reference import ModelRef
 from core.provenance import sha256_of_file
+from core.tasks import Task
+
+ADAPTERS: Mapping[Task, str] = {
+    Task.IMAGE_CLASSIFICATION: "core.models.image:classification",
+    Task.TEXT_CLASSIFICATION: "core.models.text:classification",
+    Task.TRANSLATION: "core.models.sequence:translation",
+    Task.CAUSAL_LANGUAGE_MODEL: "core.models.sequence:causal",
+}
+"""Functions of a card and a module, as ``"module:function"``."""
 
 
 @cache

@@ -31,6 +31,7 @@ class ImageAdapter:
     preprocessing: ImagePreprocessing
     baselines: tuple[str, ...] = BASELINES
     axis: AxisKind = "pixels"
+    unit: str = "logits"
     depth: int = 1
 
     @property

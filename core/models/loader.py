@@ -13,19 +13,10 @@ from core.device import choose
 from core.errors import BadModel
 from core.models.adapter import Adapter
 from core.models.card import ModelCard
-from core.models.catalogue import card, resolve, weights_file
+from core.models.catalogue import ADAPTERS, card, resolve, weights_file
 from core.models.loaded import LoadedModel
 from core.models.reference import ModelRef
 from core.provenance import sha256_of_file
-from core.tasks import Task
-
-ADAPTERS: Mapping[Task, str] = {
-    Task.IMAGE_CLASSIFICATION: "core.models.image:classification",
-    Task.TEXT_CLASSIFICATION: "core.models.text:classification",
-    Task.TRANSLATION: "core.models.sequence:translation",
-    Task.CAUSAL_LANGUAGE_MODEL: "core.models.sequence:causal",
-}
-"""Functions of a card and a module, as ``"module:function"``."""
 
 
 def load(ref: ModelRef, device: str = "auto") -> LoadedModel:

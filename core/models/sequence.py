@@ -63,6 +63,8 @@ class SequenceAdapter(TextAdapter):
     token of the output and, for a contrast, of the same of another output.
     """
 
+    unit = "log-probability"
+
     def __init__(self, tokenizer: Tokenizer, most: int | None = None) -> None:
         super().__init__((), tokenizer)
         self.most = most

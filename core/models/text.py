@@ -35,6 +35,7 @@ class TextAdapter:
     """
 
     axis: AxisKind = "tokens"
+    unit: str = "logits"
     depth = 2
     baselines: tuple[str, ...] = BASELINES
 

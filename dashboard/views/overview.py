@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
-from core.attribution.registry import METHODS
+from core.attribution.registry import methods
 from core.engine.call import Call
-from core.errors import FluoroscopeError
+from core.errors import FluoroscopeError, shortened
 from core.models.card import ModelCard
 from core.results import Architecture, Prediction
+from core.tasks import Tokens
 from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.figures.architecture import architecture_chart
 from dashboard.figures.prediction import class_quality, probability_bars
@@ -48,7 +49,7 @@ def main() -> None:
         _training(card)
     with fits:
         if architecture is not None:
-            _fits(architecture)
+            _fits(card, architecture)
 
 
 def _example(chosen: state.Selection) -> None:
@@ -65,7 +66,10 @@ def _example(chosen: state.Selection) -> None:
         prediction: Prediction = predicting.result()[0]
         shares = [2, 3] if ruler.width() >= 700 else [1, 3]
         picture, bars = st.columns(shares, vertical_alignment="center")
-        picture.image(_enlarged(prediction.picture), caption="What the network sees")
+        if prediction.picture is not None:
+            picture.image(_enlarged(prediction.picture), caption="What the network sees")
+        elif isinstance(prediction.axis, Tokens):
+            picture.caption(state.plain(shortened(prediction.axis.text, 200)))
         figure = probability_bars(prediction, count=3, dark=is_dark(st.context.theme.type))
         bars.plotly_chart(figure, theme=None, config=downloads.CHART, key="answer")
 
@@ -170,14 +174,14 @@ def _training(card: ModelCard) -> None:
         st.code(training["command"], language="shell")
 
 
-def _fits(architecture: Architecture) -> None:
+def _fits(card: ModelCard, architecture: Architecture) -> None:
     rows = [
         {
             "Method": method.title,
             "Fit": architecture.fits[method.name].level,
             "Why": architecture.fits[method.name].reason or "Nothing stands in its way.",
         }
-        for method in METHODS
+        for method in methods(card.task.axis)
     ]
     st.dataframe(
         pd.DataFrame(rows),

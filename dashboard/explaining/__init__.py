@@ -1,0 +1,1 @@
+"""What differs on the Attribution page between pixels and tokens: one file each."""

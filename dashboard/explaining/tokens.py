@@ -1,0 +1,128 @@
+"""The Attribution page for texts: words coloured by what they add."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import streamlit as st
+
+from core.attribution.registry import methods
+from core.data.text import decode
+from core.errors import FluoroscopeError
+from core.results import Attribution, Prediction
+from core.tasks import WHOLE_OUTPUT
+from dashboard import cached, downloads, state, texts
+from dashboard.explaining.answer import classes
+from dashboard.export import document
+from dashboard.figures.tokens import token_bars, token_matrix
+from dashboard.theme import is_dark
+
+# The first three of these that fit are shown on the first visit.
+FIRST = ("integrated_gradients", "feature_ablation", "shapley_value_sampling")
+TARGETS = {
+    "top": "The answer",
+    "each": "Every one in turn",
+    "top vs second": "Most likely against second",
+}
+_MOST_BARS = 6
+_TITLES = {method.name: method.title for method in methods("tokens")}
+_LEVELS = {"token": "Tokens", "word": "Words", "sentence": "Sentences"}
+_SIGNS = {"both": "For and against", "positive": "For only", "negative": "Against only"}
+
+
+def text(chosen: state.Selection) -> None:
+    """The text in hand, to be edited in place: another one is another example."""
+    try:
+        now = decode(cached.example(chosen.example))
+    except FluoroscopeError:
+        now = ""  # the page says why
+    typed = st.text_area(
+        "Text",
+        now,
+        key=f"text:{chosen.example}",
+        height=100,
+        placeholder="Type or paste a text",
+        help="Change it and press Ctrl+Enter to see what the model makes of it.",
+    )
+    if typed.strip() and typed != now:
+        try:
+            kept = cached.keep_upload("text.txt", typed.encode())
+        except FluoroscopeError as error:
+            st.error(state.plain(str(error)))
+        else:
+            state.change(example=kept)
+            st.rerun()
+
+
+def answer(prediction: Prediction, chosen: state.Selection) -> None:
+    """What the model says, or writes."""
+    if WHOLE_OUTPUT not in prediction.classes:
+        classes(prediction, chosen.target)
+    else:
+        whole = prediction.classes.index(WHOLE_OUTPUT)
+        st.markdown(f"It writes **{state.plain(_written(prediction, chosen))}**")
+        st.caption(
+            f"log-probability {prediction.logits[whole]:.2f} · "
+            f"{prediction.probabilities[:whole].min(initial=1):.0%} for the least sure token"
+        )
+    for note in prediction.notes:
+        st.caption(state.plain(note))
+
+
+def view(chosen: state.Selection) -> None:
+    """What values are summed over, and which are shown."""
+    st.segmented_control(
+        "Level", _LEVELS, format_func=_LEVELS.get, **state.bind("level", chosen.level)
+    )
+    st.segmented_control("Sign", _SIGNS, format_func=_SIGNS.get, **state.bind("sign", chosen.sign))
+    st.toggle(
+        "Special tokens one by one",
+        help="Such as the start and the end of the text; else they are one last entry together.",
+        **state.bind("special", bool(chosen.special), lambda on: "shown" if on else ""),
+    )
+
+
+def draw(
+    chosen: state.Selection,
+    shown: Sequence[Attribution | None],
+    waited: Sequence[str],
+    asking: Sequence[str],
+    prediction: Prediction,
+) -> None:
+    """A row of coloured text for each attribution that is there, and bars of the weightiest."""
+    results = [each for each in shown if each is not None]
+    if not results:
+        return
+    dark = is_dark(st.context.theme.type)
+    fold, shared = not chosen.special, chosen.scale == "shared"
+    rows = texts.rows(
+        results,
+        _TITLES,
+        level=chosen.level,
+        fold_special=fold,
+        sign=chosen.sign,
+        shared=shared,
+        dark=dark,
+    )
+    texts.draw(rows, texts.scales(results, chosen.level, fold, shared, dark), dark=dark)
+    draw_figure = token_bars if len(results) <= _MOST_BARS else token_matrix
+    figure = draw_figure(results, _TITLES, level=chosen.level, fold_special=fold, dark=dark)
+    st.plotly_chart(figure, theme=None, config=downloads.CHART, key="bars")
+    names = "-".join(dict.fromkeys(result.method for result in results))
+    downloads.button(
+        figure,
+        results,
+        f"{PurePath(prediction.example).stem}.{names}"[:80],
+        document(results, prediction),
+    )
+
+
+def _written(prediction: Prediction, chosen: state.Selection) -> str:
+    """The output's text: what follows the input's in what was read."""
+    read = prediction.axis.text if prediction.axis.kind == "tokens" else ""
+    try:
+        source = decode(cached.example(chosen.example))
+    except FluoroscopeError:
+        source = ""
+    return read.removeprefix(source).strip() or "nothing"
