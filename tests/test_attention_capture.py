@@ -145,6 +145,30 @@ def test_known_layers_are_watched_alone(name: str, chosen: slice) -> None:
     assert untouched(model)
 
 
+def test_fused_arguments() -> None:
+    """Heads that share keys, a scale of one's own, a mask that is added."""
+    torch.manual_seed(6)
+    query, key, value = torch.randn(1, 6, 5, 4), torch.randn(1, 2, 7, 4), torch.randn(1, 2, 7, 4)
+    bias = torch.randn(5, 7)
+
+    class Grouped(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(
+                x, key, value, attn_mask=bias, scale=0.7, enable_gqa=True
+            )
+
+    module = Grouped()
+    (captured,) = all_maps(module, lambda: module(query))
+    for head in range(6):
+        scores = 0.7 * query[0, head] @ key[0, head // 3].T + bias
+        expected = scores.exp() / scores.exp().sum(dim=-1, keepdim=True)
+        torch.testing.assert_close(captured.taken[0, head], expected, **EXACT)
+        torch.testing.assert_close(
+            captured.taken[0, head] @ value[0, head // 3], module(query)[0, head], **EXACT
+        )
+    assert captured.layer.role == "cross"
+
+
 def test_a_padding_mask_is_kept() -> None:
     pytest.importorskip("transformers")
     ids = torch.randint(2, 50, (2, 9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import networkx
@@ -10,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from core.attention.ablate import ablate_heads
 from core.attention.capture import watched
@@ -235,9 +238,9 @@ def test_flow_equals_networkx_and_a_known_answer() -> None:
     np.testing.assert_allclose(flowed(steps, "encoder", 2, Meter()), values[2:3])
 
 
-def test_a_flow_that_would_take_minutes_is_refused() -> None:
+def test_a_flow_that_would_take_too_long_is_refused() -> None:
     steps = [Step("encoder", np.full((200, 200), 1 / 200)) for _ in range(3)]
-    with pytest.raises(NotValid, match="would take minutes"):
+    with pytest.raises(NotValid, match="would take too long"):
         flowed(steps, "encoder", None, Meter())
 
 
@@ -288,3 +291,30 @@ def test_heads_that_there_are_not(heads: Any, error: Any, message: str) -> None:
     model, example = model_and_text("writer")
     with pytest.raises(error, match=message):
         ablate_heads(model, [example], {"heads": heads}, 0, Meter())
+
+
+def test_without_a_decoder_nothing_is_cross_attention() -> None:
+    class Positioned(nn.Module):
+        """Attention that is given positions beside the tokens."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = Inside()
+            self.embedding = nn.Embedding(toy_texts.ROWS, toy_texts.WIDTH)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            x = self.embedding(ids)
+            out: torch.Tensor = self.inside(x, x.flip(1)).mean(dim=1)[:, :3]
+            return out
+
+    class Inside(nn.Module):
+        def forward(self, x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+            query = (x + positions)[:, None]
+            return F.scaled_dot_product_attention(query, query, x[:, None])[:, 0]
+
+    model = toy_texts.toy("bag")
+    model = replace(model, _module=Positioned().eval(), memo={})
+    (layer,) = attention_layers(model)
+    assert (layer.name, layer.role) == ("inside", "encoder")
+    (maps,) = attention(model, [toy_texts.example()], {}, 0, Meter())
+    assert maps.layers == (layer,)

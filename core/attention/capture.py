@@ -13,7 +13,7 @@ import types
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -84,13 +84,14 @@ def watched(
 @dataclass(eq=False)
 class _Entered:
     """A call of a part of the network: whether it was given two sequences, whether the mode is on
-    in it and was switched on by it.
+    in it and was switched on by it, and the shapes of the products it made.
     """
 
     name: str
     cross: bool
     on: bool
     switched: bool
+    products: set[tuple[int, ...]] = field(default_factory=set)
 
 
 class _Watch(TorchFunctionMode):
@@ -114,7 +115,6 @@ class _Watch(TorchFunctionMode):
         self._silence_by: Silence = silence
         self._stack: list[_Entered] = []
         self._calls: Counter[str] = Counter()
-        self._scores: tuple[_Entered, tuple[int, ...]] | None = None
         self._pending: tuple[_Entered, Tensor] | None = None
         self.found: list[Captured] = []
 
@@ -209,7 +209,7 @@ class _Watch(TorchFunctionMode):
         """Attention if it is of a product and a product follows, in one part of the network."""
         output: Tensor = func(*args, **kwargs)
         over_keys = output.ndim > 2 and _dim(args, kwargs) in (-1, output.ndim - 1)
-        if over_keys and self._scores == (self._stack[-1], _rows(output)):
+        if over_keys and _rows(output) in self._stack[-1].products:
             weights = self._by_head(output.float())
             self._pending = (self._stack[-1], weights)
             if self._gradients:  # what is kept has to be what is used
@@ -218,7 +218,7 @@ class _Watch(TorchFunctionMode):
 
     def _product(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         output: Tensor = func(*args, **kwargs)
-        self._scores = (self._stack[-1], _rows(output))
+        self._stack[-1].products.add(_rows(output))
         if self._pending is None:
             return output
         inside, weights = self._pending
@@ -349,7 +349,10 @@ def _two_sequences(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
 
 def _role(name: str, weights: Tensor, cross: bool) -> Role:
     queries, keys = weights.shape[-2:]
-    if cross or queries != keys or any(each in name.lower() for each in _NAMED_CROSS):
+    if queries != keys or any(each in name.lower() for each in _NAMED_CROSS):
         return "cross"
-    later = weights.detach().triu(1)
-    return "encoder" if bool(later.any()) else "decoder"
+    if cross and queries == 1:
+        return "cross"
+    if not bool(weights.detach().triu(1).any()):
+        return "decoder"
+    return "cross" if cross else "encoder"

@@ -49,8 +49,15 @@ def attention_layers(model: LoadedModel, seed: int = 0) -> tuple[AttentionLayer,
     """
     if "attention" not in model.memo:
         batch = model.adapter.typical(model)
-        found = _forward(model, batch, lambda layer, weights: None, None, None, seed)
-        model.memo["attention"] = tuple(captured.layer for captured in found)
+        found = _forward(model, batch, lambda layer, weights: weights.shape, None, None, seed)
+        # Without a decoder the second of two sequences is something else, such as positions.
+        decodes = any(captured.layer.role == "decoder" for captured in found)
+        model.memo["attention"] = tuple(
+            captured.layer
+            if decodes or captured.taken[-2] != captured.taken[-1]
+            else replace(captured.layer, role="encoder")
+            for captured in found
+        )
     layers: tuple[AttentionLayer, ...] = model.memo["attention"]
     return layers
 
@@ -165,7 +172,7 @@ def attention_flow(
                 f"It has {', '.join(sorted(known))}.",
             )
         looked = _Look(model, example, seed)
-        layers, means = looked.at(lambda layer, weights: weights[0].mean(dim=0).double().cpu())
+        layers, means = looked.at(lambda layer, weights: weights[0].mean(dim=0).cpu().double())
         steps = [
             Step(layer.role, mean.numpy())
             for layer, mean in zip(layers, means, strict=True)

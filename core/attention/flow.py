@@ -66,7 +66,7 @@ def flowed(steps: Sequence[Step], role: Role, only: int | None, meter: Meter) ->
     layer's attention (half of it, and half for the residual connection) is the capacity of its
     edges; ``only`` is the one query to compute.
 
-    Raises ``NotValid`` where that would take minutes.
+    Raises ``NotValid`` where that would take more than about 20 s.
     """
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import maximum_flow
@@ -95,7 +95,7 @@ def flowed(steps: Sequence[Step], role: Role, only: int | None, meter: Meter) ->
     tops = tops if only is None else tops[only : only + 1]
     if len(tops) * len(bottoms) * len(capacities) > _MOST:
         raise NotValid(
-            f"The flow of {len(latest)} tokens through {len(steps)} layers would take minutes.",
+            f"The flow of {len(latest)} tokens through {len(steps)} layers would take too long.",
             "Ask for one query, or for the rollout.",
         )
     graph = csr_matrix((np.array(capacities, np.int32), (origins, ends)), shape=(count, count))

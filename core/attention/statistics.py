@@ -61,6 +61,8 @@ def thumbnails(weights: Tensor) -> Tensor:
     """``[head, query, key]`` as uint8 of at most ``SIDE`` rows and columns, the largest attention
     in each cell.
     """
+    if weights.device.type == "mps":  # which pools only where the sizes divide each other
+        weights = weights.cpu()
     rows, columns = (min(SIDE, size) for size in weights.shape[-2:])
     pooled = F.adaptive_max_pool2d(weights[None], (rows, columns))[0]
     return (pooled * 255).round().clamp(0, 255).to(torch.uint8)
