@@ -22,8 +22,10 @@ _HOMES = {
     "Example": "core.tasks",
     "FluoroscopeError": "core.errors",
     "METHODS": "core.attribution.registry",
+    "attention_maps": "core.notebook",
     "attribute": "core.notebook",
     "describe": "core.notebook",
+    "flip": "core.notebook",
     "models": "core.notebook",
     "open_example": "core.notebook",
     "predict": "core.notebook",
@@ -35,7 +37,17 @@ if TYPE_CHECKING:
     from core.attribution.registry import METHODS
     from core.errors import FluoroscopeError
     from core.models.catalogue import reference
-    from core.notebook import attribute, describe, models, open_example, predict, produce, text
+    from core.notebook import (
+        attention_maps,
+        attribute,
+        describe,
+        flip,
+        models,
+        open_example,
+        predict,
+        produce,
+        text,
+    )
     from core.results import Architecture, Attribution, Prediction
     from core.tasks import Example
 
@@ -46,8 +58,10 @@ __all__ = [
     "Example",
     "FluoroscopeError",
     "Prediction",
+    "attention_maps",
     "attribute",
     "describe",
+    "flip",
     "models",
     "open_example",
     "predict",

@@ -12,7 +12,7 @@ from core.engine.inline import InlineExecutor
 from core.models.catalogue import card, catalogue
 from core.models.reference import ModelRef
 from core.parameters import checked
-from core.results import Architecture, Attribution, Prediction, Production
+from core.results import Architecture, AttentionMaps, Attribution, Flip, Prediction, Production
 from core.tasks import Example
 
 
@@ -81,6 +81,41 @@ def attribute(
     }
     call = Call("attribute", model, tuple(inputs), parameters, seed=seed, device=device)
     found: tuple[Attribution, ...] = _run(call)
+    return found
+
+
+def flip(
+    model: ModelRef,
+    inputs: Sequence[Example],
+    *,
+    to: str = "",
+    device: str = "auto",
+    **settings: Any,
+) -> tuple[Flip, ...]:
+    """The fewest words of each text whose removal changes the predicted class.
+
+    ``to`` is the class to reach, any other if left out; ``settings`` are ``replacement`` (``drop``,
+    ``mask`` or ``padding``) and ``most``, the most texts to try.
+    """
+    call = Call("flip", model, tuple(inputs), {**settings, "to": to}, device=device)
+    found: tuple[Flip, ...] = _run(call)
+    return found
+
+
+def attention_maps(
+    model: ModelRef,
+    inputs: Sequence[Example],
+    layers: str | Sequence[str | int] = "all",
+    *,
+    device: str = "auto",
+) -> tuple[AttentionMaps, ...]:
+    """Where the heads of some layers, by name or number, look: ``[head, query, key]`` each.
+
+    Raises ``NotValid`` for a model without attention.
+    """
+    asked = layers if isinstance(layers, str) else list(layers)
+    call = Call("attention", model, tuple(inputs), {"layers": asked}, device=device)
+    found: tuple[AttentionMaps, ...] = _run(call)
     return found
 
 

@@ -29,3 +29,12 @@ def test_what_a_model_writes_can_be_given_or_produced() -> None:
     (given,) = core.predict(model, [core.text("God is good.", made.text)])
     np.testing.assert_allclose(own.logits, given.logits, atol=1e-5)
     np.testing.assert_allclose(made.probabilities, own.probabilities[:-1], rtol=1e-5)
+
+
+def test_deciding_words_and_attention() -> None:
+    (found,) = core.flip(core.reference("text_rnn"), [core.text("A racing game with karts")])
+    assert found.after is not None
+    assert found.words
+    (maps,) = core.attention_maps(core.reference("translator"), [core.text("God is good.")], [0])
+    assert [layer.role for layer in maps.layers] == ["encoder"]
+    np.testing.assert_allclose(maps.maps[0].sum(axis=-1), 1, atol=1e-5)
