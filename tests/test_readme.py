@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.attribution.registry import METHODS
+from core.attribution.registry import METHODS, methods
 from core.models.catalogue import catalogue
 from core.training.recipe import recipes
 
@@ -49,15 +49,20 @@ def test_every_file_and_link_exists() -> None:
 
 def test_commands_name_what_exists() -> None:
     joined = README.replace("\\\n", " ")
-    commands = re.findall(r"^fluoroscope attribute (.+)$", joined, re.MULTILINE)
-    assert commands
-    for command in commands:
-        model, image, *rest = shlex.split(command, comments=True)
-        assert model in catalogue()
-        assert (ROOT / image).is_file()
-        named = [value for flag, value in itertools.pairwise(rest) if flag == "--method"]
-        assert named
-        assert set(named) <= {method.name for method in METHODS}
+    commands = re.findall(
+        r"^fluoroscope (attribute|attention|flip|translate) (.+)$", joined, re.MULTILINE
+    )
+    assert {verb for verb, _ in commands} == {"attribute", "attention", "flip", "translate"}
+    for verb, command in commands:
+        model, *rest = shlex.split(command, comments=True)
+        known = {method.name for method in methods(catalogue()[model].task.axis)}
+        options = list(itertools.pairwise(rest))
+        for flag, value in [("", rest[0]), *options]:
+            if flag == "--file" or value.startswith("assets"):
+                assert (ROOT / value).is_file()
+        named = {value for flag, value in options if flag == "--method"}
+        assert named <= known
+        assert bool(named) is (verb == "attribute")
 
 
 def test_notebook_lines_run(monkeypatch: pytest.MonkeyPatch) -> None:
