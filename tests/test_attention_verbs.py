@@ -25,11 +25,16 @@ from core.attention.compute import (
 from core.attention.flow import Step, flowed, rolled
 from core.attention.statistics import statistics
 from core.codec import decode, encode
+from core.engine.call import Call
+from core.engine.inline import InlineExecutor
 from core.errors import BadParameter, NotValid, UnknownName
+from core.models.catalogue import reference
 from core.models.loaded import LoadedModel
 from core.models.predict import predict
 from core.progress import Meter
+from core.tasks import Example
 from tests import toy_sequences, toy_texts
+from tests.images import png
 from tests.toy_sequences import text
 
 
@@ -318,3 +323,38 @@ def test_without_a_decoder_nothing_is_cross_attention() -> None:
     assert (layer.name, layer.role) == ("inside", "encoder")
     (maps,) = attention(model, [toy_texts.example()], {}, 0, Meter())
     assert maps.layers == (layer,)
+
+
+def test_the_engine_knows_every_verb_of_attention() -> None:
+    model = reference("fashion_vit")
+    example = Example("picture.png", png())
+    executor = InlineExecutor()
+
+    def answer(verb: str, **parameters: Any) -> Any:
+        call = Call(verb, model, (example,), parameters, device="cpu")
+        (found,) = executor.submit(call).result()
+        return found
+
+    seen = answer("attention_overview")
+    assert [layer.heads for layer in seen.layers] == [4, 4, 4, 4]
+    axis = seen.keys["encoder"]
+    assert (axis.grid, axis.prefix, axis.labels[:2]) == ((7, 7), 1, ("class", "row 1, column 1"))
+    assert axis.special == (True,) + (False,) * 49
+    assert seen.picture.shape == (28, 28, 3)
+    assert answer("attention", layers=[3]).maps[0].shape == (4, 50, 50)
+    assert answer("attention_flow", kind="flow", query=0).values.shape == (1, 50)
+    changed = answer("ablate_heads", heads=[[seen.layers[0].name, 1]])
+    assert not np.array_equal(changed.logits, answer("predict").logits)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["classifier", "writer", "translator"])
+def test_maps_on_cuda_equal_the_cpus(name: str) -> None:
+    model, example = model_and_text(name)
+    (ours,) = attention(model, [example], {}, 0, Meter())
+    with model.exclusive() as module:
+        there = replace(model, device=torch.device("cuda"), _module=module.cuda(), memo={})
+    (theirs,) = attention(there, [example], {}, 0, Meter())
+    for one, other in zip(ours.maps, theirs.maps, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-5)
+    attention_overview(there, [example], {}, 0, Meter())
