@@ -29,7 +29,9 @@ from core.attribution.registry import METHODS
 from core.errors import UnknownName
 from core.provenance import Provenance
 from core.results import Attribution, Prediction
+from core.results.levels import at_level
 from core.store import write_atomically
+from core.tasks import Tokens
 from dashboard import renderer
 from dashboard.figures.caption import caption
 
@@ -150,7 +152,25 @@ def _entry(attribution: Attribution) -> dict[str, Any]:
         "settings": dict(attribution.settings),
         "fit": {"level": attribution.fit.level, "reason": attribution.fit.reason},
         "provenance": attribution.provenance.as_json(),
+        **_words(attribution),
     }
+
+
+def _words(attribution: Attribution) -> dict[str, Any]:
+    """What each token and each word of a text got, with their characters in it."""
+    axis = attribution.axis
+    if not isinstance(axis, Tokens):
+        return {}
+    found: dict[str, Any] = {"text": axis.text}
+    for level in ("token", "word"):
+        groups = at_level(axis, attribution.values, level)
+        found[f"{level}s"] = [
+            {"text": label, "start": start, "end": end, "part": part, "value": float(value)}
+            for label, (start, end), part, value in zip(
+                groups.labels, groups.spans, groups.parts, groups.values, strict=True
+            )
+        ]
+    return found
 
 
 def _described(results: Sequence[Any]) -> dict[str, Any]:

@@ -62,11 +62,11 @@ def test_files_hold_the_whole_result(capsys: pytest.CaptureFixture[str], tmp_pat
     status, output, _ = run(
         capsys, "attribute", "text_rnn", tmp_path / "story.txt", "--text", "music player",
         "--method", "integrated_gradients", "--set", "n_steps=10", "--method", "saliency",
-        "--format", "json,npz", "--out", out,
+        "--format", "json,npz,html,plotly.json", "--out", out,
     )  # fmt: skip
     assert status == 0
     names = {path.name for path in out.iterdir()}
-    assert len(names) == 8
+    assert len(names) == 16
     assert {Path(line).name for line in output.splitlines() if line.startswith(str(out))} == names
     with np.load(out / "story.integrated_gradients.npz", allow_pickle=False) as arrays:
         stored = arrays["values"]
@@ -76,6 +76,10 @@ def test_files_hold_the_whole_result(capsys: pytest.CaptureFixture[str], tmp_pat
     np.testing.assert_allclose(stored, same.values, atol=1e-5)
     told = json.loads((out / "text.saliency.json").read_text())
     assert told["example"] == "text"
+    assert [word["text"] for word in told["words"]] == ["music", "player"]
+    assert sum(word["value"] for word in told["words"]) == pytest.approx(told["sum"])
+    for word in told["words"]:
+        assert told["text"][word["start"] : word["end"]] == word["text"]
     assert told["prediction"][0]["class"] == "sound"
 
 

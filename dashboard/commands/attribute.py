@@ -14,10 +14,14 @@ from dashboard.commands.calls import engine as started
 from dashboard.commands.calls import with_bar
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from core.attribution.method import AttributionMethod
     from core.models.card import ModelCard
     from core.parameters import Value
     from core.results import Attribution, Prediction
+
+_MOST_BARS = 6  # more outputs of a text are drawn as a matrix
 
 
 def attribute(
@@ -57,6 +61,7 @@ def attribute(
     """
     from core.engine.call import Call
     from core.models.catalogue import card, reference
+    from dashboard.export import document, write
 
     model = inputs.in_workspace(model, workspace)
     about = card(model)
@@ -104,9 +109,10 @@ def attribute(
             if about.task.axis == "tokens":
                 _show(prediction, results, each, level, special, each is methods[0])
             if out_folder is not None:
+                figure = _figure(results, each, level, special, dark)
                 for name in wanted:
                     place = out_folder / f"{stem}.{each.name}.{name}"
-                    _write(place, name, prediction, results, each, dark)
+                    write(place, figure, results, name, document(results, prediction))
                     print(place)
 
 
@@ -125,30 +131,28 @@ def _show(
     print(tables(results, method.title, level, special))
 
 
-def _write(
-    place: Path,
-    name: str,
-    prediction: Prediction,
+def _figure(
     results: Sequence[Attribution],
     method: AttributionMethod,
+    level: str,
+    special: bool,
     dark: bool,
-) -> None:
-    import plotly.graph_objects as go
+) -> go.Figure:
+    titles = {method.name: method.title}
+    if results[0].axis.kind == "tokens":
+        from dashboard.figures.tokens import token_bars, token_matrix
 
-    from dashboard.export import document, write
+        draw = token_bars if len(results) <= _MOST_BARS else token_matrix
+        return draw(results, titles, level=level, fold_special=not special, dark=dark)
     from dashboard.figures.attribution import attribution_maps
 
-    if prediction.picture is None:
-        figure = go.Figure()
-    else:
-        figure = attribution_maps(
-            results,
-            dark=dark,
-            titles={method.name: method.title},
-            unsigned=() if method.signed else (method.name,),
-            units={method.name: method.unit},
-        )
-    write(place, figure, results, name, document(results, prediction))
+    return attribution_maps(
+        results,
+        dark=dark,
+        titles=titles,
+        unsigned=() if method.signed else (method.name,),
+        units={method.name: method.unit},
+    )
 
 
 def _contrast() -> str:
