@@ -14,6 +14,7 @@ from core.tasks import OTHER_OUTPUT, WHOLE_OUTPUT, Tokens
 _WIDEST = 28  # cells of a word, and of an output's name
 _BAR = 20
 _COLUMNS = 5  # outputs side by side
+_JOINERS = "\u200c\u200d"  # part of emoji and of words in several scripts
 _PARTS = ("", "output", "other")
 
 
@@ -116,4 +117,4 @@ def _shortened(text: str) -> str:
 def plain(text: str) -> str:
     """On one line, and nothing in it that a terminal would obey."""
     line = " ".join(text.split()) or "␣"
-    return "".join(character if character.isprintable() else "·" for character in line)
+    return "".join(each if each.isprintable() or each in _JOINERS else "·" for each in line)
