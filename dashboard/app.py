@@ -26,7 +26,10 @@ def main() -> None:
                 st.Page(_VIEWS / "overview.py", title="Overview"),
                 st.Page(_VIEWS / "training.py", title="Training"),
             ],
-            "Explain": [st.Page(_VIEWS / "attribution.py", title="Attribution", default=True)],
+            "Explain": [
+                st.Page(_VIEWS / "attribution.py", title="Attribution", default=True),
+                st.Page(_VIEWS / "attention.py", title="Attention"),
+            ],
         }
     )
     st.title(page.title)  # at once: what follows has much to import

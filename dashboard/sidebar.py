@@ -9,7 +9,17 @@ from core.tasks import AxisKind
 from dashboard import cached, gallery, state
 
 # What another model does not share.
-_FRESH = {"example": "", "baseline": "", "methods": (), "target": "top"}
+_FRESH = {
+    "example": "",
+    "baseline": "",
+    "methods": (),
+    "target": "top",
+    "layer": -1,
+    "head": 0,
+    "show": "",
+    "place": 0,
+    "off": (),
+}
 # What Streamlit's file chooser offers; what is accepted is decided by content, not by name.
 _UPLOADS: dict[AxisKind, tuple[str, list[str], str]] = {
     "pixels": (

@@ -20,6 +20,8 @@ SIGNS = ("both", "positive", "negative")
 SCALES = ("shared", "own")
 MODES = ("overlay", "map")
 LEVELS = ("token", "word", "sentence")
+SHOWS = ("map", "lines", "token", "picture", "rollout", "flow", "mean")
+ORDERS = ("layer", "type", "entropy")
 TABS = ("watch", "compare", "machine", "start", "logs")
 ACROSS = ("epoch", "step", "time", "examples")
 _KEPT = "selection"
@@ -36,7 +38,10 @@ class Selection:
     picture that the baseline ``image`` stands for; ``methods`` are names;
     ``settings`` maps ``method.parameter`` to what was typed, only where it differs from the
     default. ``level`` is what the values of a text are summed over and ``special`` whether special
-    tokens are ``shown``. ``runs`` are names of runs, ``across`` what their curves go over,
+    tokens are ``shown``. ``layer`` and ``head`` are a head of attention (-1 the one to
+    begin with), ``show`` how it is drawn,
+    ``order`` that of all heads, ``place`` the token looked from, ``off`` the heads switched off as
+    ``layer:head``. ``runs`` are names of runs, ``across`` what their curves go over,
     ``smoothing`` in percent; ``logs`` is a folder of event files.
     """
 
@@ -52,6 +57,12 @@ class Selection:
     level: str = "word"
     special: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    layer: int = -1
+    head: int = 0
+    show: str = ""
+    order: str = "layer"
+    place: int = 0
+    off: tuple[str, ...] = ()
     tab: str = "watch"
     runs: tuple[str, ...] = ()
     across: str = "epoch"
@@ -91,6 +102,12 @@ class Selection:
             level=one("level", LEVELS),
             special=one("special", ("shown",)),
             settings={name: value for name, sign, value in pairs if sign},
+            layer=whole("layer", 9_999),
+            head=whole("head", 9_999),
+            show=one("show", SHOWS),
+            order=one("order", ORDERS),
+            place=whole("place", 999_999),
+            off=tuple(dict.fromkeys(filter(None, one_list(query, "off")))),
             tab=one("tab", TABS),
             runs=tuple(dict.fromkeys(filter(None, one_list(query, "runs")))),
             across=one("across", ACROSS),
@@ -108,7 +125,7 @@ class Selection:
         query: dict[str, str | list[str]] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("methods", "runs"):
+            if item.name in ("methods", "runs", "off"):
                 if value:
                     query[item.name] = ",".join(value)
             elif item.name == "settings":

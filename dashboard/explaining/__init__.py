@@ -1,1 +1,1 @@
-"""What differs on the Attribution page between pixels and tokens: one file each."""
+"""What differs between pixels and tokens on the pages that explain: one file each."""

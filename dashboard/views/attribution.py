@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -17,11 +16,10 @@ from core.engine.executor import Handle
 from core.errors import FluoroscopeError, UserError
 from core.parameters import Value
 from core.results import Architecture, Attribution, Prediction
-from core.tasks import AxisKind, parse_targets
+from core.tasks import parse_targets
 from dashboard import cached, controls, state, waiting
-from dashboard.explaining import pixels, tokens
+from dashboard.explaining import kinds, pixels
 
-_EXPLAINING: dict[AxisKind, ModuleType] = {"pixels": pixels, "tokens": tokens}
 # A method whose estimate is below this many seconds runs without being asked to.
 CHEAP = 6.0
 _SCALES = {"shared": "Shared", "own": "Own"}
@@ -31,7 +29,7 @@ def main() -> None:
     """Draw the page for the selection in hand."""
     st.markdown("Which parts of this input spoke for the answer, and which against it?")
     chosen = state.selection()
-    kind = _EXPLAINING[cached.models()[chosen.model].task.axis]
+    kind = kinds.of(chosen)
     kind.text(chosen)
     try:
         model, example = cached.model_ref(chosen.model), cached.example(chosen.example)

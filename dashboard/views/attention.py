@@ -1,0 +1,255 @@
+"""Attention: where a Transformer looked, from all heads at once down to one token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.engine.call import Call
+from core.engine.executor import Handle
+from core.errors import FluoroscopeError, NotValid
+from core.results import AttentionMaps, AttentionOverview, Prediction
+from core.tasks import WHOLE_OUTPUT
+from dashboard import cached, downloads, ruler, state, waiting
+from dashboard.explaining.kinds import of
+from dashboard.figures.attention import (
+    flow_map,
+    head_lines,
+    head_map,
+    over_picture,
+    overview,
+    token_rows,
+)
+from dashboard.figures.prediction import percent
+from dashboard.theme import is_dark
+
+CAVEAT = "Attention shows where the model looked, not why it answered."
+_ORDERS = {"layer": "As they stand", "type": "By type", "entropy": "By entropy"}
+_SHOWS = {
+    "picture": "Over the picture",
+    "map": "Map",
+    "lines": "Lines",
+    "token": "One token",
+    "rollout": "Rollout",
+    "flow": "Flow",
+    "mean": "Mean",
+}
+_TOGETHER = ("rollout", "flow", "mean")
+_ROLES = {"encoder": "the input", "decoder": "what is written", "cross": "the input"}
+_BESIDE = 6  # heads of a layer, for which all heads stand beside the one
+_MOST_TOKENS = 160  # for which the maps of all layers are asked for
+
+
+def main() -> None:
+    """Draw the page for the selection in hand."""
+    st.markdown("Where did the model look?")
+    chosen = state.selection()
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(CAVEAT)
+        st.page_link("views/attribution.py", label="Attributions of this example", width="content")
+    of(chosen).text(chosen)
+    try:
+        model, example = cached.model_ref(chosen.model), cached.example(chosen.example)
+    except FluoroscopeError as error:
+        st.error(state.plain(str(error)))
+        return
+    predicting = cached.handle(Call("predict", model, (example,), urgent=True))
+    looking = cached.handle(Call("attention_overview", model, (example,), urgent=True))
+    if isinstance(looking.error, NotValid):
+        st.info(state.plain(str(looking.error)))
+        return
+    if not _ready({"Prediction": predicting, "Attention": looking}):
+        return
+    prediction: Prediction = predicting.result()[0]
+    found: AttentionOverview = looking.result()[0]
+    layer = min(chosen.layer, len(found.layers) - 1) if chosen.layer >= 0 else _first(found)
+    head = min(chosen.head, found.layers[layer].heads - 1)
+    width = ruler.width()
+    beside = max(each.heads for each in found.layers) <= _BESIDE and width >= 900
+    everything, one = (st.container(), st.container())
+    if beside:
+        everything, one = st.columns([2, 5], gap="large")
+        width = width * 2 // 7 - 30
+    with everything:
+        _all_heads(chosen, found, layer, head, width)
+    with one:
+        _standing(chosen, found, layer, head)
+        _answers(chosen, found, prediction, predicting.call)
+        _one_head(chosen, found, layer, head, predicting.call)
+
+
+def _first(found: AttentionOverview) -> int:
+    """The layer to begin with: the last that aligns output and input, else the first."""
+    cross = [place for place, each in enumerate(found.layers) if each.role == "cross"]
+    return cross[-1] if cross else 0
+
+
+def _ready(handles: dict[str, Handle]) -> bool:
+    """Whether all of these are done; else the page says how far they are, or what went wrong."""
+    open_calls = waiting.under_way(handles)
+    if open_calls:
+        waiting.watch(open_calls)
+        return False
+    failures = [waiting.failed(title, handle) for title, handle in handles.items()]
+    return not any(failures)
+
+
+def _all_heads(
+    chosen: state.Selection, found: AttentionOverview, layer: int, head: int, width: int
+) -> None:
+    heads = sum(each.heads for each in found.layers)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        st.segmented_control(
+            f"All {heads} heads",
+            _ORDERS,
+            format_func=_ORDERS.get,
+            help="Every map to its own largest value. Click one to see it below.",
+            **state.bind("order", chosen.order),
+        )
+    dark = is_dark(st.context.theme.type)
+    figure = overview(found, order=chosen.order, chosen=(layer, head), width=width, dark=dark)
+
+    def picked() -> None:
+        points = state.read("overview").selection.points
+        if points:
+            there = points[0]["customdata"]
+            state.change(layer=int(there[0]), head=int(there[1]))
+
+    st.plotly_chart(
+        figure,
+        theme=None,
+        config=downloads.CHART,
+        key="overview",
+        width="content",
+        on_select=picked,
+        selection_mode="points",
+    )
+    downloads.button(figure, [found], f"{PurePath(found.example).stem}.attention")
+
+
+def _standing(chosen: state.Selection, found: AttentionOverview, layer: int, head: int) -> None:
+    """What is known of the head in hand, and the switch for it."""
+    about = found.layers[layer]
+    name = f"{layer}:{head}"
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.markdown(
+            f"**Layer {layer} · head {head}** · {state.plain(about.name)} · {about.role}  \n"
+            f"{_type(found, layer, head)} · "
+            f"entropy {found.entropy[layer][head]:.2f} nats · "
+            f"mean distance {found.distance[layer][head]:.1f}"
+        )
+        if name in chosen.off:
+            off = tuple(each for each in chosen.off if each != name)
+            if st.button("Switch it on again"):
+                state.change(off=off)
+                st.rerun()
+        elif st.button("Switch this head off", help="What does the model answer without it?"):
+            state.change(off=(*chosen.off, name))
+            st.rerun()
+        if chosen.off and st.button("Undo all", type="tertiary"):
+            state.change(off=())
+            st.rerun()
+
+
+def _type(found: AttentionOverview, layer: int, head: int) -> str:
+    kind = found.head_types[layer][head]
+    return kind if kind == "mixed" else f"{kind} {found.type_scores[layer][head]:.0%}"
+
+
+def _answers(
+    chosen: state.Selection, found: AttentionOverview, prediction: Prediction, asked: Call
+) -> None:
+    """The answer with and without the heads that are switched off."""
+    heads = []
+    for each in chosen.off:
+        layer, _, head = each.partition(":")
+        if layer.isdecimal() and head.isdecimal() and int(layer[:5]) < len(found.layers):
+            heads.append((found.layers[int(layer[:5])].name, int(head[:5])))
+    if not heads:
+        return
+    parameters = {"heads": tuple(heads)}
+    handle = cached.handle(Call("ablate_heads", asked.model, asked.inputs, parameters, urgent=True))
+    if not _ready({"Without these heads": handle}):
+        return
+    without: Prediction = handle.result()[0]
+    if WHOLE_OUTPUT in prediction.classes:
+        whole = prediction.classes.index(WHOLE_OUTPUT)  # of the same output in both
+        before, after = (float(each.probabilities[whole]) for each in (prediction, without))
+        st.markdown(
+            f"What it writes has probability **{_percent(before)}** with all heads and "
+            f"**{_percent(after)}** without {len(heads)} of them."
+        )
+        return
+    first, then = prediction.top(1)[0], without.top(1)[0]
+    line = (
+        f"With all heads: **{state.plain(prediction.classes[first])}** "
+        f"{_percent(prediction.probabilities[first])}.  \n"
+        f"Without {len(heads)} of them: **{state.plain(without.classes[then])}** "
+        f"{_percent(without.probabilities[then])}"
+    )
+    if then != first:
+        share = _percent(without.probabilities[first])
+        line += f", and {state.plain(prediction.classes[first])} has {share}"
+    st.markdown(f"{line}.")
+
+
+def _percent(share: Any) -> str:
+    return percent(float(share)).replace("<", "less than ")
+
+
+def _one_head(
+    chosen: state.Selection, found: AttentionOverview, layer: int, head: int, asked: Call
+) -> None:
+    about = found.layers[layer]
+    key = found.keys[about.role]
+    pictured = key.grid is not None and found.picture is not None
+    shows = [name for name in _SHOWS if name != "picture" or pictured]
+    show = chosen.show if chosen.show in shows else shows[0]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        st.segmented_control("Show", shows, format_func=_SHOWS.get, **state.bind("show", show))
+        query = found.queries[about.role]
+        place = min(chosen.place, len(query.labels) - 1)
+        if show in ("token", "picture"):
+            st.selectbox(
+                "Looking from",
+                range(len(query.labels)),
+                format_func=lambda i: f"{i} · {query.labels[i]}",
+                width=240,
+                **state.bind("place", place),
+            )
+    dark = is_dark(st.context.theme.type)
+    if show in _TOGETHER:
+        call = Call("attention_flow", asked.model, asked.inputs, {"kind": show, "role": about.role})
+        draw: Callable[[Any], go.Figure] = lambda result: flow_map(result, dark=dark)  # noqa: E731
+    else:
+        wanted = (about.name,)
+        if show == "token" and len(key.labels) <= _MOST_TOKENS:
+            wanted = tuple(each.name for each in found.layers if each.role == about.role)
+        call = Call("attention", asked.model, asked.inputs, {"layers": wanted}, urgent=True)
+
+        def draw(result: AttentionMaps) -> go.Figure:
+            at = [each.name for each in result.layers].index(about.name)
+            if show == "picture":
+                return over_picture(result, at, head, place, dark=dark)
+            if show == "token":
+                titles = {each.name: f"{each.role} {i}" for i, each in enumerate(found.layers)}
+                return token_rows(result, about.role, place, titles=titles, dark=dark)
+            if show == "lines":
+                return head_lines(result, at, head, dark=dark)
+            return head_map(result, at, head, dark=dark)
+
+    handle = cached.handle(call)
+    if not _ready({_SHOWS[show]: handle}):
+        return
+    result = handle.result()[0]
+    figure = draw(result)
+    st.plotly_chart(figure, theme=None, config=downloads.CHART, key="head")
+    st.caption(CAVEAT)
+    downloads.button(figure, [result], f"{PurePath(found.example).stem}.attention-{show}")
+
+
+main()
