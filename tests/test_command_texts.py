@@ -171,7 +171,7 @@ def test_the_fewest_words_are_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_attention_is_told_and_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, output, errors = run(
         capsys, "attention", "translator", "he went up the mountain", "--layers", "0,4",
-        "--format", "json,npz", "--out", tmp_path,
+        "--format", "json,npz,plotly.json", "--out", tmp_path,
     )  # fmt: skip
     assert (status, errors) == (0, "")
     assert "encoder.layers.0.self_attn" in output
@@ -185,7 +185,11 @@ def test_attention_is_told_and_written(capsys: pytest.CaptureFixture[str], tmp_p
         queries, keys = (len(told[side][layer["role"]]["labels"]) for side in ("queries", "keys"))
         assert values_of_layer.shape == (layer["heads"], queries, keys)
         np.testing.assert_allclose(values_of_layer.sum(axis=-1), 1, atol=1e-5)
-    assert (tmp_path / "text.attention.json").is_file()
+    names = {f"text.{kind}.{end}" for kind in ("attention", "layers") for end in ("json", "npz")}
+    heads = {f"text.layer-{n}.head-{head}.plotly.json" for n in (0, 4) for head in range(4)}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *names, *heads, "text.attention.plotly.json",
+    }  # fmt: skip
 
 
 ATTRIBUTE = ["attribute", "text_rnn", "--method", "saliency"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +15,9 @@ from dashboard.commands.calls import engine as started
 from dashboard.commands.calls import with_bar
 
 if TYPE_CHECKING:
-    from core.results import AttentionOverview
+    from core.results import AttentionMaps, AttentionOverview
 
+_NUMBERS = ("json", "npz")  # the rest are pictures
 CAVEAT = "Attention shows where the model looked, not why it answered."
 
 
@@ -41,7 +43,8 @@ def attention(
 ) -> None:
     """Show what the heads of a model attend to, and write an overview of all of them.
 
-    With --layers also the whole maps of these layers: ``<name>.<layer>.<format>``.
+    With --layers also the whole maps of these layers: their numbers in one file, a picture for
+    each head.
     """
     from core.engine.call import Call
     from core.models.catalogue import card, reference
@@ -59,15 +62,14 @@ def attention(
     for example, stem in zip(examples, inputs.names(examples), strict=True):
         call = Call("attention_overview", ref, (example,), {}, seed, device)
         overview: AttentionOverview = with_bar(engine, call, example.name)[0]
-        results: dict[str, Any] = {"attention": overview}
+        maps: AttentionMaps | None = None
         if layers:
             asked: Any = "all" if layers == "all" else [each.strip() for each in layers.split(",")]
             call = Call("attention", ref, (example,), {"layers": asked}, seed, device)
-            results["layers"] = with_bar(engine, call, example.name)[0]
+            maps = with_bar(engine, call, example.name)[0]
         print(_told(overview))
         if folder is not None:
-            for kind, result in results.items():
-                _write(folder, f"{stem}.{kind}", result, wanted, dark)
+            _write(folder, stem, overview, maps, wanted, dark)
     print(CAVEAT)
 
 
@@ -88,12 +90,32 @@ def _told(overview: AttentionOverview) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write(folder: Path, stem: str, result: Any, formats: list[str], dark: bool) -> None:
+def _write(
+    folder: Path,
+    stem: str,
+    overview: AttentionOverview,
+    maps: AttentionMaps | None,
+    formats: Sequence[str],
+    dark: bool,
+) -> None:
+    """An overview of all heads, the numbers of the layers, and a picture of each of their heads."""
     import plotly.graph_objects as go
 
     from dashboard.export import write
+    from dashboard.figures import attention as figures
 
-    for name in formats:
-        place = folder / f"{stem}.{name}"
-        write(place, go.Figure(), [result], name)
-        print(place)
+    def out(name: str, figure: go.Figure, result: Any, kinds: Sequence[str]) -> None:
+        for kind in kinds:
+            write(folder / f"{name}.{kind}", figure, [result], kind)
+            print(folder / f"{name}.{kind}")
+
+    out(f"{stem}.attention", figures.overview(overview, dark=dark), overview, formats)
+    if maps is None:
+        return
+    out(f"{stem}.layers", go.Figure(), maps, [kind for kind in formats if kind in _NUMBERS])
+    drawn = [kind for kind in formats if kind not in _NUMBERS]
+    numbers = {layer.name: number for number, layer in enumerate(overview.layers)}
+    for place, layer in enumerate(maps.layers):
+        for head in range(layer.heads if drawn else 0):
+            figure = figures.head_map(maps, place, head, dark=dark)
+            out(f"{stem}.layer-{numbers[layer.name]}.head-{head}", figure, maps, drawn)
