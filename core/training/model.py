@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 
 from core.errors import BadModel, StorageError, UnknownName
 from core.models.card import ModelCard
+from core.models.huggingface import is_folder
 from core.provenance import sha256_of_file
 from core.training.checkpoint import checkpoints
 from core.training.outcome import CARD, WEIGHTS
@@ -26,7 +27,9 @@ PREFIX = "run:"
 
 def knows(name: str) -> bool:
     """Whether a name means a run."""
-    return name.startswith(PREFIX) or (Path(name) / "config.json").is_file()
+    if name.startswith(PREFIX):
+        return True
+    return (Path(name) / "config.json").is_file() and not is_folder(Path(name))
 
 
 def card(name: str) -> ModelCard:

@@ -1,0 +1,104 @@
+"""Tokenizers of the transformers library, with the place of each token in the text."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from core.errors import BadModel
+from core.models.card import ModelCard
+from core.models.tokenizer import Encoded
+
+_ENDLESS = 10**6  # what the library says when it knows no bound
+
+
+class FastTokenizer:
+    """A fast tokenizer, used by one thread at a time: it is not safe otherwise."""
+
+    def __init__(self, tokenizer: Any, longest: int | None) -> None:
+        self._tokenizer = tokenizer
+        self._lock = threading.Lock()
+        bounds = [b for b in (longest, tokenizer.model_max_length) if b and b < _ENDLESS]
+        self.limit: int | None = min(bounds, default=None)
+        ending = tokenizer.eos_token_id  # models without padding pad with it
+        self.pad: int | None = ending if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self.mask: int | None = tokenizer.mask_token_id
+
+    def encode(self, text: str) -> Encoded:
+        """All tokens of a text, never cut, with the special ones that the model expects."""
+        with self._lock:
+            found = self._tokenizer(
+                text,
+                truncation=False,
+                return_offsets_mapping=True,
+                return_special_tokens_mask=True,
+                verbose=False,
+            )
+            names = self._tokenizer.convert_ids_to_tokens(found["input_ids"])
+        special = tuple(bool(each) for each in found["special_tokens_mask"])
+        spans: list[tuple[int, int]] = []
+        for (start, end), own in zip(found["offset_mapping"], special, strict=True):
+            reached = spans[-1][1] if spans else 0
+            spans.append((reached, reached) if own else (start, end))
+        return Encoded(
+            ids=tuple(found["input_ids"]),
+            spans=tuple(spans),
+            special=special,
+            pieces=tuple(
+                name if own else text[start:end].strip() or "␣"
+                for name, own, (start, end) in zip(names, special, spans, strict=True)
+            ),
+        )
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text that tokens spell, without special ones."""
+        with self._lock:
+            text: str = self._tokenizer.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        return text
+
+
+def of(about: ModelCard) -> FastTokenizer:
+    """The tokenizer in a model's folder.
+
+    Raises ``BadModel`` when it cannot be read or does not know where its tokens are.
+    """
+    import transformers
+
+    folder = str(about.arguments["folder"])
+    try:
+        found = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # a stranger's folder may break the library in any way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise BadModel(
+            f"The tokenizer of '{about.title}' cannot be read: {reason.rstrip('.')}.",
+            "Save it again with tokenizer.save_pretrained(folder).",
+        ) from error
+    if not found.is_fast:
+        raise BadModel(
+            f"The tokenizer of '{about.title}' does not say where its tokens are in the text.",
+            "Expected a fast one, with a tokenizer.json: save it again as such.",
+        )
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is not None and len(found) > rows:
+        raise BadModel(
+            f"The tokenizer of '{about.title}' does not fit the model: it knows {len(found):,} "
+            f"tokens, the model {rows:,}.",
+            "Use the tokenizer that the model was trained with.",
+        )
+    longest = next(
+        (
+            value
+            for name in ("max_position_embeddings", "n_positions", "max_source_positions")
+            if isinstance(value := getattr(config, name, None), int) and value > 0
+        ),
+        None,
+    )
+    return FastTokenizer(found, longest)
