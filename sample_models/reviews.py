@@ -1,0 +1,107 @@
+"""Sentences from reviews of films and products, editorials and tweets, each rated by people.
+
+The ratings, from -4 (worst) to 4 (best), are means of twenty raters (Hutto and Gilbert, "VADER: a
+parsimonious rule-based model for sentiment analysis of social media text", ICWSM 2014). The texts
+belong to many authors, so none are shipped: they are fetched with pip, checked, and kept in the
+user's cache; a card has their fingerprint. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from core.errors import BadInput
+from sample_models.data import CACHE
+
+PACKAGE = "vaderSentiment==3.3.2"
+SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
+CLASSES = ("negative", "neutral", "positive")
+NEUTRAL = 1.0  # ratings from -1 to 1
+SOURCES = ("movieReviewSnippets", "amazonReviewSnippets", "nytEditorialSnippets", "tweets")
+_INNER = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+_HEADER = "rating\ttext\n"
+
+Rated = tuple[str, float]
+
+
+def sentences(folder: Path | None = None) -> list[Rated]:
+    """23,619 sentences with their ratings, each sentence once.
+
+    Read from ``reviews.tsv`` in ``folder`` (by default the user's cache), which is made where it is
+    missing. Raises ``BadInput`` where the package cannot be had.
+    """
+    path = (folder or CACHE) / "reviews.tsv"
+    if not path.is_file():
+        rows = rated(fetch())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = "".join(f"{rating}\t{text}\n" for text, rating in rows)
+        path.write_text(_HEADER + lines, encoding="utf-8")
+    found = []
+    for line in path.read_text(encoding="utf-8").split("\n")[1:-1]:
+        rating, _, text = line.partition("\t")
+        found.append((text, float(rating)))
+    return found
+
+
+def label(rating: float) -> int:
+    """The class of a rating as a position in ``CLASSES``."""
+    return int(rating > NEUTRAL) + int(rating >= -NEUTRAL)
+
+
+def fetch() -> bytes:
+    """The source package with the sentences, as it is.
+
+    Raises ``BadInput`` when pip cannot bring it or brings something else.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        wanted = Path(temporary) / "wanted.txt"
+        wanted.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n", encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
+        command += ["--require-hashes", "--requirement", str(wanted), "--dest", temporary]
+        done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - fixed words
+        found = list(Path(temporary).glob("*.tar.gz"))
+        if done.returncode != 0 or len(found) != 1:
+            raise BadInput(
+                f"The rated sentences come with the source of {PACKAGE}, which pip did not bring: "
+                f"{done.stderr.strip()[-300:]}",
+                "Check the network connection, or give texts with a label column with --data.",
+            )
+        content = found[0].read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != SHA256:
+        raise BadInput(
+            f"{found[0].name} is not the expected file: its SHA-256 is {digest}, expected "
+            f"{SHA256}.",
+            "Do not use it; try again from another network.",
+        )
+    return content
+
+
+def rated(package: bytes) -> list[Rated]:
+    """The sentences in a source package, the first of equal ones."""
+    with tarfile.open(fileobj=io.BytesIO(package)) as outer:
+        inner = _member(outer, _INNER)
+    found: dict[str, float] = {}
+    with tarfile.open(fileobj=io.BytesIO(inner)) as tar:
+        for source in SOURCES:
+            content = _member(tar, f"hutto_ICWSM_2014/{source}_GroundTruth.txt").decode()
+            for line in content.splitlines():
+                _, rating, text = line.split("\t", 2)
+                found.setdefault(" ".join(text.split()), float(rating))
+    return list(found.items())
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    try:
+        member = tar.extractfile(name)
+    except KeyError:
+        member = None
+    if member is None:
+        raise BadInput(f"The package {PACKAGE} has no {name}.", "Fetch it again.")
+    return member.read()
