@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.training.recipe import Recipe
 
 MODELS = ("digits_cnn", "fashion_cnn", "fashion_vit", "imagenet_efficientnet")
-TEXT_MODELS = ("text_rnn", "translator")  # the weights of the sample runs of these names
+TEXT_MODELS = ("text_rnn", "translator", "minilm")  # of the sample runs, or of a package
 
 # Files that declare a ``RECIPES``  for training, in the order shown.
 TRAINED: tuple[str, ...] = ("image_recipes", "text_recipes", "table_recipes")
@@ -36,7 +36,9 @@ def catalogue() -> tuple[Path, ...]:
     """The paths of the models' ``card.json`` files, in the order in which they are shown."""
     weights = Path(__file__).parent / "weights"
     cards = [weights / name / "card.json" for name in MODELS]
-    cards += [runs() / name / "card.json" for name in TEXT_MODELS]
+    for name in TEXT_MODELS:
+        shipped = weights / name / "card.json"
+        cards.append(shipped if shipped.is_file() else runs() / name / "card.json")
     return tuple(card for card in cards if card.is_file())
 
 

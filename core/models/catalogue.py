@@ -68,7 +68,8 @@ def missing(model: ModelCard) -> str:
     absent = [module for module in model.modules_needed if util.find_spec(module) is None]
     if not absent:
         return ""
-    return f"Install it with: pip install 'fluoroscope[{model.extra}]'"
+    how = model.raw.get("install", f"pip install 'fluoroscope[{model.extra}]'")
+    return f"Install it with: {how}"
 
 
 def resolve(dotted: str) -> Any:
