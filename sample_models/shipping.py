@@ -1,11 +1,12 @@
 """Makes sample runs of finished ones: small enough to be part of the package.
 
-    python -m sample_models.shipping NAME RUN [RUN ...] [--every N] [--curves-only]
+    python -m sample_models.shipping NAME RUN [RUN ...] [--every N] [--curves-only] [--half]
 
 Copies RUN to ``runs/NAME`` beside this file, without checkpoints; of the numbers of single updates
 it keeps those of every N-th. Several runs, those of a sweep, go into folders below ``runs/NAME``,
 of which the one with the lowest validation loss keeps its weights and card, and ``card.json`` holds
-what all of them reached; with ``--curves-only`` none keeps its weights.
+what all of them reached; with ``--curves-only`` none keeps its weights. ``--half`` keeps weights as
+16-bit numbers, which halves the file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
+from core.provenance import sha256_of_file
 from core.training.eventfile import PREFIX
 from core.training.events import EventLog
 from core.training.recipe import recipe
@@ -35,15 +37,18 @@ def main() -> None:
     parser.add_argument("run", type=Path, nargs="+")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--curves-only", action="store_true")
+    parser.add_argument("--half", action="store_true")
     options = parser.parse_args()
     folder, given = RUNS / options.name, [Run.open(path) for path in options.run]
     if len(given) == 1:
-        ship(given[0], folder, options.every, options.curves_only)
+        ship(given[0], folder, options.every, options.curves_only, options.half)
     else:
         ship_sweep(given, folder, options.every, options.curves_only)
 
 
-def ship(run: Run, folder: Path, every: int = 1, curves_only: bool = False) -> None:
+def ship(
+    run: Run, folder: Path, every: int = 1, curves_only: bool = False, half: bool = False
+) -> None:
     """Copy a finished run to ``folder``, in place of what is there.
 
     Raises ``BadInput`` when it is not finished.
@@ -61,8 +66,12 @@ def ship(run: Run, folder: Path, every: int = 1, curves_only: bool = False) -> N
         elif path.is_file() and path.name != "lock" and path.name not in _MODEL:
             (folder / path.name).write_bytes(path.read_bytes())
     if not curves_only:
-        shutil.copyfile(run.folder / "model.safetensors", folder / "model.safetensors")
-        card = json.loads((run.folder / "card.json").read_text(encoding="utf-8"))
+        shutil.copyfile(run.folder / _MODEL[1], folder / _MODEL[1])
+        card = json.loads((run.folder / _MODEL[0]).read_text(encoding="utf-8"))
+        if half:
+            _halve(folder / _MODEL[1])
+            card["weights_precision"] = "float16"
+        card["weights_sha256"] = sha256_of_file(folder / _MODEL[1])
         card["name"] = f"run:{folder.relative_to(RUNS) if RUNS in folder.parents else folder.name}"
         card["training"]["command"] = command(run)
         _write(folder / "card.json", card)
@@ -119,6 +128,13 @@ def records(data: bytes) -> Iterator[bytes]:
         end = at + _HEADER + int.from_bytes(data[at : at + 8], "little") + _CHECKSUM
         yield data[at:end]
         at = end
+
+
+def _halve(path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(path)
+    save_file({n: t.half() if t.is_floating_point() else t for n, t in weights.items()}, path)
 
 
 def _kept(record: bytes, every: int) -> bool:
