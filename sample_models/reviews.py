@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from core.errors import BadInput
+from core.store import write_atomically
 from sample_models.data import CACHE
 
 PACKAGE = "vaderSentiment==3.3.2"
@@ -25,28 +26,23 @@ CLASSES = ("negative", "neutral", "positive")
 NEUTRAL = 1.0  # ratings from -1 to 1
 SOURCES = ("movieReviewSnippets", "amazonReviewSnippets", "nytEditorialSnippets", "tweets")
 _INNER = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-_HEADER = "rating\ttext\n"
+_LEXICON = "vaderSentiment-3.3.2/vaderSentiment/vader_lexicon.txt"
 
 Rated = tuple[str, float]
 
 
-def sentences(folder: Path | None = None) -> list[Rated]:
-    """23,619 sentences with their ratings, each sentence once.
+def package(folder: Path | None = None) -> bytes:
+    """The source package, from ``folder`` (by default the user's cache) or fetched and kept there.
 
-    Read from ``reviews.tsv`` in ``folder`` (by default the user's cache), which is made where it is
-    missing. Raises ``BadInput`` where the package cannot be had.
+    Raises ``BadInput`` where it cannot be had.
     """
-    path = (folder or CACHE) / "reviews.tsv"
-    if not path.is_file():
-        rows = rated(fetch())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = "".join(f"{rating}\t{text}\n" for text, rating in rows)
-        path.write_text(_HEADER + lines, encoding="utf-8")
-    found = []
-    for line in path.read_text(encoding="utf-8").split("\n")[1:-1]:
-        rating, _, text = line.partition("\t")
-        found.append((text, float(rating)))
-    return found
+    path = (folder or CACHE) / "rated-sentences.tar.gz"
+    if path.is_file() and hashlib.sha256(content := path.read_bytes()).hexdigest() == SHA256:
+        return content
+    content = fetch()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+    return content
 
 
 def label(rating: float) -> int:
@@ -83,18 +79,28 @@ def fetch() -> bytes:
     return content
 
 
-def rated(package: bytes) -> list[Rated]:
-    """The sentences in a source package, the first of equal ones."""
+def sentences(package: bytes) -> list[Rated]:
+    """The sentences in the package with their ratings, the first of equal ones: 23,619."""
     with tarfile.open(fileobj=io.BytesIO(package)) as outer:
         inner = _member(outer, _INNER)
     found: dict[str, float] = {}
     with tarfile.open(fileobj=io.BytesIO(inner)) as tar:
         for source in SOURCES:
-            content = _member(tar, f"hutto_ICWSM_2014/{source}_GroundTruth.txt").decode()
-            for line in content.splitlines():
+            for line in _lines(_member(tar, f"hutto_ICWSM_2014/{source}_GroundTruth.txt")):
                 _, rating, text = line.split("\t", 2)
                 found.setdefault(" ".join(text.split()), float(rating))
     return list(found.items())
+
+
+def lexicon(package: bytes) -> list[Rated]:
+    """The single words in the package with their ratings: 7,217, without signs and smileys."""
+    with tarfile.open(fileobj=io.BytesIO(package)) as tar:
+        rows = [line.split("\t") for line in _lines(_member(tar, _LEXICON))]
+    return [(word, float(rating)) for word, rating, *_ in rows if word.isalpha()]
+
+
+def _lines(content: bytes) -> list[str]:
+    return [line for line in content.decode().split("\n") if line]
 
 
 def _member(tar: tarfile.TarFile, name: str) -> bytes:
