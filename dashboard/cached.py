@@ -15,13 +15,14 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
-from core.data.gallery import GalleryItem, examples_for, gallery_item
+from core.data.gallery import GalleryItem, examples_for, gallery, gallery_item
 from core.engine.call import Call
 from core.engine.executor import Handle
 from core.engine.process import ProcessExecutor
-from core.errors import BadInput, FluoroscopeError
+from core.errors import BadInput, FluoroscopeError, UnknownName
 from core.models.card import ModelCard
 from core.models.catalogue import ADAPTERS, card, catalogue, missing, reference
+from core.models.huggingface import PREFIX
 from core.models.reference import ModelRef
 from core.results.history import History
 from core.tasks import Example
@@ -31,6 +32,7 @@ from dashboard import state
 from dashboard.runs import shown_runs
 
 UPLOAD = "upload:"
+_OTHERS = 6  # examples offered for a model that has none of its own
 
 
 @st.cache_resource(show_spinner=False, on_release=lambda engine: engine.close())
@@ -69,6 +71,25 @@ def run_models() -> dict[str, ModelCard]:
     return found
 
 
+def model_card(name: str) -> ModelCard:
+    """The card of a model that is listed, or of a folder that a person named: ``hf:/path``. What is
+    on a hub is never fetched because an address says so.
+
+    Raises ``UnknownName``, and ``BadModel`` for a folder that holds no such model.
+    """
+    known = models()
+    if name in known:
+        return known[name]
+    if not is_path(name):
+        raise UnknownName.of("model", name, known)
+    return card(name)
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is that of a folder on this machine."""
+    return name.startswith(PREFIX) and Path(name.removeprefix(PREFIX)).expanduser().is_absolute()
+
+
 def model_ref(name: str) -> ModelRef:
     """The reference of a model as it is on disk now."""
     return reference(name)
@@ -79,6 +100,10 @@ def items(model: str) -> tuple[GalleryItem, ...]:
     if model.startswith("run:"):
         shown = shown_runs(place()).get(model.removeprefix("run:").partition("@")[0])
         return items_of_recipe(shown.recipe.name) if shown else ()
+    if is_path(model):
+        pictures = model_card(model).task.axis == "pixels"
+        found = [each for each in gallery() if (each.path.suffix != ".txt") is pictures]
+        return tuple(found[-_OTHERS:])
     return examples_for(model)
 
 

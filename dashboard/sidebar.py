@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from core.errors import FluoroscopeError
+from core.models.huggingface import PREFIX
 from core.tasks import AxisKind
 from dashboard import cached, gallery, state
 
@@ -35,11 +38,15 @@ def draw() -> None:
     """Model, example and upload; fills empty fields of the selection with the first choice."""
     chosen = state.selection()
     models = cached.models()
-    if chosen.model not in models:
+    try:
+        models |= {chosen.model: cached.model_card(chosen.model)}
+    except FluoroscopeError as error:
         lost, first = chosen.model, next(iter(models))
         chosen = state.change(model=first, **(_FRESH if lost else {}))
-        if lost:
+        if lost and not cached.is_path(lost):
             state.tell(f"There is no model '{lost}' here, so the first one is shown.")
+        elif lost:
+            state.tell(f"{error} The first model is shown.")
     with st.sidebar:
         st.selectbox(
             "Model",
@@ -47,6 +54,8 @@ def draw() -> None:
             format_func=lambda name: models[name].title,
             **state.bind("model", chosen.model, also=_FRESH),
         )
+        with st.popover("Open a folder", type="tertiary", icon=":material/folder_open:"):
+            _folder()
         card = models[chosen.model]
         measured = card.raw.get("metrics", {})
         size = f"{card.raw['parameters']:,} parameters".replace(",", "\u2009")
@@ -61,6 +70,26 @@ def draw() -> None:
         st.warning(state.plain(notice))
 
 
+def _folder() -> None:
+    """A model folder on the machine that runs Fluoroscope."""
+    path = st.text_input(
+        "Hugging Face model folder",
+        placeholder="/home/me/models/my-bert",
+        help="With config.json, model.safetensors and tokenizer, on the machine that runs "
+        "Fluoroscope. Code that comes with a model is never run.",
+    )
+    if not st.button("Open", disabled=not path.strip()):
+        return
+    name = f"{PREFIX}{Path(path.strip()).expanduser()}"
+    try:
+        cached.model_card(name)
+    except FluoroscopeError as error:
+        st.error(state.plain(str(error)))
+        return
+    state.change(model=name, **_FRESH)
+    st.rerun()
+
+
 def _example(chosen: state.Selection) -> None:
     items = cached.items(chosen.model)
     known = [item.name for item in items]
@@ -72,7 +101,7 @@ def _example(chosen: state.Selection) -> None:
         if lost:
             notice = f"There is no example '{lost}' for this model, so the first one is shown."
         state.tell(notice)
-    kind = cached.models()[chosen.model].task.axis
+    kind = cached.model_card(chosen.model).task.axis
     if kind == "pixels":
         st.markdown("Example")
         gallery.strip(

@@ -13,4 +13,4 @@ _EXPLAINING: dict[AxisKind, ModuleType] = {"pixels": pixels, "tokens": tokens}
 
 def of(chosen: state.Selection) -> ModuleType:
     """The file for the model of a selection."""
-    return _EXPLAINING[cached.models()[chosen.model].task.axis]
+    return _EXPLAINING[cached.model_card(chosen.model).task.axis]

@@ -26,7 +26,7 @@ from dashboard.theme import is_dark
 def main() -> None:
     """Draw the page for the model in hand."""
     chosen = state.selection()
-    card = cached.models()[chosen.model]
+    card = cached.model_card(chosen.model)
     st.markdown("What is this model made of, what did it learn from, and how good is it?")
     inspecting = cached.handle(Call("describe", cached.model_ref(chosen.model), urgent=True))
     architecture: Architecture | None = None
