@@ -227,3 +227,18 @@ def test_words_from_the_address_are_not_markdown() -> None:
     shown = [str(error.value) for error in app.warning]
     assert any("example" in text for text in shown)
     assert not any("![x](" in text for text in shown)
+
+
+def test_a_model_folder_is_opened_by_its_path(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tests.test_huggingface import bert, tokenizer
+
+    bert().save_pretrained(tmp_path / "mine")
+    tokenizer(tmp_path / "mine")
+    app = opened(model=f"hf:{tmp_path / 'mine'}", methods="feature_ablation")
+    assert "so so" in words(app) or "bad" in words(app) or "good" in words(app)
+    assert app.dataframe[0].value["Method"].tolist() == ["Token ablation"]
+    app = opened(model=f"hf:{tmp_path / 'nowhere'}")
+    assert "There is no folder" in words(app)
+    app = opened(model="hf:somebody/something")  # what an address names is not fetched
+    assert "There is no model" in words(app)
