@@ -107,6 +107,8 @@ def test_not_for_two_outputs_nor_without_attention(method: str) -> None:
     model = toy_sequences.small_translator()
     with pytest.raises(NotValid, match="cannot contrast two outputs"):
         explained(model, text("a red fox", "fox", "cat"), method)
+    with pytest.raises(NotValid, match="cannot contrast two outputs"):
+        explained(toy_sequences.small_lm(), text("see ", "c", "d"), method)
     with pytest.raises(NotValid, match="no attention"):
         explained(toy_texts.toy("bag"), toy_texts.example(), method)
 

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_sequences
 
 import core
+from core.models.predict import predict
+from core.progress import Meter
 from core.results.levels import at_level
-from core.tasks import Tokens
+from core.tasks import OTHER_OUTPUT, WHOLE_OUTPUT, Tokens
 from dashboard import cli
-from dashboard.commands import attention
+from dashboard.commands import attention, words
 
 TEXT = "A fast viewer for photographs. It plays music files 東京 too, and downloads news"
 
@@ -190,6 +193,18 @@ def test_attention_is_told_and_written(capsys: pytest.CaptureFixture[str], tmp_p
     assert {path.name for path in tmp_path.iterdir()} == {
         *names, *heads, "text.attention.plotly.json",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("outputs", [("c", "d"), ("cat", "d"), ("c", "dog"), ("c\nat", "do\ng")])
+def test_each_output_is_told_with_its_probability(outputs: tuple[str, str]) -> None:
+    model, asked = toy_sequences.small_lm(), toy_sequences.text("see ", *outputs)
+    (prediction,) = predict(model, [asked], {}, 0, Meter())
+    first, second = words.answer(prediction).splitlines()
+    assert f" → {outputs[0].replace(chr(10), ' ')}  " in first
+    assert f" → {outputs[1].replace(chr(10), ' ')}  " in second
+    for line, column in ((first, WHOLE_OUTPUT), (second, OTHER_OUTPUT)):
+        chance = prediction.probabilities[prediction.classes.index(column)]
+        assert float(line.rsplit(maxsplit=1)[1]) == pytest.approx(float(chance), rel=5e-3)
 
 
 ATTRIBUTE = ["attribute", "text_rnn", "--method", "saliency"]

@@ -410,8 +410,9 @@ def test_layer_conductance_of_one_output_is_complete_and_of_two_refused() -> Non
     model = small_lm()
     found = explain(model, text("see ", "cat"), "layer_conductance", n_steps=300)
     assert found.delta == pytest.approx(0, abs=5e-3)
-    with pytest.raises(NotValid, match="contrast two outputs"):
-        explain(model, text("see ", "cat", "dog"), "layer_conductance")
+    for outputs in (("cat", "dog"), ("c", "d")):  # of one token each, none hears the other
+        with pytest.raises(NotValid, match="contrast two outputs"):
+            explain(model, text("see ", *outputs), "layer_conductance")
 
 
 @both

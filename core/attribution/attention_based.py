@@ -12,7 +12,7 @@ from core.attention.compute import need_attention
 from core.attention.flow import Matrix, Step, added, whole
 from core.attribution.problem import Outcome, Problem
 from core.errors import NotValid
-from core.tasks import Tokens
+from core.tasks import OTHER_OUTPUT
 
 
 def attention_rollout(problem: Problem) -> Outcome:
@@ -48,8 +48,7 @@ def attention_x_gradient(problem: Problem) -> Outcome:
 
 def _answered(problem: Problem) -> tuple[list[Captured], Sequence[Tensor]]:
     """The layers of one forward, and the gradient of the score at their weights."""
-    axis = problem.batch.axes[0]
-    if isinstance(axis, Tokens) and 2 in axis.parts:
+    if OTHER_OUTPUT in problem.batch.outputs[0]:
         raise NotValid(
             "Attention cannot contrast two outputs: they pass the layers one after the other.",
             "Explain each by itself, or choose another method.",

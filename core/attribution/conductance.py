@@ -6,7 +6,7 @@ from captum.attr import LayerConductance
 
 from core.attribution.problem import Outcome, Problem
 from core.errors import NotValid
-from core.tasks import Tokens
+from core.tasks import OTHER_OUTPUT
 
 
 def layer_conductance(problem: Problem) -> Outcome:
@@ -15,8 +15,7 @@ def layer_conductance(problem: Problem) -> Outcome:
 
     Raises ``NotValid`` for two outputs of a sequence model, which pass one after the other.
     """
-    axis = problem.batch.axes[0]
-    if isinstance(axis, Tokens) and 2 in axis.parts:
+    if OTHER_OUTPUT in problem.batch.outputs[0]:
         raise NotValid(
             "Layer conductance cannot contrast two outputs: they pass the layer one after the "
             "other.",

@@ -23,13 +23,13 @@ def answer(prediction: Prediction) -> str:
     says, with the probability of the whole.
     """
     name = plain(prediction.example)
-    if WHOLE_OUTPUT in prediction.classes and isinstance(prediction.axis, Tokens):
-        outputs = zip(_outputs(prediction.axis), (WHOLE_OUTPUT, OTHER_OUTPUT), strict=False)
-        said = {
-            text: prediction.probabilities[prediction.classes.index(column)]
-            for text, column in outputs
-        }
-        return "\n".join(f"{name} → {plain(text)}  {value:.3g}" for text, value in said.items())
+    columns = [each for each in (WHOLE_OUTPUT, OTHER_OUTPUT) if each in prediction.classes]
+    if columns and isinstance(prediction.axis, Tokens):
+        lines = []
+        for said, column in zip(_outputs(prediction.axis, len(columns)), columns, strict=True):
+            chance = prediction.probabilities[prediction.classes.index(column)]
+            lines.append(f"{name} → {plain(said)}  {chance:.3g}")
+        return "\n".join(lines)
     best = (
         f"{plain(prediction.classes[index])} {prediction.probabilities[index]:.3g}"
         for index in prediction.top(3)
@@ -37,16 +37,18 @@ def answer(prediction: Prediction) -> str:
     return f"{name}: {', '.join(best)}"
 
 
-def _outputs(axis: Tokens) -> list[str]:
-    """The texts that a model said: the last lines of the axis, told apart by their tokens."""
-    starts = [
-        min((span[0] for span, part in zip(axis.spans, axis.parts, strict=True) if part == number))
-        for number in sorted(set(axis.parts) - {0})
-    ]
-    if not starts:  # a single token, which no other heard
-        starts = [axis.text.rindex("\n") + 1]
-    ends = [start - 1 for start in starts[1:]] + [len(axis.text)]
-    return [axis.text[start:end] for start, end in zip(starts, ends, strict=True)]
+def _outputs(axis: Tokens, count: int) -> list[str]:
+    """The ``count`` texts that a model said: the last ones on the axis, told apart by their
+    tokens, or by lines where one is a single token, which no other heard.
+    """
+    starts: dict[int, int] = {}
+    for (start, _), part in zip(axis.spans, axis.parts, strict=True):
+        starts[part] = min(start, starts.get(part, start))
+    firsts = [starts[part] for part in range(1, count + 1) if part in starts]
+    if len(firsts) < count:
+        return axis.text.rsplit("\n", count)[-count:]
+    ends = [first - 1 for first in firsts[1:]] + [len(axis.text)]
+    return [axis.text[first:end] for first, end in zip(firsts, ends, strict=True)]
 
 
 def tables(
@@ -73,7 +75,7 @@ def tables(
 def _table(groups: Grouped, some: Sequence[Attribution], title: str) -> str:
     labels = [_label(groups, place) for place in range(len(groups.labels))]
     heads = [_shortened(each.target.title) for each in some]
-    width = max(map(cell_len, labels), default=0)
+    width = max(5, *map(cell_len, labels))  # that of "delta"
     columns = [max(9, cell_len(head)) for head in heads]
     lines = [f"{title}, {some[0].unit}"]
     lines.append(_row("", width, heads, columns))
