@@ -38,9 +38,9 @@ class Selection:
     picture that the baseline ``image`` stands for; ``methods`` are names;
     ``settings`` maps ``method.parameter`` to what was typed, only where it differs from the
     default. ``level`` is what the values of a text are summed over and ``special`` whether special
-    tokens are ``shown``. ``layer`` and ``head`` are a head of attention (-1 the one to
-    begin with), ``show`` how it is drawn,
-    ``order`` that of all heads, ``place`` the token looked from, ``off`` the heads switched off as
+    tokens are ``shown``. ``layer`` and ``head`` are a head of attention (-1 the one to begin
+    with), ``show`` how it is drawn, ``order`` that of all heads, ``place`` the token looked from
+    (-1 none in particular), ``off`` the heads switched off as
     ``layer:head``. ``runs`` are names of runs, ``across`` what their curves go over,
     ``smoothing`` in percent; ``logs`` is a folder of event files.
     """
@@ -61,7 +61,7 @@ class Selection:
     head: int = 0
     show: str = ""
     order: str = "layer"
-    place: int = 0
+    place: int = -1
     off: tuple[str, ...] = ()
     tab: str = "watch"
     runs: tuple[str, ...] = ()

@@ -73,7 +73,8 @@ def overview(
     figure = go.Figure(
         go.Image(source=image_array_to_data_uri(canvas, backend="pypng"), hoverinfo="skip")
     )
-    cell = max(10.0, min(_LARGEST, (width - _LEFT - _RIGHT) / across, _TALLEST / len(orders)))
+    room = (width - _LEFT - _RIGHT) / (across + _GAP / step)
+    cell = max(10.0, min(_LARGEST, room, _TALLEST / len(orders)))
     figure.add_trace(
         go.Scatter(
             x=[each[8] * step + _TILE / 2 for each in rows],
@@ -121,7 +122,7 @@ def overview(
     )
     figure.update_layout(
         template=template(dark),
-        width=round(cell * (across + _GAP / step)) + _LEFT + _RIGHT,
+        width=int(cell * (across + _GAP / step)) + _LEFT + _RIGHT,
         height=round(cell * (len(orders) + _GAP / step)) + _TOP + _RIGHT,
         margin={"l": _LEFT, "r": _RIGHT, "t": _TOP, "b": _RIGHT},
         dragmode=False,
@@ -149,7 +150,8 @@ def head_lines(
     dark: bool = False,
 ) -> go.Figure:
     """One head as lines from queries (left) to keys (right), the stronger the more opaque; with
-    ``query`` only those of one token. The 600 strongest of at least 0.02 are drawn.
+    ``query`` only those of one token. The 600 strongest of at least 0.02 are drawn. Queries can be
+    clicked: their customdata is their number.
     """
     about = found.layers[layer]
     weights = found.maps[layer][head]
@@ -194,7 +196,10 @@ def head_lines(
                 text=[escaped(elided(label.strip() or "␣", _LONGEST)) for label in axis.labels],
                 textposition=anchor,
                 textfont={"size": 13, "color": tone.text},
-                hoverinfo="skip",
+                selected={"textfont": {"color": tone.text}},
+                unselected={"textfont": {"color": tone.text}},
+                customdata=[[place] for place in range(len(places))] if side == 0 else None,
+                hoverinfo="none" if side == 0 else "skip",
                 showlegend=False,
                 cliponaxis=False,
             )
@@ -205,6 +210,7 @@ def head_lines(
         template=template(dark),
         height=max(220, 22 * max(len(queries.labels), len(keys.labels))) + 30,
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
+        dragmode=False,
     )
     return figure
 
@@ -230,45 +236,6 @@ def token_rows(
     key = found.keys[role]
     heads = AttentionAxis(tuple(names), (False,) * len(names))
     return _matrix(np.stack(rows), heads, key, dark, cell=16)
-
-
-def over_picture(
-    found: AttentionMaps, layer: int, head: int, query: int, *, dark: bool = False
-) -> go.Figure:
-    """What one query of a vision transformer looks at, laid over the patches of the picture.
-
-    Raises ``ValueError`` where keys are not patches of a picture.
-    """
-    key = found.keys[found.layers[layer].role]
-    if key.grid is None or found.picture is None:
-        raise ValueError("the keys of this attention are not patches of a picture")
-    weights = found.maps[layer][head, query, key.prefix :].reshape(key.grid)
-    height, width = found.picture.shape[:2]
-    figure = go.Figure(
-        go.Image(source=image_array_to_data_uri(found.picture, backend="pypng"), hoverinfo="skip")
-    )
-    down, right = height / key.grid[0], width / key.grid[1]
-    figure.add_trace(
-        go.Heatmap(
-            z=weights,
-            x=np.arange(key.grid[1]) * right + right / 2 - 0.5,
-            y=np.arange(key.grid[0]) * down + down / 2 - 0.5,
-            colorscale=[(0, "rgba(227,143,69,0)"), (1, "rgba(227,143,69,0.9)")],
-            zmin=0,
-            zmax=float(weights.max(initial=0)),
-            zsmooth=False,
-            hovertemplate="attention %{z:.4f}<extra></extra>",
-            colorbar={"title": {"text": "attention"}},
-        )
-    )
-    figure.update_xaxes(visible=False, range=(-0.5, width - 0.5), constrain="domain")
-    figure.update_yaxes(
-        visible=False, range=(height - 0.5, -0.5), scaleanchor="x", constrain="domain"
-    )
-    figure.update_layout(
-        template=template(dark), height=420, margin={"l": 8, "r": 8, "t": 16, "b": 8}
-    )
-    return figure
 
 
 def _matrix(

@@ -20,10 +20,10 @@ from dashboard.figures.attention import (
     flow_map,
     head_lines,
     head_map,
-    over_picture,
     overview,
     token_rows,
 )
+from dashboard.figures.patches import flow_over_picture, over_picture
 from dashboard.figures.prediction import percent
 from dashboard.theme import is_dark
 
@@ -80,6 +80,7 @@ def main() -> None:
         _standing(chosen, found, layer, head)
         _answers(chosen, found, prediction, predicting.call)
         _one_head(chosen, found, layer, head, predicting.call)
+    _numbers(found)
 
 
 def _first(found: AttentionOverview) -> int:
@@ -209,24 +210,33 @@ def _one_head(
     pictured = key.grid is not None and found.picture is not None
     shows = [name for name in _SHOWS if name != "picture" or pictured]
     show = chosen.show if chosen.show in shows else shows[0]
+    query = found.queries[about.role]
+    place = min(chosen.place, len(query.labels) - 1)
+    laid = pictured and show in ("picture", *_TOGETHER)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.segmented_control("Show", shows, format_func=_SHOWS.get, **state.bind("show", show))
-        query = found.queries[about.role]
-        place = min(chosen.place, len(query.labels) - 1)
-        if show in ("token", "picture"):
+        if laid or show in ("lines", "token"):
+            everywhere = [-1] if show == "lines" else []
+            place = place if everywhere else max(0, place)
             st.selectbox(
                 "Looking from",
-                range(len(query.labels)),
-                format_func=lambda i: f"{i} · {query.labels[i]}",
+                [*everywhere, *range(len(query.labels))],
+                format_func=lambda i: "every token" if i < 0 else f"{i} · {query.labels[i]}",
                 width=240,
+                help="Or click a patch or a token on the left.",
                 **state.bind("place", place),
             )
     dark = is_dark(st.context.theme.type)
     if show in _TOGETHER:
-        call = Call("attention_flow", asked.model, asked.inputs, {"kind": show, "role": about.role})
-        draw: Callable[[Any], go.Figure] = lambda result: flow_map(result, dark=dark)  # noqa: E731
+        parameters: dict[str, Any] = {"kind": show, "role": about.role}
+        if laid:
+            parameters["query"] = place
+        call = Call("attention_flow", asked.model, asked.inputs, parameters)
+        draw: Callable[[Any], go.Figure] = lambda result: (  # noqa: E731  # one of several
+            flow_over_picture(result, 0, dark=dark) if laid else flow_map(result, dark=dark)
+        )
     else:
-        wanted = (about.name,)
+        wanted: tuple[str, ...] = (about.name,)
         if show == "token" and len(key.labels) <= _MOST_TOKENS:
             wanted = tuple(each.name for each in found.layers if each.role == about.role)
         call = Call("attention", asked.model, asked.inputs, {"layers": wanted}, urgent=True)
@@ -239,7 +249,8 @@ def _one_head(
                 titles = {each.name: f"{each.role} {i}" for i, each in enumerate(found.layers)}
                 return token_rows(result, about.role, place, titles=titles, dark=dark)
             if show == "lines":
-                return head_lines(result, at, head, dark=dark)
+                only = None if place < 0 else place
+                return head_lines(result, at, head, query=only, dark=dark)
             return head_map(result, at, head, dark=dark)
 
     handle = cached.handle(call)
@@ -247,9 +258,47 @@ def _one_head(
         return
     result = handle.result()[0]
     figure = draw(result)
-    st.plotly_chart(figure, theme=None, config=downloads.CHART, key="head")
+
+    def picked() -> None:
+        points = state.read("head").selection.points
+        if points and points[0].get("customdata"):
+            there = int(points[0]["customdata"][0])
+            state.change(place=-1 if show == "lines" and there == place else there)
+
+    choosing: dict[str, Any] = {}
+    if laid or show == "lines":
+        choosing = {"on_select": picked, "selection_mode": "points"}
+    st.plotly_chart(figure, theme=None, config=downloads.CHART, key="head", **choosing)
     st.caption(CAVEAT)
     downloads.button(figure, [result], f"{PurePath(found.example).stem}.attention-{show}")
+
+
+def _numbers(found: AttentionOverview) -> None:
+    rows = [
+        {
+            "Layer": layer,
+            "Head": head,
+            "Looks at": found.head_types[layer][head],
+            "Share": float(found.type_scores[layer][head]),
+            "Entropy": float(found.entropy[layer][head]),
+            "Distance": float(found.distance[layer][head]),
+            "Attention": about.role,
+            "Module": about.name,
+        }
+        for layer, about in enumerate(found.layers)
+        for head in range(about.heads)
+    ]
+    number = st.column_config.NumberColumn
+    with st.expander("Numbers of every head"):
+        st.dataframe(
+            rows,
+            hide_index=True,
+            column_config={
+                "Share": number(format="percent", help="How much of its attention goes there."),
+                "Entropy": number(format="%.2f", help="In nats, mean over queries: 0 is one key."),
+                "Distance": number(format="%.1f", help="Mean |query − key| in positions."),
+            },
+        )
 
 
 main()
