@@ -24,6 +24,13 @@ _MEANING = {
     "npz": "NPZ · arrays for NumPy",
 }
 
+_MEANING_OF_TEXTS = {
+    "html": "HTML · for the web",
+    "svg": "SVG · vector",
+    "pdf": "PDF · vector, for papers",
+    "tex": "LaTeX · to be put into a document",
+}
+
 
 def button(
     figure: go.Figure, results: Sequence[Any], name: str, document: dict[str, Any] | None = None
@@ -32,6 +39,37 @@ def button(
     before the click.
     """
     several({name: figure}, results, name, document)
+
+
+def texts(
+    rows: Sequence[Mapping[str, Any]],
+    legends: Sequence[Mapping[str, str]],
+    name: str,
+    document: Mapping[str, Any],
+    dark: bool,
+) -> None:
+    """Export coloured texts as ``name.<format>``."""
+    from dashboard import textexport
+
+    with st.popover("Export the text", type="tertiary", icon=":material/download:"):
+        chosen = st.selectbox(
+            "Format",
+            textexport.FORMATS,
+            format_func=lambda format_: _MEANING_OF_TEXTS[format_],
+            key=f"text-format:{name}",
+        )
+        if chosen in renderer.FORMATS and renderer.browser() is None:
+            st.warning(str(renderer.no_browser(chosen)))
+            return
+        st.download_button(
+            f"Download {chosen.upper()}",
+            data=lambda: textexport.export(rows, legends, chosen, document=document, dark=dark),
+            file_name=f"{name}.text.{chosen}",
+            mime=MIME.get(chosen, "application/x-tex"),
+            on_click="ignore",
+            key=f"text-download:{name}:{chosen}",
+            type="primary",
+        )
 
 
 def several(

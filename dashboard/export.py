@@ -111,6 +111,17 @@ def write(
     write_atomically(path, export(figure, results, format_, document=document), 0o666)
 
 
+def sealed(data: bytes, format_: str, document: Mapping[str, Any]) -> bytes:
+    """A drawn text (HTML, SVG, PDF or LaTeX) with ``document`` as its metadata."""
+    about = _plain(document) | {"nonce": secrets.token_hex(8)}
+    if format_ == "html":
+        note = f'<script type="application/json" id="fluoroscope">{_embedded(about)}</script>'
+        return data.replace(b"</head>", f"{note}</head>".encode(), 1)
+    if format_ == "tex":
+        return b"% fluoroscope " + json.dumps(about, allow_nan=False).encode("ascii") + b"\n" + data
+    return {"svg": _svg, "pdf": _pdf}[format_](data, about)
+
+
 def document(attributions: Sequence[Attribution], prediction: Prediction) -> dict[str, Any]:
     """What the JSON of an explanation says: the answer, then each attribution with its settings and
     provenance. With a single attribution its entries stand at the top as well.

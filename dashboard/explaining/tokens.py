@@ -105,17 +105,15 @@ def draw(
         shared=shared,
         dark=dark,
     )
-    texts.draw(rows, texts.scales(results, chosen.level, fold, shared, dark), dark=dark)
+    legends = texts.scales(results, chosen.level, fold, shared, dark)
+    texts.draw(rows, legends, dark=dark)
+    names = "-".join(dict.fromkeys(result.method for result in results))
+    name = f"{PurePath(prediction.example).stem}.{names}"[:80]
+    downloads.texts(rows, legends, name, document(results, prediction), dark)
     draw_figure = token_bars if len(results) <= _MOST_BARS else token_matrix
     figure = draw_figure(results, _TITLES, level=chosen.level, fold_special=fold, dark=dark)
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="bars")
-    names = "-".join(dict.fromkeys(result.method for result in results))
-    downloads.button(
-        figure,
-        results,
-        f"{PurePath(prediction.example).stem}.{names}"[:80],
-        document(results, prediction),
-    )
+    downloads.button(figure, results, name, document(results, prediction))
 
 
 def _written(prediction: Prediction, chosen: state.Selection) -> str:
