@@ -113,7 +113,11 @@ class ImageClassifier(nn.Module):
 
 def classifier(folder: str) -> Classifier:
     """The text classifier saved in ``folder``."""
-    return Classifier(_loaded(folder, "AutoModelForSequenceClassification"))
+    model = _loaded(folder, "AutoModelForSequenceClassification")
+    # Decoders answer at the last token that is not padding: here none is, whatever its id.
+    if not model.config.is_encoder_decoder:
+        model.config.get_text_config().pad_token_id = -1
+    return Classifier(model)
 
 
 def causal(folder: str) -> Causal:

@@ -11,6 +11,10 @@ from core.models.card import ModelCard
 from core.models.tokenizer import Encoded
 
 _ENDLESS = 10**6  # what the library says when it knows no bound
+_AFTER_PADDING = {  # their positions are counted from the padding token's id
+    "camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
 
 
 class FastTokenizer:
@@ -101,4 +105,6 @@ def of(about: ModelCard) -> FastTokenizer:
         ),
         None,
     )
+    if longest is not None and config.model_type in _AFTER_PADDING:
+        longest -= (config.pad_token_id or 0) + 1
     return FastTokenizer(found, longest)
