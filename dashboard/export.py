@@ -10,12 +10,9 @@ from __future__ import annotations
 import html
 import io
 import json
-import math
 import re
 import secrets
-import struct
 import textwrap
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -27,13 +24,13 @@ import plotly.io as pio
 
 from core.attribution.registry import METHODS
 from core.errors import UnknownName
-from core.provenance import Provenance
 from core.results import Attribution, Prediction
 from core.results.levels import at_level
 from core.store import write_atomically
 from core.tasks import Tokens
 from dashboard import renderer
 from dashboard.figures.caption import caption
+from dashboard.metadata import embedded, pdf, plain, png, svg
 
 MIME = {
     "png": "image/png",
@@ -45,8 +42,6 @@ MIME = {
     "npz": "application/zip",
 }
 FORMATS = tuple(MIME)
-# Longer arrays belong into the npz.
-_MOST_NUMBERS = 10_000
 _WIDTH = 1000
 _HEIGHT = 450
 # Plotly's own margins, where neither a figure nor its template has any.
@@ -85,7 +80,7 @@ def export(
     """
     if format_ not in FORMATS:
         raise UnknownName.of("format", format_, FORMATS)
-    about = _plain(document if document is not None else _described(results))
+    about = plain(document if document is not None else _described(results))
     about["nonce"] = secrets.token_hex(8)
     if format_ == "json":
         return json.dumps(about, indent=2, allow_nan=False).encode()
@@ -97,7 +92,7 @@ def export(
         return _html(_framed(figure, results, None), about)
     drawn = _framed(figure, results, width or figure.layout.width or _WIDTH)
     data = renderer.render(drawn, format_, scale if format_ == "png" else 1)
-    return {"png": _png, "svg": _svg, "pdf": _pdf}[format_](data, about)
+    return {"png": png, "svg": svg, "pdf": pdf}[format_](data, about)
 
 
 def write(
@@ -109,17 +104,6 @@ def write(
 ) -> None:
     """Write an export to ``path``: the whole file or none of it."""
     write_atomically(path, export(figure, results, format_, document=document), 0o666)
-
-
-def sealed(data: bytes, format_: str, document: Mapping[str, Any]) -> bytes:
-    """A drawn text (HTML, SVG, PDF or LaTeX) with ``document`` as its metadata."""
-    about = _plain(document) | {"nonce": secrets.token_hex(8)}
-    if format_ == "html":
-        note = f'<script type="application/json" id="fluoroscope">{_embedded(about)}</script>'
-        return data.replace(b"</head>", f"{note}</head>".encode(), 1)
-    if format_ == "tex":
-        return b"% fluoroscope " + json.dumps(about, allow_nan=False).encode("ascii") + b"\n" + data
-    return {"svg": _svg, "pdf": _pdf}[format_](data, about)
 
 
 def document(attributions: Sequence[Attribution], prediction: Prediction) -> dict[str, Any]:
@@ -192,29 +176,6 @@ def _described(results: Sequence[Any]) -> dict[str, Any]:
     return whole
 
 
-def _plain(value: Any) -> Any:
-    """A copy of JSON values: arrays of more than 10,000 numbers only by shape and type, what is not
-    finite as null.
-    """
-    if isinstance(value, Provenance):
-        return _plain(value.as_json())
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, np.ndarray):
-        if value.size <= _MOST_NUMBERS:
-            return _plain(value.tolist())
-        return {"shape": list(value.shape), "dtype": str(value.dtype)}
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, (str, int, float, type(None))) else str(value)
-
-
 def _framed(figure: go.Figure, results: Sequence[Any], width: int | None) -> go.Figure:
     """A copy with margins, a solid background and a caption below: what a page gives a figure.
 
@@ -276,31 +237,6 @@ def _transparent(colour: str | None) -> bool:
     return alpha is not None and float(alpha[1]) < (100 if alpha[2] else 1)
 
 
-def _embedded(about: Mapping[str, Any]) -> str:
-    """JSON that is harmless inside HTML and XML, whatever a file was called."""
-    text = json.dumps(about, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _png(data: bytes, about: Mapping[str, Any]) -> bytes:
-    """The picture as it was drawn, with a text chunk after the 33 bytes of signature and header."""
-    chunk = b"tEXt" + b"fluoroscope\0" + json.dumps(about, allow_nan=False).encode("ascii")
-    sealed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return data[:33] + sealed + data[33:]
-
-
-def _svg(data: bytes, about: Mapping[str, Any]) -> bytes:
-    note = f"<metadata>{_embedded(about)}</metadata>"
-    return re.sub(r"<svg\b[^>]*>", lambda tag: tag[0] + note, data.decode(), count=1).encode()
-
-
-def _pdf(data: bytes, about: Mapping[str, Any]) -> bytes:
-    """With a comment, then the ending once more, since readers look for it in the last bytes."""
-    ending = data[data.rindex(b"startxref") :].rstrip() + b"\n"
-    comment = b"%fluoroscope " + json.dumps(about, allow_nan=False).encode("ascii") + b"\n"
-    return data.rstrip() + b"\n" + comment + ending
-
-
 def _html(figure: go.Figure, about: Mapping[str, Any]) -> bytes:
     page: str = pio.to_html(
         figure, include_plotlyjs=True, full_html=True, config={"displaylogo": False}
@@ -312,7 +248,7 @@ def _html(figure: go.Figure, about: Mapping[str, Any]) -> bytes:
         '<meta name="viewport" content="width=device-width"><title>Fluoroscope</title>'
         '<link rel="icon" href="data:,">'
         f"<style>body {{ margin: 0; background: {html.escape(paper)}; }}</style>"
-        f'<script type="application/json" id="fluoroscope">{_embedded(about)}</script>'
+        f'<script type="application/json" id="fluoroscope">{embedded(about)}</script>'
     )
     return page.replace("<head>", head, 1).encode()
 

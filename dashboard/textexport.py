@@ -14,7 +14,7 @@ from typing import Any
 
 from core.errors import EngineError, UnknownName
 from dashboard import pagerenderer
-from dashboard.export import sealed
+from dashboard.metadata import sealed
 from dashboard.theme import FONT, greys
 
 FORMATS = ("html", "svg", "pdf", "tex")

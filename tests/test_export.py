@@ -26,7 +26,7 @@ from core.errors import EngineError, MissingExtra, StorageError, UnknownName
 from core.provenance import Provenance
 from core.results import Architecture, Attribution, Fit, LayerInfo, Prediction
 from core.tasks import PixelGrid, Target
-from dashboard import export, renderer, theme
+from dashboard import export, metadata, renderer, theme
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -309,7 +309,7 @@ def test_html_and_svg_cannot_be_broken_out_of() -> None:
     assert set(Scripts.of(page.encode())) == {"application/json", "text/javascript"}
     assert "<script>alert(1)" not in page
     assert "<img src=x" not in page
-    note = export._svg(
+    note = metadata.svg(
         b'<svg xmlns="http://www.w3.org/2000/svg"/>'.replace(b"/>", b"></svg>"), {"x": HOSTILE}
     )
     root = parsed(note)
