@@ -15,6 +15,8 @@ from dashboard import cached, gallery, state
 _FRESH = {
     "example": "",
     "baseline": "",
+    "original": "",
+    "picked": "",
     "methods": (),
     "target": "top",
     "layer": -1,
@@ -23,6 +25,8 @@ _FRESH = {
     "place": 0,
     "off": (),
 }
+# What another text does not share.
+_UNEDITED = {"original": "", "picked": ""}
 # What Streamlit's file chooser offers; what is accepted is decided by content, not by name.
 _UPLOADS: dict[AxisKind, tuple[str, list[str], str]] = {
     "pixels": (
@@ -116,7 +120,12 @@ def _example(chosen: state.Selection) -> None:
         titles = {item.name: item.title for item in items}
         if name not in titles:
             titles[name] = "Your own text"
-        st.selectbox("Example", list(titles), format_func=titles.get, **state.bind("example", name))
+        st.selectbox(
+            "Example",
+            list(titles),
+            format_func=titles.get,
+            **state.bind("example", name, also=_UNEDITED),
+        )
     label, suffixes, kinds = _UPLOADS[kind]
     upload = st.file_uploader(
         label,
@@ -136,5 +145,5 @@ def _take(file_name: str, data: bytes, new: bool, shown: str) -> None:
         st.error(state.plain(str(error)))
         return
     if kept != shown and (new or st.button("Show it again", width="stretch")):
-        state.change(example=kept)
+        state.change(example=kept, **_UNEDITED)
         st.rerun()

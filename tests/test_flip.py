@@ -9,8 +9,9 @@ import pytest
 import torch
 from toy_texts import CLASSES, MAKERS, MASK, Syllables, example, toy
 
-from core.attribution.flip import flip, without
+from core.attribution.flip import flip
 from core.codec import decode, encode
+from core.data.text import without
 from core.errors import BadInput, BadParameter, NotValid, UnknownName
 from core.models.loaded import LoadedModel
 from core.models.predict import predict

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from core.data.text import without
 from core.errors import BadParameter, NotValid
 from core.models.loaded import LoadedModel
 from core.models.predict import predict
@@ -270,18 +271,6 @@ class _Search:
             if fewer and self.margins([fewer])[0] > 0:
                 return self._thinned(fewer)
         return words
-
-
-def without(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """``text`` without the characters in ``spans`` and the one space that each leaves over."""
-    for start, end in sorted(spans, reverse=True):
-        head, tail = text[:start], text[end:]
-        if head[-1:].isspace() and not tail[:1].isalnum():
-            head = head[:-1]
-        elif not head and tail[:1].isspace():
-            tail = tail[1:]
-        text = head + tail
-    return text
 
 
 def _class(name: str, before: Prediction) -> int:

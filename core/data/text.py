@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from core.errors import BadInput
@@ -49,6 +50,18 @@ def decode(example: Example) -> str:
         )
     if not any(character.isprintable() and not character.isspace() for character in text):
         raise BadInput(f"'{example.name}' holds only spaces.", "Write something.")
+    return text
+
+
+def without(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """``text`` without the characters in ``spans`` and the one space that each leaves over."""
+    for start, end in sorted(spans, reverse=True):
+        head, tail = text[:start], text[end:]
+        if head[-1:].isspace() and not tail[:1].isalnum():
+            head = head[:-1]
+        elif not head and tail[:1].isspace():
+            tail = tail[1:]
+        text = head + tail
     return text
 
 

@@ -12,7 +12,7 @@ from core.data.text import decode
 from core.errors import FluoroscopeError
 from core.results import Attribution, Prediction
 from core.tasks import WHOLE_OUTPUT
-from dashboard import cached, downloads, state, texts
+from dashboard import cached, counterfactual, downloads, state, texts
 from dashboard.explaining.answer import classes
 from dashboard.export import document
 from dashboard.figures.tokens import token_bars, token_matrix
@@ -46,13 +46,7 @@ def text(chosen: state.Selection) -> None:
         help="Change it and press Ctrl+Enter to see what the model makes of it.",
     )
     if typed.strip() and typed != now:
-        try:
-            kept = cached.keep_upload("text.txt", typed.encode())
-        except FluoroscopeError as error:
-            st.error(state.plain(str(error)))
-        else:
-            state.change(example=kept)
-            st.rerun()
+        counterfactual.edit(chosen, typed)
 
 
 def answer(prediction: Prediction, chosen: state.Selection) -> None:
@@ -96,8 +90,15 @@ def draw(
         return
     dark = is_dark(st.context.theme.type)
     fold, shared = not chosen.special, chosen.scale == "shared"
+    original = counterfactual.prediction(chosen)
+    before: list[Attribution | None] = [None] * len(results)
+    if original is not None:
+        counterfactual.answers(original, prediction, chosen)
+        before = counterfactual.attributions(chosen, results, original, prediction)
+    old = [each for each in before if each is not None]
+    every = [*results, *old]  # of both, so that colours mean the same
     rows = texts.rows(
-        results,
+        every,
         _TITLES,
         level=chosen.level,
         fold_special=fold,
@@ -105,11 +106,25 @@ def draw(
         shared=shared,
         dark=dark,
     )
-    legends = texts.scales(results, chosen.level, fold, shared, dark)
-    texts.draw(rows, legends, dark=dark)
+    legends = texts.scales(every, chosen.level, fold, shared, dark)
+    groups = texts.grouped(results[0], chosen.level, fold)
+    left, right = st.columns(2, gap="medium") if old else (st.container(), st.container())
+    with right:
+        texts.draw(
+            rows[: len(results)],
+            legends,
+            dark=dark,
+            on_pick=lambda place: counterfactual.pick(groups, place),
+        )
+    if old:
+        with left:
+            texts.draw(rows[len(results) :], legends, dark=dark, key="texts:before")
+        counterfactual.difference(before, results, _TITLES, chosen.level, fold)
+    counterfactual.word(chosen)
+    counterfactual.fewest(chosen, prediction)
     names = "-".join(dict.fromkeys(result.method for result in results))
     name = f"{PurePath(prediction.example).stem}.{names}"[:80]
-    downloads.texts(rows, legends, name, document(results, prediction), dark)
+    downloads.texts(rows[: len(results)], legends, name, document(results, prediction), dark)
     draw_figure = token_bars if len(results) <= _MOST_BARS else token_matrix
     figure = draw_figure(results, _TITLES, level=chosen.level, fold_special=fold, dark=dark)
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="bars")

@@ -1,0 +1,326 @@
+"""What if: a text beside what it was before an edit, words changed with a click, fewest words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
+
+import pandas as pd
+import streamlit as st
+
+from core.attribution.registry import method
+from core.data.text import decode, without
+from core.engine.call import Call
+from core.errors import FluoroscopeError
+from core.results import Attribution, Prediction
+from core.results.flip import Flip
+from core.results.levels import Grouped
+from core.tasks import WHOLE_OUTPUT, Target, Tokens, parse_targets
+from dashboard import cached, controls, state, texts, waiting
+
+# A text that shares fewer of its words than this with the one in hand is a new one, not an edit.
+_SHARED = 0.5
+_MOST_CLASSES = 6
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A word before and after an edit with its values; None where there is none."""
+
+    before: str | None
+    after: str | None
+    value_before: float
+    value_after: float
+
+    @property
+    def difference(self) -> float:
+        """What the edit adds; over all words that of the sums."""
+        return self.value_after - self.value_before
+
+
+def changes(before: Grouped, after: Grouped) -> list[Change]:
+    """Words of two texts side by side, in the order of the second."""
+    found: list[Change] = []
+    matcher = SequenceMatcher(a=_compared(before), b=_compared(after), autojunk=False)
+    for _, a, a_end, b, b_end in matcher.get_opcodes():
+        for old, new in zip_longest(range(a, a_end), range(b, b_end)):
+            found.append(
+                Change(
+                    None if old is None else before.labels[old],
+                    None if new is None else after.labels[new],
+                    0.0 if old is None else float(before.values[old]),
+                    0.0 if new is None else float(after.values[new]),
+                )
+            )
+    return found
+
+
+def is_edit(before: str, after: str) -> bool:
+    """Whether a text is another with some words changed, rather than a new one."""
+    return SequenceMatcher(a=before.split(), b=after.split()).quick_ratio() >= _SHARED
+
+
+def edit(chosen: state.Selection, text: str) -> None:
+    """Take ``text`` as an edit of the one in hand, and draw the page anew."""
+    original = chosen.original or chosen.example
+    try:
+        kept = cached.keep_upload("text.txt", text.encode("utf-8", "surrogatepass"))
+        decode(cached.example(kept))
+    except FluoroscopeError as error:
+        st.error(state.plain(str(error)))
+        return
+    first = _text(original)
+    if text == first:
+        kept = original
+    if kept == original or not is_edit(first, text):
+        original = ""
+    state.change(example=kept, original=original, picked="")
+    st.rerun()
+
+
+def prediction(chosen: state.Selection) -> Prediction | None:
+    """The answer to the original of the text in hand; None where it is none, or not there yet."""
+    if not chosen.original:
+        return None
+    try:
+        inputs = (cached.example(chosen.original),)
+    except FluoroscopeError as error:
+        st.warning(state.plain(str(error)))
+        return None
+    handle = cached.handle(Call("predict", cached.model_ref(chosen.model), inputs, urgent=True))
+    waiting.watch(waiting.under_way({"The original": handle}))
+    if handle.state != "done":
+        waiting.failed("The original", handle)
+        return None
+    found: Prediction = handle.result()[0]
+    return found
+
+
+def attributions(
+    chosen: state.Selection,
+    results: Sequence[Attribution],
+    before: Prediction,
+    after: Prediction,
+) -> list[Attribution | None]:
+    """For each of ``results`` the same of the original; None where it is not there yet.
+
+    Of what a model writes only the whole is compared: its tokens are others.
+    """
+    model, inputs = cached.model_ref(chosen.model), (cached.example(chosen.original),)
+    same = parse_targets(chosen.target, before.classes, before.logits) == parse_targets(
+        chosen.target, after.classes, after.logits
+    )
+    calls = {}
+    for place, each in enumerate(results):
+        spec = chosen.target if same else _spec(each.target)
+        if WHOLE_OUTPUT in after.classes and each.target.label != WHOLE_OUTPUT:
+            continue
+        settings = controls.settings_of(method(each.method, "tokens"), chosen)
+        parameters = {"method": each.method, "target": spec, "settings": settings}
+        calls[place] = Call("attribute", model, inputs, parameters, urgent=True)
+    handles = {place: cached.handle(call) for place, call in calls.items()}
+    titles = {
+        place: f"{method(results[place].method, 'tokens').title}, before" for place in handles
+    }
+    open_calls = waiting.under_way({titles[place]: each for place, each in handles.items()})
+    found: list[Attribution | None] = []
+    for place, each in enumerate(results):
+        handle = handles.get(place)
+        done = handle is not None and handle.state == "done"
+        known = handle.result() if handle is not None and done else ()
+        found.append(next((one for one in known if one.target == each.target), None))
+    for place, handle in handles.items():
+        waiting.failed(titles[place], handle)
+    waiting.watch(open_calls)
+    return found
+
+
+def answers(before: Prediction, after: Prediction, chosen: state.Selection) -> None:
+    """What the model said before the edit and says now, and a way back."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"Before the edit: **{_said(before)}** · now: **{_said(after)}**")
+        if st.button("Back to the original", type="tertiary", icon=":material/undo:"):
+            state.change(example=chosen.original, original="", picked="")
+            st.rerun()
+        if st.button("Compare no more", type="tertiary"):
+            state.change(original="")
+            st.rerun()
+    if WHOLE_OUTPUT not in after.classes:
+        rows = _moved(before, after)
+        st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=_PROBABILITIES)
+
+
+def difference(
+    before: Sequence[Attribution | None],
+    after: Sequence[Attribution],
+    titles: dict[str, str],
+    level: str,
+    fold: bool,
+) -> None:
+    """Word by word, what the edit changed, for one of the attributions in hand."""
+    pairs = {
+        f"{titles.get(new.method, new.method)} · {new.target.title}": (old, new)
+        for old, new in zip(before, after, strict=True)
+        if old is not None
+    }
+    if not pairs:
+        return
+    name = next(iter(pairs))
+    if len(pairs) > 1:
+        name = st.selectbox("Word by word", list(pairs), key="difference") or name
+    old, new = pairs[name]
+    found = changes(texts.grouped(old, level, fold), texts.grouped(new, level, fold))
+    rows = [
+        {
+            "Before": _NONE if each.before is None else each.before,
+            "Now": _NONE if each.after is None else each.after,
+            "Value before": None if each.before is None else each.value_before,
+            "Value now": None if each.after is None else each.value_after,
+            "Difference": each.difference,
+        }
+        for each in found
+    ]
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config={
+            "Value before": number(format="%.3f", help=f"In {new.unit}."),
+            "Value now": number(format="%.3f", help=f"In {new.unit}."),
+            "Difference": number(format="%+.3f", help="Now less before; a lost word counts 0."),
+        },
+    )
+    st.caption(f"Score {old.score:.3f} → {new.score:.3f} ({new.score - old.score:+.3f}).")
+
+
+def pick(groups: Grouped, place: int) -> None:
+    """Take the word that was clicked in hand; only what the model read can be edited."""
+    if 0 <= place < len(groups.spans):
+        start, end = groups.spans[place]
+        if not groups.special[place] and groups.parts[place] == 0 and end > start:
+            state.change(picked=f"{start}-{end}")
+
+
+def word(chosen: state.Selection) -> None:
+    """The word in hand, to be dropped or replaced."""
+    text = _text(chosen.example)
+    span = _span(chosen.picked, text)
+    if span is None:
+        st.caption("Click a word to drop or replace it.")
+        return
+    start, end = span
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{state.plain(text[start:end].strip())}**")
+        if st.button("Drop", help="The text without this word."):
+            edit(chosen, without(text, [span]))
+        other = st.text_input(
+            "Replace with",
+            key=f"replace:{chosen.example}:{chosen.picked}",
+            placeholder="Replace with …",
+            label_visibility="collapsed",
+            width=200,
+        )
+        if other.strip() and other.strip() != text[start:end]:
+            edit(chosen, text[:start] + other.strip() + text[end:])
+
+
+def fewest(chosen: state.Selection, now: Prediction) -> None:
+    """The smallest set of words whose removal changes the predicted class, on a click."""
+    if WHOLE_OUTPUT in now.classes or len(now.classes) < 2:
+        return
+    inputs = (cached.example(chosen.example),)
+    call = Call("flip", cached.model_ref(chosen.model), inputs, {"replacement": "drop"})
+    if call.key not in state.asked() and not cached.stored(call):
+        if st.button(
+            "Fewest words that change the answer",
+            help="Looks for the smallest set of words without which the model answers otherwise.",
+        ):
+            state.asked().add(call.key)
+            st.rerun()
+        return
+    handle = cached.handle(call)
+    open_calls = waiting.under_way({"Fewest words": handle})
+    if handle.state == "done":
+        _flipped(chosen, handle.result()[0])
+    waiting.failed("Fewest words", handle)
+    waiting.watch(open_calls)
+
+
+def _flipped(chosen: state.Selection, found: Flip) -> None:
+    if found.after is None:
+        st.markdown(f"No set of words that was tried changes the answer ({found.tried:,} tried).")
+        return
+    words = ", ".join(f"**{state.plain(each.strip())}**" for each in found.words)
+    proof = "no smaller set does it" if found.proven_smallest else "a smaller set may do it"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"Without {words} it says **{_said(found.after)}** · :gray[{proof}]")
+        if st.button("Show it", help="As an edit of this text."):
+            edit(chosen, found.text)
+
+
+def _text(name: str) -> str:
+    try:
+        return decode(cached.example(name))
+    except FluoroscopeError:
+        return ""
+
+
+def _span(picked: str, text: str) -> tuple[int, int] | None:
+    start, _, end = picked.partition("-")
+    if not (start.isdecimal() and end.isdecimal() and len(start) < 9 and len(end) < 9):
+        return None
+    span = int(start), int(end)
+    return span if 0 <= span[0] < span[1] <= len(text) and text[slice(*span)].strip() else None
+
+
+def _compared(groups: Grouped) -> list[tuple[str, int, bool]]:
+    words = (label.strip() for label in groups.labels)
+    return list(zip(words, groups.parts, groups.special, strict=True))
+
+
+def _spec(target: Target) -> str:
+    """A target by its numbers; by name where it is all that a model writes."""
+    if target.label == WHOLE_OUTPUT:
+        return WHOLE_OUTPUT
+    single = f"#{target.index}"
+    return single if target.versus is None else f"{single} vs #{target.versus}"
+
+
+def _said(each: Prediction) -> str:
+    """The predicted class with its probability, or what is written."""
+    best = each.top(1)[0]
+    if each.classes[best] != WHOLE_OUTPUT:
+        return f"{state.plain(each.classes[best])} · {each.probabilities[best]:.1%}"
+    axis = each.axis
+    if not isinstance(axis, Tokens):
+        raise TypeError(f"'{each.example}' is not a text")
+    written = [span for span, part in zip(axis.spans, axis.parts, strict=True) if part == 1]
+    words = axis.text[min(a for a, _ in written) : max(b for _, b in written)] if written else ""
+    return state.plain(words.strip() or "nothing")
+
+
+_PROBABILITIES = {
+    "Before": st.column_config.NumberColumn(format="percent"),
+    "Now": st.column_config.NumberColumn(format="percent"),
+    "Change": st.column_config.NumberColumn(
+        format="%+.1f", help="In percentage points of the probability."
+    ),
+}
+
+
+def _moved(before: Prediction, after: Prediction) -> list[dict[str, object]]:
+    """The classes whose probability moved most."""
+    change = after.probabilities.astype(float) - before.probabilities.astype(float)
+    order = sorted(range(len(change)), key=lambda index: -abs(change[index]))
+    return [
+        {
+            "Class": after.classes[index],
+            "Before": float(before.probabilities[index]),
+            "Now": float(after.probabilities[index]),
+            "Change": 100 * float(change[index]),
+        }
+        for index in order[:_MOST_CLASSES]
+    ]

@@ -1,0 +1,120 @@
+"""Edits of a text beside the original, on a real engine and the recurrent network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.data.text import decode
+from core.results.levels import Grouped
+from dashboard import cached, counterfactual
+from tests.pages.test_first_pages import engine, opened, param, settle, words
+
+__all__ = ["engine"]
+TEXT = "software-game.txt"
+
+
+def text_of(name: str) -> str:
+    return decode(cached.example(name))
+
+
+def grouped(labels: list[str], values: list[float]) -> Grouped:
+    count = len(labels)
+    return Grouped(
+        text=" ".join(labels),
+        labels=tuple(labels),
+        spans=tuple((0, 0) for _ in labels),
+        special=(False,) * count,
+        parts=(0,) * count,
+        tokens=tuple((place,) for place in range(count)),
+        values=np.array(values),
+    )
+
+
+def test_words_of_two_texts_are_paired_and_differences_add_up() -> None:
+    before = grouped(["a", "very", "bad", "film"], [0.1, -0.5, -2.0, 0.25])
+    after = grouped(["a", "good", "film", "!"], [0.2, 1.5, 0.5, 0.125])
+    found = counterfactual.changes(before, after)
+    pairs = [(each.before, each.after) for each in found]
+    assert pairs == [("a", "a"), ("very", "good"), ("bad", None), ("film", "film"), (None, "!")]
+    total = sum(each.difference for each in found)
+    assert total == pytest.approx(after.values.sum() - before.values.sum(), abs=1e-12)
+
+
+def test_a_text_with_other_words_is_no_edit() -> None:
+    assert counterfactual.is_edit("a very bad film", "a very good film")
+    assert not counterfactual.is_edit("a very bad film", "tools for photographs")
+
+
+def test_an_edit_stands_beside_the_original_until_it_is_undone() -> None:
+    app = opened(model="text_rnn", example=TEXT, methods="input_x_gradient")
+    first = text_of(TEXT)
+    box = next(each for each in app.text_area if each.label == "Text")
+    box.set_value(first.replace(first.split()[0], "photo", 1)).run()
+    settle(app)
+    assert not app.exception
+    assert param(app, "original") == [TEXT]
+    assert "Before the edit: **" in words(app)
+    changed = app.dataframe[1].value
+    assert "photo" in list(changed["Now"])
+    scores = changed["Difference"].sum()
+    assert scores == pytest.approx(changed["Value now"].sum() - changed["Value before"].sum())
+    next(each for each in app.button if each.label == "Back to the original").click().run()
+    settle(app)
+    assert param(app, "example") == [TEXT]
+    assert "Before the edit" not in words(app)
+
+
+def test_a_picked_word_is_dropped_and_replaced() -> None:
+    app = opened(model="text_rnn", example=TEXT, methods="input_x_gradient", picked="8-15")
+    first = text_of(TEXT)
+    assert first[8:15] == "shooter"
+    assert "**shooter**" in words(app)
+    next(each for each in app.button if each.label == "Drop").click().run()
+    settle(app)
+    assert text_of(param(app, "example")[0]) == first.replace("shooter ", "")
+    app.query_params["picked"] = "0-4"
+    settle(app)
+    box = next(each for each in app.text_input if each.label == "Replace with")
+    box.set_value("<b>🎮</b>").run()
+    settle(app)
+    assert text_of(param(app, "example")[0]).startswith("<b>🎮</b> 3D with network")
+    assert param(app, "original") == [TEXT]
+    assert not app.exception
+
+
+@pytest.mark.parametrize("picked", ["5-3", "0-99999", "-", "a-b", "9" * 500 + "-0", "4-5"])
+def test_a_senseless_word_is_none(picked: str) -> None:
+    app = opened(model="text_rnn", example=TEXT, methods="input_x_gradient", picked=picked)
+    assert "Click a word" in words(app)
+
+
+def test_a_lost_original_is_told() -> None:
+    app = opened(
+        model="text_rnn", example=TEXT, methods="input_x_gradient", original="upload:" + "0" * 64
+    )
+    assert "is not stored on this machine" in words(app).replace("\\", "")
+    assert "It says" in words(app)
+
+
+def test_fewest_words_are_found_on_a_click_and_shown_as_an_edit() -> None:
+    app = opened(model="text_rnn", example=TEXT, methods="input_x_gradient")
+    next(each for each in app.button if each.label.startswith("Fewest words")).click().run()
+    settle(app)
+    assert "Without **" in words(app)
+    next(each for each in app.button if each.label == "Show it").click().run()
+    settle(app)
+    assert param(app, "original") == [TEXT]
+    before, now = words(app).split("Before the edit: **")[1].split("** · now: **")
+    assert before.split()[0] != now.split()[0]
+
+
+def test_what_a_model_writes_is_compared_as_a_whole() -> None:
+    example = "verse-bread.txt"
+    app = opened(model="translator", example=example, methods="input_x_gradient")
+    box = next(each for each in app.text_area if each.label == "Text")
+    box.set_value(text_of(example).replace("bread", "water")).run()
+    settle(app)
+    assert not app.exception
+    assert "Before the edit: **" in words(app)
+    assert not [each for each in app.button if each.label.startswith("Fewest words")]
