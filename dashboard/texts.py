@@ -20,6 +20,7 @@ from core.tasks import Tokens
 from dashboard import state
 from dashboard.theme import accent, greys, mixed, readable, signed
 
+_LOOSE = 0.1  # of f(x) - f(baseline): a larger delta is spoken of
 _PARTS = ("", "output", "other output")
 _CSS = """
 .texts { font-size: 1rem; }
@@ -171,7 +172,7 @@ def rows(
         values = _of_sign(groups.values, sign) if each.signed else groups.values
         note = [f"{each.fit.level} · {each.provenance.seconds:.2g} s"]
         if each.delta is not None:
-            note.append(f"delta {each.delta:+.2g}")
+            note.append(f"delta {each.delta:+.2g}{_too_large(each)}")
         found.append(
             {
                 "title": f"{titles.get(each.method, each.method)} · {each.target.title}",
@@ -230,6 +231,14 @@ def draw(
         data={"rows": list(shown), "scales": list(legends), "quiet": greys(dark).quiet},
         on_picked_change=picked,
     )
+
+
+def _too_large(each: Attribution) -> str:
+    """What to do about a sum that is far from what it should be."""
+    difference = abs(each.score - (each.baseline_score or 0.0))
+    if "n_steps" not in each.settings or abs(each.delta or 0.0) <= _LOOSE * difference:
+        return ""
+    return ": more steps are needed (Settings)"
 
 
 def _of_sign(values: npt.NDArray[np.float64], sign: str) -> npt.NDArray[np.float64]:

@@ -73,6 +73,17 @@ def test_colours_say_sign_and_size() -> None:
     assert last["colour"] == LIGHT.page
 
 
+def test_a_large_delta_is_spoken_of() -> None:
+    def note(delta: float) -> str:
+        about = {"delta": delta, "baseline_score": 0.0, "settings": {"n_steps": 50}}
+        (row,) = texts.rows([attribution("a b", **about)], {})
+        found: str = row["note"]
+        return found
+
+    assert note(0.5).endswith("delta +0.5: more steps are needed (Settings)")
+    assert note(0.05).endswith("delta +0.05")
+
+
 @pytest.mark.parametrize("background", ["#ffffff", "#a04600", "#135aa3", "#101215", "#ffb066"])
 def test_writing_can_be_read_on_every_colour(background: str) -> None:
     def luminance(colour: str) -> float:
