@@ -65,11 +65,11 @@ def test_files_hold_the_whole_result(capsys: pytest.CaptureFixture[str], tmp_pat
     status, output, _ = run(
         capsys, "attribute", "text_rnn", tmp_path / "story.txt", "--text", "music player",
         "--method", "integrated_gradients", "--set", "n_steps=10", "--method", "saliency",
-        "--format", "json,npz,html,plotly.json", "--out", out,
+        "--format", "json,npz,html,plotly.json,tex", "--out", out,
     )  # fmt: skip
     assert status == 0
     names = {path.name for path in out.iterdir()}
-    assert len(names) == 16
+    assert len(names) == 20
     assert {Path(line).name for line in output.splitlines() if line.startswith(str(out))} == names
     with np.load(out / "story.integrated_gradients.npz", allow_pickle=False) as arrays:
         stored = arrays["values"]
@@ -77,6 +77,10 @@ def test_files_hold_the_whole_result(capsys: pytest.CaptureFixture[str], tmp_pat
         core.reference("text_rnn"), [core.text(TEXT)], "integrated_gradients", n_steps=10
     )
     np.testing.assert_allclose(stored, same.values, atol=1e-5)
+    page = (out / "story.saliency.html").read_text(encoding="utf-8")
+    assert "東" in page
+    assert "Saliency · " in page
+    assert r"\textbf{" in (out / "story.saliency.tex").read_text(encoding="utf-8")
     told = json.loads((out / "text.saliency.json").read_text())
     assert told["example"] == "text"
     assert [word["text"] for word in told["words"]] == ["music", "player"]

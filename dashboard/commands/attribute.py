@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,7 +41,7 @@ def attribute(
     ] = "top",
     settings: options.Settings = None,
     formats: Annotated[
-        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
+        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz; tex for texts.")
     ] = "png,json",
     level: Annotated[str, typer.Option(help="Texts: token, word or sentence.")] = "word",
     special: Annotated[bool, typer.Option(help="Texts: show special tokens one by one.")] = False,
@@ -61,11 +61,11 @@ def attribute(
     """
     from core.engine.call import Call
     from core.models.catalogue import card, reference
-    from dashboard.export import document, write
+    from core.store import write_atomically
 
     model = inputs.in_workspace(model, workspace)
     about = card(model)
-    wanted = options.formats(formats)
+    wanted = options.formats(formats, () if about.task.axis == "pixels" else ("tex",))
     methods = _methods(method, about)
     given = dict(options.setting(each) for each in settings or ())
     if baseline_image:
@@ -109,11 +109,53 @@ def attribute(
             if about.task.axis == "tokens":
                 _show(prediction, results, each, level, special, each is methods[0])
             if out_folder is not None:
-                figure = _figure(results, each, level, special, dark)
-                for name in wanted:
+                for name, content in _files(
+                    results, prediction, each, wanted, level, special, dark
+                ):
                     place = out_folder / f"{stem}.{each.name}.{name}"
-                    write(place, figure, results, name, document(results, prediction))
+                    write_atomically(place, content, 0o666)
                     print(place)
+
+
+def _files(
+    results: Sequence[Attribution],
+    prediction: Prediction,
+    method: AttributionMethod,
+    formats: Sequence[str],
+    level: str,
+    special: bool,
+    dark: bool,
+) -> Iterator[tuple[str, bytes]]:
+    """Formats and what is in their files; a text is a coloured text where the format has text."""
+    from dashboard import textexport
+    from dashboard.export import document, export
+
+    about = document(results, prediction)
+    figure = _figure(results, method, level, special, dark)
+    for name in formats:
+        if results[0].axis.kind == "tokens" and name in textexport.FORMATS:
+            yield name, _coloured(results, method, name, about, level, special, dark)
+        else:
+            yield name, export(figure, results, name, document=about)
+
+
+def _coloured(
+    results: Sequence[Attribution],
+    method: AttributionMethod,
+    format_: str,
+    about: Mapping[str, Any],
+    level: str,
+    special: bool,
+    dark: bool,
+) -> bytes:
+    from dashboard import textexport, texts
+    from dashboard.figures.caption import caption
+
+    titles = {method.name: method.title}
+    rows = texts.rows(results, titles, level=level, fold_special=not special, dark=dark)
+    legends = texts.scales(results, level, not special, True, dark)
+    words = caption(results, titles=titles)
+    return textexport.export(rows, legends, format_, caption=words, document=about, dark=dark)
 
 
 def _show(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,19 +37,20 @@ def setting(text: str) -> tuple[str, str]:
     return name, value
 
 
-def formats(text: str) -> list[str]:
-    """``png,json`` as names of formats.
+def formats(text: str, more: Sequence[str] = ()) -> list[str]:
+    """``png,json`` as names of formats: those of figures and ``more``.
 
     Raises ``BadParameter`` for none, ``UnknownName`` for one that there is not.
     """
     from dashboard.export import FORMATS
 
+    known = (*FORMATS, *more)
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     if not wanted:
-        raise BadParameter("--format names no format.", f"Known: {', '.join(FORMATS)}.")
+        raise BadParameter("--format names no format.", f"Known: {', '.join(known)}.")
     for name in wanted:
-        if name not in FORMATS:
-            raise UnknownName.of("format", name, FORMATS)
+        if name not in known:
+            raise UnknownName.of("format", name, known)
     return list(dict.fromkeys(wanted))
 
 
