@@ -237,6 +237,8 @@ def test_the_map_of_a_picture_lies_on_its_patches() -> None:
     assert [
         (x, y, row[0]) for x, y, row in zip(points.x, points.y, points.customdata, strict=True)
     ][4] == (2.5, 2.5, 5)
+    frame = figure.layout.shapes[0]  # around the second patch, the one looked from
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (1.5, 3.5, -0.5, 1.5)
     assert f"class: {weights[0, 0, 2, 0]:.4f}" in figure.layout.annotations[0].text
     with pytest.raises(ValueError, match="patches"):
         patches.over_picture(maps(weights, axis(*"abcdefg"), axis(*"abcdefg")), 0, 0, 2)

@@ -9,7 +9,7 @@ from plotly.utils import image_array_to_data_uri
 
 from core.results import AttentionAxis, AttentionFlow, AttentionMaps
 from dashboard.figures.caption import escaped
-from dashboard.theme import greys, template
+from dashboard.theme import accent, greys, template
 
 _SIDE = 380  # pixels of a picture's longer side
 
@@ -24,23 +24,32 @@ def over_picture(
     key = found.keys[found.layers[layer].role]
     if key.grid is None or found.picture is None:
         raise ValueError("the keys of this attention are not patches of a picture")
-    return _patches(found.maps[layer][head, query], key, found.picture, dark)
+    return _patches(found.maps[layer][head, query], query, key, found.picture, dark)
 
 
-def flow_over_picture(found: AttentionFlow, query: int, *, dark: bool = False) -> go.Figure:
-    """The same for all layers together; ``query`` counts the rows of ``found.values``.
+def flow_over_picture(
+    found: AttentionFlow, row: int, *, query: int | None = None, dark: bool = False
+) -> go.Figure:
+    """The same for all layers together; ``row`` counts the rows of ``found.values``, ``query`` is
+    the patch it belongs to, where that is another number.
 
     Raises ``ValueError`` where keys are not patches of a picture.
     """
     if found.key.grid is None or found.picture is None:
         raise ValueError("the keys of this attention are not patches of a picture")
-    return _patches(found.values[query], found.key, found.picture, dark)
+    place = row if query is None else query
+    return _patches(found.values[row], place, found.key, found.picture, dark)
 
 
 def _patches(
-    weights: npt.NDArray[np.float32], key: AttentionAxis, picture: npt.NDArray[np.uint8], dark: bool
+    weights: npt.NDArray[np.float32],
+    query: int,
+    key: AttentionAxis,
+    picture: npt.NDArray[np.uint8],
+    dark: bool,
 ) -> go.Figure:
-    """Points lie over the patches to be hovered and clicked; their customdata is the key's number.
+    """The patch looked from is framed. Points lie over the patches to be hovered and clicked; their
+    customdata begins with the key's number.
 
     What is special has no place in the picture and is named below it.
     """
@@ -83,6 +92,16 @@ def _patches(
             showlegend=False,
         )
     )
+    if key.prefix <= query < key.prefix + rows * columns:
+        row, column = divmod(query - key.prefix, columns)
+        figure.add_shape(
+            type="rect",
+            x0=column * width / columns - 0.5,
+            x1=(column + 1) * width / columns - 0.5,
+            y0=row * height / rows - 0.5,
+            y1=(row + 1) * height / rows - 0.5,
+            line={"color": accent(dark), "width": 3},
+        )
     if key.prefix:
         figure.add_annotation(
             text="to "

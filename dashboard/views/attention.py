@@ -233,7 +233,9 @@ def _one_head(
             parameters["query"] = place
         call = Call("attention_flow", asked.model, asked.inputs, parameters)
         draw: Callable[[Any], go.Figure] = lambda result: (  # noqa: E731  # one of several
-            flow_over_picture(result, 0, dark=dark) if laid else flow_map(result, dark=dark)
+            flow_over_picture(result, 0, query=place, dark=dark)
+            if laid
+            else flow_map(result, dark=dark)
         )
     else:
         wanted: tuple[str, ...] = (about.name,)
