@@ -49,7 +49,7 @@ def last(run: Run) -> dict[str, float]:
 
 def test_sample_runs_are_small() -> None:
     sizes = [path.stat().st_size for path in RUNS.rglob("*") if path.is_file()]
-    assert sum(sizes) < 30 * MIB  # three epochs of the digits, for the time machine, are 5 of them
+    assert sum(sizes) < 40 * MIB  # three epochs of the digits, for the time machine, are 5 of them
 
 
 def test_digits_reach_what_is_promised() -> None:

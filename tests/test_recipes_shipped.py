@@ -22,11 +22,12 @@ from sample_models.subwords import Subwords
 from sample_models.table_data import breast_cancer, moons
 from sample_models.table_training import points, tabular
 from sample_models.text_training import Vocabulary
+from sample_models.tiny_lm_training import Lines, perplexity
 from sample_models.translation import alignment, bleu, translate_texts, verse_parts
 from sample_models.verses import words
 
 RUNS = Path(__file__).parents[1] / "sample_models" / "runs"
-NAMES = ("two_features", "tabular_mlp", "text_rnn", "translator")
+NAMES = ("two_features", "tabular_mlp", "text_rnn", "translator", "tiny_lm")
 
 
 def card(name: str) -> dict[str, Any]:
@@ -117,3 +118,16 @@ def test_translator_doubles_the_dictionary() -> None:
     for row, word in zip(look, words(target), strict=True):
         if word in meant:
             assert words(source)[int(row.argmax())] == meant[word]
+
+
+def test_language_model_is_less_perplexed_than_counting() -> None:
+    about = card("tiny_lm")
+    assert about["metrics"]["perplexity"] < about["baseline"]["perplexity"]
+    subwords = Subwords.from_json(about["preprocessing"])
+    held_out = Lines([english for english, _ in verse_parts()["test"]], subwords)
+    assert about["data"]["sha256"]["test"] == held_out.fingerprint()
+    module = network("tiny_lm")
+    assert perplexity(module, held_out) == pytest.approx(about["metrics"]["perplexity"], rel=1e-3)
+    source = subwords.encode(words("the word of the"))
+    said = module.produce(torch.tensor([source]), 1)[0].tolist()  # type: ignore[operator]
+    assert subwords.decode(said) in (["lord"], ["yahweh"])
