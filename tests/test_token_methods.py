@@ -268,6 +268,9 @@ def test_a_text_that_is_too_long_is_cut_and_says_so(
     words = text.split()
     kept = {"start": words[-38:], "middle": words[:19] + words[-19:], "end": words[:38]}[where]
     assert axis.pieces == ("<s>", *kept, "</s>")
+    left = " … " if where == "middle" else " "
+    assert axis.text == left.join([" ".join(kept[:19]), " ".join(kept[19:])])
+    assert [axis.text[start:end] for start, end in axis.spans[1:-1]] == kept
     assert batch.notes == (f"62 of 102 tokens were cut at the {where}: the model takes 40.",)
     assert predict(model, [long], {}, 0, Meter())[0].notes == batch.notes
 

@@ -35,7 +35,7 @@ from core.models.output import (
     wordless,
 )
 from core.models.text import TextAdapter, check, references, tokenizer_of
-from core.models.tokenizer import Encoded, Tokenizer, cut
+from core.models.tokenizer import Encoded, Tokenizer, cut, fitted
 from core.tasks import Example
 
 _TOGETHER = 64  # texts of one length in a batch
@@ -131,6 +131,8 @@ class SequenceAdapter(TextAdapter):
         said = tuple(self._given(text, prompt, output, model) for output in example.outputs[:2])
         needed = max((len(each.encoded) for each in said), default=most or self.most or 0)
         encoded, gone = self._shortened(prompt, example, needed)
+        if gone:
+            text, encoded = fitted(text, encoded)
         return _Read(text, encoded, gone, said or (self._produced(encoded, model, most),))
 
     def _shortened(self, prompt: Encoded, example: Example, needed: int) -> tuple[Encoded, int]:

@@ -18,7 +18,7 @@ from core.models.adapter import Batch, Living
 from core.models.card import ModelCard
 from core.models.catalogue import resolve
 from core.models.embedded import embedding_of, substituted
-from core.models.tokenizer import Encoded, Tokenizer, cut
+from core.models.tokenizer import Encoded, Tokenizer, cut, fitted
 from core.results.levels import at_level
 from core.tasks import AxisKind, Example, Tokens
 
@@ -123,6 +123,8 @@ class TextAdapter:
             raise BadInput(
                 f"'{example.name}' holds nothing that the model knows as text.", "Write some words."
             )
+        if gone:
+            text, encoded = fitted(text, encoded)
         return text, encoded, gone
 
     def _batch(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
+
+_LEFT_OUT = " … "
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,26 @@ def cut(encoded: Encoded, limit: int | None, where: str) -> tuple[Encoded, int]:
     head = {"start": 0, "middle": (kept + 1) // 2, "end": kept}[where]
     gone = set(plain[head : head + len(plain) - kept])
     return encoded.take([place for place in range(len(encoded)) if place not in gone]), len(gone)
+
+
+def fitted(text: str, encoded: Encoded) -> tuple[str, Encoded]:
+    """The part of a text that is left after ``cut``, with " … " where its middle was, and the
+    tokens with their spans in it.
+    """
+    places = [i for i, special in enumerate(encoded.special) if not special]
+    if not places:
+        return text, encoded
+    first, last = encoded.spans[places[0]][0], encoded.spans[places[-1]][1]
+    gaps = [(encoded.spans[b][0] - encoded.spans[a][1], a) for a, b in pairwise(places)]
+    wide, before = max(gaps, default=(0, 0))
+    left = encoded.spans[before][1] if wide > len(_LEFT_OUT) else last
+    right = left + wide if wide > len(_LEFT_OUT) else last
+    short = text[first:left] + (_LEFT_OUT + text[right:last] if right < last else "")
+    moved = right - left - len(_LEFT_OUT)
+
+    def place(at: int) -> int:
+        at = min(max(at, first), last)
+        return at - first - (moved if right < last and at >= right else 0)
+
+    spans = tuple((place(start), place(end)) for start, end in encoded.spans)
+    return short, replace(encoded, spans=spans)
