@@ -11,11 +11,14 @@ import io
 import os
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import streamlit as st
 from PIL import Image
 
 from core.data.gallery import GalleryItem, examples_for, gallery, gallery_item
+from core.data.text import decode
+from core.data.textlist import MOST, TABLES, read_list
 from core.engine.call import Call
 from core.engine.executor import Handle
 from core.engine.process import ProcessExecutor
@@ -129,6 +132,24 @@ def keep_upload(name: str, data: bytes) -> str:
     if not data:
         raise BadInput(f"'{name}' is empty (0 bytes).", "Choose another file.")
     return UPLOAD + place().save_upload(name, data)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def text_list(name: str, column: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The texts in an uploaded table, or in the lines of a text file, and notes on what was left
+    out.
+
+    Raises ``BadInput``.
+    """
+    file = example(name)
+    if Path(file.name).suffix.lower() not in TABLES:
+        lines = tuple(line.strip() for line in decode(file).splitlines() if line.strip())
+        return lines[:MOST], (f"The first {MOST:,} lines.",) if len(lines) > MOST else ()
+    with TemporaryDirectory() as folder:  # under its own name, which messages say
+        path = Path(folder) / file.name
+        path.write_bytes(file.data)
+        found, notes = read_list(path, column)
+    return tuple(each.data.decode("utf-8", "replace") for each in found), notes
 
 
 @st.cache_data(show_spinner=False, max_entries=200)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.data.textlist import TABLES
 from core.errors import FluoroscopeError
 from core.models.huggingface import PREFIX
 from core.tasks import AxisKind
-from dashboard import cached, gallery, state
+from dashboard import cached, gallery, manytexts, state
 
 # What another model does not share.
 _FRESH = {
@@ -34,7 +35,11 @@ _UPLOADS: dict[AxisKind, tuple[str, list[str], str]] = {
         ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"],
         "PNG, JPEG, WebP, GIF, BMP or TIFF",
     ),
-    "tokens": ("A text file", ["txt", "md"], "Plain text"),
+    "tokens": (
+        "A text, or a table of many",
+        ["txt", "md", *(suffix[1:] for suffix in TABLES)],
+        "Plain text; or CSV, TSV, JSON Lines or Parquet with a column of texts",
+    ),
 }
 
 
@@ -134,16 +139,27 @@ def _example(chosen: state.Selection) -> None:
         help=f"{kinds}. It stays on the machine that runs Fluoroscope.",
     )
     if upload is not None:
-        _take(upload.name, upload.getvalue(), state.is_new(upload.file_id), name)
+        _take(upload.name, upload.getvalue(), state.is_new(upload.file_id), name, chosen.table)
 
 
-def _take(file_name: str, data: bytes, new: bool, shown: str) -> None:
-    """Keep an upload and show it at once; later a button brings it back."""
+def _take(file_name: str, data: bytes, new: bool, shown: str, table: str) -> None:
+    """Keep an upload and show it at once; later a button brings it back. A table of texts is shown
+    to pick from.
+    """
     try:
         kept = cached.keep_upload(file_name, data)
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return
+    if manytexts.is_table(file_name):
+        if new or (kept != table and st.button("Show the table again", width="stretch")):
+            state.change(table=kept, column="")
+            st.rerun()
+        return
     if kept != shown and (new or st.button("Show it again", width="stretch")):
         state.change(example=kept, **_UNEDITED)
+        st.rerun()
+    lines = manytexts.many_lines(kept) and kept != table
+    if lines and st.button("Take each line as a text", width="stretch"):
+        state.change(table=kept, column="")
         st.rerun()

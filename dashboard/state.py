@@ -38,12 +38,13 @@ class Selection:
     picture that the baseline ``image`` stands for; ``methods`` are names;
     ``settings`` maps ``method.parameter`` to what was typed, only where it differs from the
     default. ``original`` is the text that ``example`` is an edit of, ``picked`` the characters of a
-    word chosen in it as ``start-end``, ``table`` a file of many texts. ``level`` is what the values
-    of a text are summed over and ``special`` whether special tokens are ``shown``. ``layer`` and
-    ``head`` are a head of attention (-1 the one to begin with), ``show`` how it is drawn, ``order``
-    that of all heads, ``place`` the token looked from (-1 none in particular), ``off`` the heads
-    switched off as ``layer:head``. ``runs`` are names of runs, ``across`` what their curves go
-    over, ``smoothing`` in percent; ``logs`` is a folder of event files.
+    word chosen in it as ``start-end``, ``table`` a file of many texts and ``column``
+    the one that holds them. ``level`` is what the values of a text are summed over and ``special``
+    whether special tokens are ``shown``. ``layer`` and ``head`` are a head of attention (-1 the one
+    to begin with), ``show`` how it is drawn, ``order`` that of all heads, ``place`` the token
+    looked from (-1 none in particular), ``off`` the heads switched off as ``layer:head``. ``runs``
+    are names of runs, ``across`` what their curves go over, ``smoothing`` in percent; ``logs`` is a
+    folder of event files.
     """
 
     model: str = ""
@@ -52,6 +53,7 @@ class Selection:
     original: str = ""
     picked: str = ""
     table: str = ""
+    column: str = ""
     methods: tuple[str, ...] = ()
     target: str = "top"
     view: str = "overlay"
@@ -100,6 +102,7 @@ class Selection:
             original=one("original"),
             picked=one("picked"),
             table=one("table"),
+            column=one("column"),
             methods=tuple(dict.fromkeys(filter(None, one_list(query, "methods")))),
             target=one("target"),
             view=one("view", MODES),

@@ -12,7 +12,7 @@ from core.data.text import decode
 from core.errors import FluoroscopeError
 from core.results import Attribution, Prediction
 from core.tasks import WHOLE_OUTPUT
-from dashboard import cached, counterfactual, downloads, state, texts
+from dashboard import cached, counterfactual, downloads, manytexts, state, texts
 from dashboard.explaining.answer import classes
 from dashboard.export import document
 from dashboard.figures.tokens import token_bars, token_matrix
@@ -33,6 +33,7 @@ _SIGNS = {"both": "For and against", "positive": "For only", "negative": "Agains
 
 def text(chosen: state.Selection) -> None:
     """The text in hand, to be edited in place: another one is another example."""
+    manytexts.draw(chosen)
     try:
         now = decode(cached.example(chosen.example))
     except FluoroscopeError:
