@@ -170,6 +170,21 @@ def test_layers_by_name_and_number() -> None:
             attention(model, [example], {"layers": wrong}, 0, Meter())
 
 
+def test_one_query_of_every_head() -> None:
+    model, example = model_and_text("translator")
+    cross = [layer.name for layer in attention_layers(model) if layer.role == "cross"]
+    (whole,) = attention(model, [example], {"layers": cross}, 0, Meter())
+    (row,) = attention(model, [example], {"layers": cross, "query": 2}, 0, Meter())
+    for one, every in zip(row.maps, whole.maps, strict=True):
+        assert one.flags.c_contiguous  # a copy: the rest is not kept
+        assert np.array_equal(one, every[:, 2:3])
+    assert row.queries["cross"].labels == whole.queries["cross"].labels[2:3]
+    assert row.keys == whole.keys
+    assert row.provenance.parameters == {"layers": cross, "query": 2}
+    with pytest.raises(UnknownName, match="no query"):
+        attention(model, [example], {"layers": cross, "query": 99}, 0, Meter())
+
+
 @pytest.mark.parametrize("verb", [attention, attention_overview, attention_flow, ablate_heads])
 def test_models_without_attention_say_so(verb: Any) -> None:
     model = toy_texts.toy("bag")

@@ -111,34 +111,39 @@ def attention(
     meter: Meter,
 ) -> tuple[AttentionMaps, ...]:
     """One ``AttentionMaps`` per example; ``parameters`` may hold ``layers``: ``all``, or names and
-    numbers of layers.
+    numbers of layers; and ``query``, the number of the only row wanted, of all heads.
 
     Raises ``NotValid`` for a model without attention and for more maps than can be sent,
-    ``UnknownName`` for a layer that there is not, ``BadInput`` for an unreadable example.
+    ``UnknownName`` for a layer or query that there is not, ``BadInput`` for an unreadable example.
     """
-    checked((), {k: v for k, v in parameters.items() if k != "layers"}, "attention")
+    given = {name: value for name, value in parameters.items() if name != "layers"}
+    row = int(checked((QUERY,), given, "attention")["query"])
+    rows = slice(None) if row < 0 else slice(row, row + 1)
     found = []
     for example in _announced(model, inputs, meter, seed):
         wanted = _chosen(attention_layers(model), parameters.get("layers", "all"))
         looked = _Look(model, example, seed)
         heads = sum(layer.heads for layer in wanted)
-        if 4 * heads * len(looked.batch.features[0]) ** 2 > _LARGEST and looked.text:
+        tokens = len(looked.batch.features[0])
+        if looked.text and 4 * heads * tokens * (tokens if row < 0 else 1) > _LARGEST:
             raise NotValid(
-                f"The maps of {heads} heads over {len(looked.batch.features[0]):,} tokens are more "
-                "than 1 GB.",
+                f"The maps of {heads} heads over {tokens:,} tokens are more than 1 GB.",
                 "Choose fewer layers.",
             )
         names = {layer.name for layer in wanted}
-        layers, maps = looked.at(lambda layer, weights: weights[0].cpu().numpy(), names)
+        layers, maps = looked.at(
+            lambda layer, weights: weights[0, :, rows].contiguous().cpu().numpy(), names
+        )
+        about = {"layers": [layer.name for layer in layers]} | (given if row >= 0 else {})
         found.append(
             AttentionMaps(
                 example=example.name,
                 layers=layers,
                 maps=maps,
-                queries=looked.queries,
+                queries={role: _row(axis, row) for role, axis in looked.queries.items()},
                 keys=looked.keys,
                 picture=looked.batch.pictures[0],
-                provenance=looked.provenance("attention", {"layers": [x.name for x in layers]}),
+                provenance=looked.provenance("attention", about),
             )
         )
     return tuple(found)
@@ -178,10 +183,8 @@ def attention_flow(
             for layer, mean in zip(layers, means, strict=True)
             if role in (layer.role, "cross")
         ]
-        query, key = looked.queries[role], looked.keys[role]
         row = int(settings["query"])
-        if row >= len(query.labels):
-            raise UnknownName.of("query", row, range(len(query.labels)))
+        query, key = _row(looked.queries[role], row), looked.keys[role]
         only = None if row < 0 else row
         kind = settings["kind"]
         if kind == "mean":
@@ -192,8 +195,6 @@ def attention_flow(
             values = values if only is None else values[only : only + 1]
         else:
             values = flowed(steps, role, only, meter)
-        if only is not None:
-            query = AttentionAxis((query.labels[only],), (query.special[only],))
         found.append(
             AttentionFlow(
                 kind=cast(Any, kind),
@@ -316,6 +317,15 @@ def _forward(
             "Its weights or its preprocessing are wrong: check the card, or train it again.",
         )
     return found
+
+
+def _row(axis: AttentionAxis, row: int) -> AttentionAxis:
+    """The axis of a single query, or all of it where ``row`` is negative."""
+    if row < 0:
+        return axis
+    if row >= len(axis.labels):
+        raise UnknownName.of("query", row, range(len(axis.labels)))
+    return AttentionAxis((axis.labels[row],), (axis.special[row],))
 
 
 def _chosen(layers: Sequence[AttentionLayer], asked: Any) -> list[AttentionLayer]:

@@ -166,6 +166,8 @@ def head_lines(
     )
     figure = go.Figure()
     tone = greys(dark)
+    most = max(len(queries.labels), len(keys.labels))
+    apart = 22 if most <= _MOST_LABELS else 13  # pixels from one label to the next
     left = np.linspace(0, 1, len(queries.labels)) if len(queries.labels) > 1 else np.array([0.5])
     right = np.linspace(0, 1, len(keys.labels)) if len(keys.labels) > 1 else np.array([0.5])
     for which in range(_STRENGTHS):
@@ -195,7 +197,7 @@ def head_lines(
                 mode="text",
                 text=[escaped(elided(label.strip() or "␣", _LONGEST)) for label in axis.labels],
                 textposition=anchor,
-                textfont={"size": 13, "color": tone.text},
+                textfont={"size": min(13, apart - 3), "color": tone.text},
                 selected={"textfont": {"color": tone.text}},
                 unselected={"textfont": {"color": tone.text}},
                 customdata=[[place] for place in range(len(places))] if side == 0 else None,
@@ -208,7 +210,7 @@ def head_lines(
     figure.update_yaxes(visible=False, range=(1.03, -0.03), fixedrange=True)
     figure.update_layout(
         template=template(dark),
-        height=max(220, 22 * max(len(queries.labels), len(keys.labels))) + 30,
+        height=max(220, apart * most) + 30,
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
         dragmode=False,
     )
@@ -223,9 +225,10 @@ def token_rows(
     titles: Mapping[str, str] | None = None,
     dark: bool = False,
 ) -> go.Figure:
-    """What one token (``query``) looks at in every head of a role: heads down, keys across.
+    """What one token looks at in every head of a role: heads down, keys across.
 
-    ``titles`` are what layers are called, by name.
+    ``query`` counts the rows of the maps, of which there may be only one; ``titles`` are what
+    layers are called, by name.
     """
     rows, names, titles = [], [], titles or {}
     for place, layer in enumerate(found.layers):

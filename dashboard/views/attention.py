@@ -41,7 +41,6 @@ _SHOWS = {
 _TOGETHER = ("rollout", "flow", "mean")
 _ROLES = {"encoder": "the input", "decoder": "what is written", "cross": "the input"}
 _BESIDE = 6  # heads of a layer, for which all heads stand beside the one
-_MOST_TOKENS = 160  # for which the maps of all layers are asked for
 
 
 def main() -> None:
@@ -227,8 +226,9 @@ def _one_head(
                 **state.bind("place", place),
             )
     dark = is_dark(st.context.theme.type)
+    parameters: dict[str, Any]
     if show in _TOGETHER:
-        parameters: dict[str, Any] = {"kind": show, "role": about.role}
+        parameters = {"kind": show, "role": about.role}
         if laid:
             parameters["query"] = place
         call = Call("attention_flow", asked.model, asked.inputs, parameters)
@@ -238,10 +238,11 @@ def _one_head(
             else flow_map(result, dark=dark)
         )
     else:
-        wanted: tuple[str, ...] = (about.name,)
-        if show == "token" and len(key.labels) <= _MOST_TOKENS:
-            wanted = tuple(each.name for each in found.layers if each.role == about.role)
-        call = Call("attention", asked.model, asked.inputs, {"layers": wanted}, urgent=True)
+        parameters = {"layers": (about.name,)}
+        if show == "token":
+            same = tuple(each.name for each in found.layers if each.role == about.role)
+            parameters = {"layers": same, "query": place}
+        call = Call("attention", asked.model, asked.inputs, parameters, urgent=True)
 
         def draw(result: AttentionMaps) -> go.Figure:
             at = [each.name for each in result.layers].index(about.name)
@@ -249,7 +250,7 @@ def _one_head(
                 return over_picture(result, at, head, place, dark=dark)
             if show == "token":
                 titles = {each.name: f"{each.role} {i}" for i, each in enumerate(found.layers)}
-                return token_rows(result, about.role, place, titles=titles, dark=dark)
+                return token_rows(result, about.role, 0, titles=titles, dark=dark)
             if show == "lines":
                 only = None if place < 0 else place
                 return head_lines(result, at, head, query=only, dark=dark)
