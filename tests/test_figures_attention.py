@@ -132,7 +132,12 @@ def test_the_frame_is_around_the_chosen_head(sorting: Any) -> None:
     ):
         inside = frame.x0 < x < frame.x1 and frame.y0 < y < frame.y1
         assert inside == (list(row[:2]) == [1, 0])
-    assert not figures.overview(found(), chosen=(7, 0)).layout.shapes
+    assert not figures.overview(found(), chosen=(7, 0), off=[(7, 0), (0, 7)]).layout.shapes
+    one, other = figures.overview(found(), order=sorting, off=[(1, 0)]).layout.shapes
+    for line in (one, other):  # a cross through the same head
+        assert {line.x0, line.x1} == {frame.x0 + 2, frame.x1 - 1}
+        assert (line.y0, line.y1) == (frame.y0 + 2, frame.y1 - 1)
+    assert one.x0 != other.x0
 
 
 @pytest.mark.parametrize(("count", "heads"), [(1, 1), (12, 12), (2, 64), (48, 2)])

@@ -5,7 +5,7 @@ Colours go from no attention to the largest of the map; the number itself is in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -34,10 +34,12 @@ def overview(
     *,
     order: Order = "layer",
     chosen: tuple[int, int] | None = None,
+    off: Collection[tuple[int, int]] = (),
     width: int = 1000,
     dark: bool = False,
 ) -> go.Figure:
-    """Every head of every layer as a small map, in one picture; ``chosen`` (layer, head) is framed.
+    """Every head of every layer as a small map, in one picture; ``chosen`` (layer, head) is framed,
+    those ``off`` are crossed out.
 
     The figure is as wide as it needs to be, at most ``width`` pixels.
 
@@ -101,6 +103,18 @@ def overview(
             y1=top + _TILE + 1,
             line={"color": accent(dark), "width": 3},
         )
+    for row, head in off:
+        if row < len(orders) and head in orders[row]:
+            top, left = row * step, orders[row].index(head) * step
+            for start, end in ((left, left + _TILE), (left + _TILE, left)):
+                figure.add_shape(
+                    type="line",
+                    x0=start,
+                    x1=end,
+                    y0=top,
+                    y1=top + _TILE,
+                    line={"color": tone.page, "width": 4},
+                )
     figure.update_xaxes(
         tickvals=[column * step + _TILE / 2 for column in range(across)],
         ticktext=["head 0" if column == 0 else str(column) for column in range(across)],

@@ -111,7 +111,14 @@ def _all_heads(
             **state.bind("order", chosen.order),
         )
     dark = is_dark(st.context.theme.type)
-    figure = overview(found, order=chosen.order, chosen=(layer, head), width=width, dark=dark)
+    figure = overview(
+        found,
+        order=chosen.order,
+        chosen=(layer, head),
+        off=_off(chosen, found),
+        width=width,
+        dark=dark,
+    )
 
     def picked() -> None:
         points = state.read("overview").selection.points
@@ -160,15 +167,21 @@ def _type(found: AttentionOverview, layer: int, head: int) -> str:
     return kind if kind == "mixed" else f"{kind} {found.type_scores[layer][head]:.0%}"
 
 
-def _answers(
-    chosen: state.Selection, found: AttentionOverview, prediction: Prediction, asked: Call
-) -> None:
-    """The answer with and without the heads that are switched off."""
+def _off(chosen: state.Selection, found: AttentionOverview) -> list[tuple[int, int]]:
+    """Layer and head of those that are switched off, as far as there are such layers."""
     heads = []
     for each in chosen.off:
         layer, _, head = each.partition(":")
         if layer.isdecimal() and head.isdecimal() and int(layer[:5]) < len(found.layers):
-            heads.append((found.layers[int(layer[:5])].name, int(head[:5])))
+            heads.append((int(layer[:5]), int(head[:5])))
+    return heads
+
+
+def _answers(
+    chosen: state.Selection, found: AttentionOverview, prediction: Prediction, asked: Call
+) -> None:
+    """The answer with and without the heads that are switched off."""
+    heads = [(found.layers[layer].name, head) for layer, head in _off(chosen, found)]
     if not heads:
         return
     parameters = {"heads": tuple(heads)}
