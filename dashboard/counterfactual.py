@@ -148,9 +148,15 @@ def answers(before: Prediction, after: Prediction, chosen: state.Selection) -> N
         if st.button("Compare no more", type="tertiary"):
             state.change(original="")
             st.rerun()
-    if WHOLE_OUTPUT not in after.classes:
-        rows = _moved(before, after)
-        st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=_PROBABILITIES)
+
+
+def moved(before: Prediction, after: Prediction) -> None:
+    """The classes whose probability the edit moved most."""
+    if WHOLE_OUTPUT in after.classes:
+        return
+    rows = _moved(before, after)
+    st.caption("Probability of each class, and its change in percentage points")
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=_PROBABILITIES)
 
 
 def difference(
@@ -170,30 +176,37 @@ def difference(
         return
     name = next(iter(pairs))
     if len(pairs) > 1:
-        name = st.selectbox("Word by word", list(pairs), key="difference") or name
+        name = st.selectbox(
+            "Word by word", list(pairs), key="difference", label_visibility="collapsed"
+        )
     old, new = pairs[name]
+    st.caption(
+        f"Word by word: the score goes {old.score:.3f} → {new.score:.3f} "
+        f"({new.score - old.score:+.3f} {new.unit})"
+    )
     found = changes(texts.grouped(old, level, fold), texts.grouped(new, level, fold))
     rows = [
         {
             "Before": _NONE if each.before is None else each.before,
             "Now": _NONE if each.after is None else each.after,
-            "Value before": None if each.before is None else each.value_before,
-            "Value now": None if each.after is None else each.value_after,
+            "Value before": _NONE if each.before is None else f"{each.value_before:.3f}",
+            "Value now": _NONE if each.after is None else f"{each.value_after:.3f}",
             "Difference": each.difference,
         }
         for each in found
     ]
-    number = st.column_config.NumberColumn
+    text = st.column_config.TextColumn
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
         column_config={
-            "Value before": number(format="%.3f", help=f"In {new.unit}."),
-            "Value now": number(format="%.3f", help=f"In {new.unit}."),
-            "Difference": number(format="%+.3f", help="Now less before; a lost word counts 0."),
+            "Value before": text(help=f"In {new.unit}.", alignment="right"),
+            "Value now": text(help=f"In {new.unit}.", alignment="right"),
+            "Difference": st.column_config.NumberColumn(
+                format="%+.3f", help="Now less before; a lost word counts 0."
+            ),
         },
     )
-    st.caption(f"Score {old.score:.3f} → {new.score:.3f} ({new.score - old.score:+.3f}).")
 
 
 def pick(groups: Grouped, place: int) -> None:
@@ -204,18 +217,22 @@ def pick(groups: Grouped, place: int) -> None:
             state.change(picked=f"{start}-{end}")
 
 
-def word(chosen: state.Selection) -> None:
-    """The word in hand, to be dropped or replaced."""
+def word(chosen: state.Selection, now: Prediction) -> None:
+    """The word in hand, to be dropped, masked or replaced."""
     text = _text(chosen.example)
     span = _span(chosen.picked, text)
     if span is None:
-        st.caption("Click a word to drop or replace it.")
+        st.caption("Click a word to drop, mask or replace it.")
         return
     start, end = span
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{state.plain(text[start:end].strip())}**")
         if st.button("Drop", help="The text without this word."):
             edit(chosen, without(text, [span]))
+        inputs = (cached.example(chosen.example),)
+        call = Call("cover", cached.model_ref(chosen.model), inputs, {"spans": [list(span)]})
+        if st.button("Mask", help="The answer when the model cannot read this word."):
+            state.asked().add(call.key)
         other = st.text_input(
             "Replace with",
             key=f"replace:{chosen.example}:{chosen.picked}",
@@ -225,6 +242,8 @@ def word(chosen: state.Selection) -> None:
         )
         if other.strip() and other.strip() != text[start:end]:
             edit(chosen, text[:start] + other.strip() + text[end:])
+    if call.key in state.asked():
+        _masked(call, text[start:end].strip(), now)
 
 
 def fewest(chosen: state.Selection, now: Prediction) -> None:
@@ -246,6 +265,24 @@ def fewest(chosen: state.Selection, now: Prediction) -> None:
     if handle.state == "done":
         _flipped(chosen, handle.result()[0])
     waiting.failed("Fewest words", handle)
+    waiting.watch(open_calls)
+
+
+def _masked(call: Call, name: str, now: Prediction) -> None:
+    handle = cached.handle(call)
+    open_calls = waiting.under_way({"Masking": handle})
+    if handle.state == "done":
+        found: Prediction = handle.result()[0]
+        best = found.top(1)[0]
+        if found.classes[best] == WHOLE_OUTPUT:
+            change = f"{now.logits[best]:.2f} → {found.logits[best]:.2f}"
+            said = f"the log-probability of the same output goes **{change}**"
+        else:
+            said = f"it says **{_said(found)}**"
+        by = found.provenance.parameters["replacement"]
+        how = "" if by == "mask" else f" :gray[({by}: it has no mask token)]"
+        st.markdown(f"With **{state.plain(name)}** masked{how} {said}")
+    waiting.failed("Masking", handle)
     waiting.watch(open_calls)
 
 

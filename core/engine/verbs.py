@@ -41,6 +41,7 @@ VERBS = Verbs(
         "attention_flow": "core.attention.compute:attention_flow",
         "attention_overview": "core.attention.compute:attention_overview",
         "attribute": "core.attribution.compute:attribute",
+        "cover": "core.attribution.cover:cover",
         "describe": "core.attribution.describe:describe",
         "flip": "core.attribution.flip:flip",
         "predict": "core.models.predict:predict",

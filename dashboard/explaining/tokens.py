@@ -111,6 +111,8 @@ def draw(
     groups = texts.grouped(results[0], chosen.level, fold)
     left, right = st.columns(2, gap="medium") if old else (st.container(), st.container())
     with right:
+        if old:
+            st.markdown("**Now**")
         texts.draw(
             rows[: len(results)],
             legends,
@@ -119,10 +121,16 @@ def draw(
         )
     if old:
         with left:
+            st.markdown("**Before the edit**")
             texts.draw(rows[len(results) :], legends, dark=dark, key="texts:before")
-        counterfactual.difference(before, results, _TITLES, chosen.level, fold)
-    counterfactual.word(chosen)
+    counterfactual.word(chosen, prediction)
     counterfactual.fewest(chosen, prediction)
+    if original is not None:
+        beside, middle = st.columns([3, 5], gap="medium")
+        with beside:
+            counterfactual.moved(original, prediction)
+        with middle:
+            counterfactual.difference(before, results, _TITLES, chosen.level, fold)
     names = "-".join(dict.fromkeys(result.method for result in results))
     name = f"{PurePath(prediction.example).stem}.{names}"[:80]
     downloads.texts(rows[: len(results)], legends, name, document(results, prediction), dark)

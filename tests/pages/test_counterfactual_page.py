@@ -55,10 +55,11 @@ def test_an_edit_stands_beside_the_original_until_it_is_undone() -> None:
     assert not app.exception
     assert param(app, "original") == [TEXT]
     assert "Before the edit: **" in words(app)
-    changed = app.dataframe[1].value
+    moved, changed = (app.dataframe[place].value for place in (0, 1))
+    assert moved["Change"].sum() == pytest.approx(0, abs=1e-3)
     assert "photo" in list(changed["Now"])
-    scores = changed["Difference"].sum()
-    assert scores == pytest.approx(changed["Value now"].sum() - changed["Value before"].sum())
+    before, now = (changed[name].map(float).sum() for name in ("Value before", "Value now"))
+    assert changed["Difference"].sum() == pytest.approx(now - before, abs=0.01)
     next(each for each in app.button if each.label == "Back to the original").click().run()
     settle(app)
     assert param(app, "example") == [TEXT]
@@ -81,6 +82,14 @@ def test_a_picked_word_is_dropped_and_replaced() -> None:
     assert text_of(param(app, "example")[0]).startswith("<b>🎮</b> 3D with network")
     assert param(app, "original") == [TEXT]
     assert not app.exception
+
+
+def test_a_masked_word_shows_the_answer_without_an_edit() -> None:
+    app = opened(model="text_rnn", example=TEXT, methods="input_x_gradient", picked="8-15")
+    next(each for each in app.button if each.label == "Mask").click().run()
+    settle(app)
+    assert "With **shooter** masked it says **" in words(app)
+    assert param(app, "example") == [TEXT]
 
 
 @pytest.mark.parametrize("picked", ["5-3", "0-99999", "-", "a-b", "9" * 500 + "-0", "4-5"])
@@ -118,3 +127,8 @@ def test_what_a_model_writes_is_compared_as_a_whole() -> None:
     assert not app.exception
     assert "Before the edit: **" in words(app)
     assert not [each for each in app.button if each.label.startswith("Fewest words")]
+    app.query_params["picked"] = "0-2"
+    settle(app)
+    next(each for each in app.button if each.label == "Mask").click().run()
+    settle(app)
+    assert "log-probability of the same output goes" in words(app)
