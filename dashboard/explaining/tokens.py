@@ -121,7 +121,7 @@ def draw(
         )
     if old:
         with left:
-            st.markdown("**Before the edit**")
+            st.markdown("**Before**")
             texts.draw(rows[len(results) :], legends, dark=dark, key="texts:before")
     counterfactual.word(chosen, prediction)
     counterfactual.fewest(chosen, prediction)
