@@ -26,7 +26,6 @@ CLASSES = ("negative", "neutral", "positive")
 NEUTRAL = 1.0  # ratings from -1 to 1
 SOURCES = ("movieReviewSnippets", "amazonReviewSnippets", "nytEditorialSnippets", "tweets")
 _INNER = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-_LEXICON = "vaderSentiment-3.3.2/vaderSentiment/vader_lexicon.txt"
 
 Rated = tuple[str, float]
 
@@ -90,13 +89,6 @@ def sentences(package: bytes) -> list[Rated]:
                 _, rating, text = line.split("\t", 2)
                 found.setdefault(" ".join(text.split()), float(rating))
     return list(found.items())
-
-
-def lexicon(package: bytes) -> list[Rated]:
-    """The single words in the package with their ratings: 7,217, without signs and smileys."""
-    with tarfile.open(fileobj=io.BytesIO(package)) as tar:
-        rows = [line.split("\t") for line in _lines(_member(tar, _LEXICON))]
-    return [(word, float(rating)) for word, rating, *_ in rows if word.isalpha()]
 
 
 def _lines(content: bytes) -> list[str]:

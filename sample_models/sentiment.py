@@ -1,9 +1,9 @@
 """A small Transformer that says whether a sentence speaks well or ill of something.
 
 Input: positions in a vocabulary of subwords ``[batch, piece]``, 0 where there is padding; output
-``[batch, class]`` logits. An encoder reads all pieces at once, and the mean of its answers is
-judged; padding changes nothing. After Vaswani et al., "Attention is all you need" (arXiv
-1706.03762), normalised before each part (arXiv 2002.04745).
+``[batch, class]`` logits. An encoder reads all pieces at once, and each unit's largest answer over
+the sentence is judged; padding changes nothing. After Vaswani et al., "Attention is all you need"
+(arXiv 1706.03762), normalised before each part (arXiv 2002.04745).
 """
 
 from __future__ import annotations
@@ -50,9 +50,8 @@ class Sentiment(nn.Module):
     def forward(self, pieces: Tensor) -> Tensor:
         padding = pieces == PAD
         x = self.embedding(pieces) * math.sqrt(self.embedding.embedding_dim)
-        x = self.dropout1(x + positions(pieces.shape[1], x))
+        x = self.dropout1(x + positions(pieces.shape[1], x) / 2)
         x = self.encoder(x, src_key_padding_mask=padding)
-        real = (~padding).to(x.dtype)[..., None]
-        mean = (x * real).sum(dim=1) / real.sum(dim=1).clamp_min(1)
-        logits: Tensor = self.dense(self.dropout2(mean))
+        largest = x.masked_fill(padding[..., None], torch.finfo(x.dtype).min).amax(dim=1)
+        logits: Tensor = self.dense(self.dropout2(largest))
         return logits

@@ -15,7 +15,7 @@ from core.data.texts import read_texts
 from core.errors import BadParameter
 from core.training.trainable import Answer, Trainable
 from sample_models.baselines import recorded
-from sample_models.reviews import CLASSES, label, lexicon, package, sentences
+from sample_models.reviews import CLASSES, label, package, sentences
 from sample_models.sentiment import Sentiment
 from sample_models.subwords import PAD, UNKNOWN, Subwords
 from sample_models.text_training import Labelled, Texts
@@ -33,9 +33,8 @@ RATED = {
     ),
     "licence": "MIT (package); the sentences belong to their authors and are not shipped",
     "note": (
-        "Every sentence once. From -1 to 1 of -4 … 4 is neutral. 7,217 single words that the "
-        "package rates are learned from too. Held out at random, sentence by sentence: some "
-        "held-out ones come from a review with others in training."
+        "Every sentence once. From -1 to 1 of -4 … 4 is neutral. Held out at random, sentence by "
+        "sentence: some held-out ones come from a review with others in training."
     ),
 }
 
@@ -149,18 +148,11 @@ def make(settings: Mapping[str, Any], data: Path | None, seed: int) -> Sentiment
 
 
 def sentence_parts(source: bytes | None = None) -> dict[str, Labelled]:
-    """The rated sentences in three parts, each class in proportion: 18,895 / 2,362 / 2,362. Rated
-    words join those that are learned from, each as a sentence of its own.
-    """
-    source = source or package()
-    found = sentences(source)
+    """The rated sentences in three parts, each class in proportion: 18,895 / 2,362 / 2,362."""
+    found = sentences(source or package())
     labels = [label(rating) for _, rating in found]
     places = split(labels, len(labels), SPLIT_SEED)
-    parts: dict[str, Labelled] = {
+    return {
         name: ([found[i][0] for i in rows], [labels[i] for i in rows])
         for name, rows in places.items()
     }
-    known, theirs = zip(*lexicon(source), strict=True)
-    texts, classes = parts["train"]
-    parts["train"] = ([*texts, *known], [*classes, *map(label, theirs)])
-    return parts

@@ -55,6 +55,49 @@ RECIPES: tuple[Recipe, ...] = (
         sweep={"cell": ("rnn", "lstm", "gru")},
     ),
     Recipe(
+        name="sentiment",
+        title="Good words and bad ones (Transformer)",
+        summary=(
+            "Says whether an English sentence speaks well or ill of something, or neither, learned "
+            "from rated sentences of reviews, editorials and tweets. Irony and long texts are "
+            "beyond it."
+        ),
+        teaches=(
+            "How a small Transformer learns from a few thousand sentences, how soon it learns them "
+            "by heart, and what dropout does against it."
+        ),
+        reaches="a macro-F1 of 0.67, within 2 points of tuned TF-IDF with a linear classifier",
+        task=Task.TEXT_CLASSIFICATION,
+        data_kind="texts",
+        make="sample_models.sentiment_training:make",
+        factory="sample_models.sentiment:Sentiment",
+        tokenizer="sample_models.tokenizers:subwords",
+        parameters=(
+            Parameter("vocabulary", "int", 6_000, "Pieces of words known.", 50, 1_000_000),
+            Parameter("width", "int", 128, "Numbers per piece; heads divide it.", 2, 10_000),
+            Parameter("layers", "int", 2, "Layers of the encoder.", 1, 100),
+            Parameter("heads", "int", 4, "Attention heads of each layer.", 1, 100),
+            Parameter("hidden", "int", 256, "Units of each layer's dense part.", 1, 100_000),
+            Parameter("dropout", "float", 0.3, "Share of units left out of each update.", 0, 0.95),
+            Parameter("word_dropout", "float", 0.2, "Share of pieces left out.", 0, 0.95),
+            Parameter(
+                "pretrain",
+                "bool",
+                True,
+                "Begin with vectors of pieces learned from the sentences without their ratings.",
+            ),
+        ),
+        defaults={
+            "epochs": 4,
+            "batch_size": 64,
+            "lr": 1.5e-3,
+            "weight_decay": 5e-2,
+            "schedule": "one_cycle",
+            "label_smoothing": 0.1,
+            "gradient_clip": 1.0,
+        },
+    ),
+    Recipe(
         name="translator",
         title="English to Spanish (Transformer)",
         summary=(

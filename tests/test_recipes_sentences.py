@@ -56,12 +56,12 @@ def archive(files: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def package(lexicon: str = "", **lines: str) -> bytes:
+def package(**lines: str) -> bytes:
     inner = {
         f"hutto_ICWSM_2014/{source}_GroundTruth.txt": lines.get(source, "").encode()
         for source in reviews.SOURCES
     }
-    return archive({reviews._INNER: archive(inner), reviews._LEXICON: lexicon.encode()})
+    return archive({reviews._INNER: archive(inner)})
 
 
 def test_sentences_are_read_once_with_their_ratings() -> None:
@@ -76,19 +76,15 @@ def test_sentences_are_read_once_with_their_ratings() -> None:
         reviews.sentences(archive({"other": b""}))
 
 
-def test_words_with_their_ratings_are_learned_from_and_never_held_out() -> None:
+def test_no_sentence_is_in_two_parts() -> None:
     tweets = "".join(f"{i}\t{i % 3 * 2 - 2}\tno. {i}\n" for i in range(30))
-    source = package(tweets=tweets, lexicon=":)\t2.0\t0.5\t[2, 2]\nawful\t-2.5\t0.5\t[-2, -3]\n")
-    assert reviews.lexicon(source) == [("awful", -2.5)]
-    parts = sentence_parts(source)
-    assert {name: len(texts) for name, (texts, _) in parts.items()} == {
-        "train": 25,
-        "val": 3,
-        "test": 3,
-    }
-    assert (parts["train"][0][-1], parts["train"][1][-1]) == ("awful", 0)
-    assert len({text for texts, _ in parts.values() for text in texts}) == 31
+    parts = sentence_parts(package(tweets=tweets))
+    sizes = {name: len(texts) for name, (texts, _) in parts.items()}
+    assert sizes == {"train": 24, "val": 3, "test": 3}
+    assert len({text for texts, _ in parts.values() for text in texts}) == 30
     assert all(sorted(parts[name][1]) == [0, 1, 2] for name in ("val", "test"))
+    for texts, labels in parts.values():
+        assert labels == [int(text.removeprefix("no. ")) % 3 for text in texts]
 
 
 def test_ratings_fall_into_three_classes() -> None:
