@@ -12,7 +12,7 @@ from core.data.text import decode
 from core.errors import FluoroscopeError
 from core.results import Attribution, Prediction
 from core.tasks import WHOLE_OUTPUT
-from dashboard import cached, counterfactual, downloads, manytexts, state, texts
+from dashboard import cached, counterfactual, downloads, manytexts, pickedwords, state, texts
 from dashboard.explaining.answer import classes
 from dashboard.export import document
 from dashboard.figures.tokens import token_bars, token_matrix
@@ -117,14 +117,14 @@ def draw(
             rows[: len(results)],
             legends,
             dark=dark,
-            on_pick=lambda place: counterfactual.pick(groups, place),
+            on_pick=lambda place: pickedwords.pick(groups, place),
         )
     if old:
         with left:
             st.markdown("**Before**")
             texts.draw(rows[len(results) :], legends, dark=dark, key="texts:before")
-    counterfactual.word(chosen, prediction)
-    counterfactual.fewest(chosen, prediction)
+    pickedwords.word(chosen, prediction)
+    pickedwords.fewest(chosen, prediction)
     if original is not None:
         beside, middle = st.columns([3, 5], gap="medium")
         with beside:
