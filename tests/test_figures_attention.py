@@ -114,6 +114,13 @@ def test_each_head_stands_in_its_place_in_the_colours_of_its_values() -> None:
     assert list(picture[int(y), int(x)]) == colour(0)  # no attention at all is not stretched
 
 
+def test_attention_to_everything_alike_stays_dark() -> None:
+    thumbnails = np.full((1, 1, 48, 48), 2, np.uint8)  # 1 of 128 tokens each
+    figure = figures.overview(found(1, 1, thumbnails=thumbnails))
+    pixel = drawn(figure)[24, 24].astype(int)
+    assert np.abs(pixel - colour(0.5)).max() <= 2
+
+
 def test_heads_stand_as_they_are_or_sorted() -> None:
     about = found(heads=4)
     assert order(figures.overview(about), 0) == [0, 1, 2, 3]

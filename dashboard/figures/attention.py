@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float32]
 _TILE, _GAP = 48, 6  # pixels of a head's thumbnail and between two
 _LARGEST, _TALLEST = 58.0, 900  # pixels of a tile, and of all of them
 _LEFT, _RIGHT, _TOP = 84, 8, 28  # margins
+_WEAK = 8.0  # of 255: heads with nothing above it stay dark
 _MOST_LABELS, _LONGEST = 60, 14
 _MOST_LINES, _FAINTEST = 600, 0.02
 _STRENGTHS = 5  # classes of opacity: one trace each, whatever the number of lines
@@ -312,12 +313,12 @@ def _order(found: AttentionOverview, layer: int, order: Order) -> list[int]:
 
 def _tile(thumbnail: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A thumbnail at the size of a tile, stretched to its largest value (square root, so that what
-    is weak shows too).
+    is weak shows too), but not so far that attention to everything alike looks strong.
     """
     rows = np.arange(_TILE) * thumbnail.shape[0] // _TILE
     columns = np.arange(_TILE) * thumbnail.shape[1] // _TILE
     tile = thumbnail[rows][:, columns].astype(np.float32)
-    scaled: npt.NDArray[np.uint8] = (255 * np.sqrt(tile / max(1.0, float(tile.max())))).astype(
+    scaled: npt.NDArray[np.uint8] = (255 * np.sqrt(tile / max(_WEAK, float(tile.max())))).astype(
         np.uint8
     )
     return scaled
