@@ -126,10 +126,10 @@ def draw(
     pickedwords.word(chosen, prediction)
     pickedwords.fewest(chosen, prediction)
     if original is not None:
-        beside, middle = st.columns([3, 5], gap="medium")
-        with beside:
+        tables = st.container(horizontal=True, gap="medium")  # one below the other where narrow
+        with tables.container(width=370):
             counterfactual.moved(original, prediction)
-        with middle:
+        with tables.container(width=540):
             counterfactual.difference(before, results, _TITLES, chosen.level, fold)
     names = "-".join(dict.fromkeys(result.method for result in results))
     name = f"{PurePath(prediction.example).stem}.{names}"[:80]
