@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from core.training.recipe import Recipe
 
 MODELS = ("digits_cnn", "fashion_cnn", "fashion_vit", "imagenet_efficientnet")
-TEXT_MODELS = ("text_rnn", "translator", "tiny_lm", "minilm")  # of the sample runs, or of a package
+TEXT_MODELS = (
+    "text_rnn",
+    "sentiment",
+    "translator",
+    "tiny_lm",
+    "minilm",
+)  # of the sample runs, or of a package
 
 # Files that declare a ``RECIPES``  for training, in the order shown.
 TRAINED: tuple[str, ...] = ("image_recipes", "text_recipes", "table_recipes")

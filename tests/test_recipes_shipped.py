@@ -18,16 +18,18 @@ from core.training.config import Config
 from core.training.recipe import recipe
 from core.training.run import Run
 from sample_models.baselines import recorded, trees
+from sample_models.data import CACHE
+from sample_models.sentiment_training import Pieces, sentence_parts
 from sample_models.subwords import Subwords
 from sample_models.table_data import breast_cancer, moons
 from sample_models.table_training import points, tabular
-from sample_models.text_training import Vocabulary
+from sample_models.text_training import Texts, Vocabulary
 from sample_models.tiny_lm_training import Lines, perplexity
 from sample_models.translation import alignment, bleu, translate_texts, verse_parts
 from sample_models.verses import words
 
 RUNS = Path(__file__).parents[1] / "sample_models" / "runs"
-NAMES = ("two_features", "tabular_mlp", "text_rnn", "translator", "tiny_lm")
+NAMES = ("two_features", "tabular_mlp", "text_rnn", "sentiment", "translator", "tiny_lm")
 
 
 def card(name: str) -> dict[str, Any]:
@@ -100,6 +102,39 @@ def test_recurrent_network_is_within_two_points_of_the_linear_classifier() -> No
         with torch.no_grad():
             logits = module(torch.tensor([vocabulary.encode(line)]))
         assert about["classes"][int(logits.argmax())] == topic
+
+
+def test_transformer_knows_good_words_from_bad_ones() -> None:
+    about = card("sentiment")
+    assert about["metrics"]["f1_macro"] >= 0.66  # a linear classifier is better: the card says so
+    assert about["baseline"]["f1_macro"] == pytest.approx(0.683, abs=5e-4)
+    pieces = Pieces(Subwords.from_json(about["preprocessing"]))
+    module = network("sentiment")
+    sentences = {
+        "this is a wonderful film": "positive",
+        "this is a terrible film": "negative",
+        "the box holds two cables and a manual": "neutral",
+    }
+    for sentence, judgement in sentences.items():
+        with torch.no_grad():
+            logits = module(torch.tensor([pieces.encode(sentence)]))
+        assert about["classes"][int(logits.argmax())] == judgement
+
+
+def test_judgements_are_measured_again() -> None:
+    if not (CACHE / "rated-sentences.tar.gz").is_file():
+        pytest.skip("the rated sentences are not at hand")
+    about = card("sentiment")
+    texts, labels = sentence_parts()["test"]
+    part = Texts(texts, labels, Pieces(Subwords.from_json(about["preprocessing"])))
+    assert about["data"]["sha256"]["test"] == part.fingerprint()
+    module, right = network("sentiment"), 0
+    order = sorted(range(len(part)), key=lambda i: len(part.texts[i]))
+    with torch.no_grad():
+        for start in range(0, len(order), 100):
+            words_of, truth = part.__getitems__(order[start : start + 100])
+            right += int((module(words_of).argmax(dim=1) == truth).sum())
+    assert right / len(part) == pytest.approx(about["metrics"]["accuracy"], abs=0.002)
 
 
 def test_translator_doubles_the_dictionary() -> None:

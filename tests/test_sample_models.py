@@ -196,9 +196,10 @@ def test_examples_are_listed_licensed_and_small() -> None:
             assert entry["label"] in (catalogue()[model].classes or [""])
 
 
-def test_every_example_text_is_answered_as_labelled() -> None:
-    model = load(reference("text_rnn"), "cpu")
-    items = examples_for("text_rnn")
+@pytest.mark.parametrize("name", ["text_rnn", "sentiment"])
+def test_every_example_text_is_answered_as_labelled(name: str) -> None:
+    model = load(reference(name), "cpu")
+    items = examples_for(name)
     found = predict(model, [item.example() for item in items], {}, 0, Meter())
     assert [each.classes[each.top(1)[0]] for each in found] == [item.label for item in items]
 
