@@ -14,12 +14,17 @@ from dashboard import cached, state, waiting
 from dashboard.counterfactual import edit, said, text_of
 
 
-def pick(groups: Grouped, place: int) -> None:
+def pick(chosen: state.Selection, groups: Grouped, place: int) -> None:
     """Take the word that was clicked in hand; only what the model read can be edited."""
-    if 0 <= place < len(groups.spans):
-        start, end = groups.spans[place]
-        if not groups.special[place] and groups.parts[place] == 0 and end > start:
-            state.change(picked=f"{start}-{end}")
+    if not 0 <= place < len(groups.spans):
+        return
+    start, end = groups.spans[place]
+    if groups.special[place] or groups.parts[place] != 0 or end <= start:
+        return
+    # Of a text that was cut, what was read may begin later than the text.
+    later = text_of(chosen.example).find(groups.text[:end])
+    if later >= 0:
+        state.change(picked=f"{later + start}-{later + end}")
 
 
 def word(chosen: state.Selection, now: Prediction) -> None:

@@ -193,8 +193,10 @@ def test_a_text_that_is_cut_loses_words_and_gains_none() -> None:
         (each,) = flip(model, [whole], {"most": 500}, 0, Meter())
         read = 38
         assert len(each.text.split()) == read - len(each.words)
+        axis = each.before.axis
+        assert isinstance(axis, Tokens)
         assert all(
-            text[start:end] == word
+            axis.text[start:end] == word
             for (start, end), word in zip(each.spans, each.words, strict=True)
         )
 

@@ -12,10 +12,11 @@ from core.results.prediction import Prediction
 class Flip:
     """Words whose removal changes the predicted class, as few as were found.
 
-    ``words`` in the order of the text, ``spans`` their characters in it, half open; ``text`` is
-    what is left. ``before`` and ``after`` are the answers with and without the words; ``after`` is
-    None, and there are no words, where nothing that was tried changes the class.
-    ``proven_smallest`` says that every smaller set was tried; ``tried`` counts the sets.
+    ``words`` in the order of the text, ``spans`` their characters, half open, in what was read of
+    it (``before.axis.text``: the whole text unless it was cut); ``text`` is what is left.
+    ``before`` and ``after`` are the answers with and without the words; ``after`` is None, and
+    there are no words, where nothing that was tried changes the class. ``proven_smallest`` says
+    that every smaller set was tried; ``tried`` counts the sets.
     """
 
     example: str

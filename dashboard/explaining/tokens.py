@@ -117,7 +117,7 @@ def draw(
             rows[: len(results)],
             legends,
             dark=dark,
-            on_pick=lambda place: pickedwords.pick(groups, place),
+            on_pick=lambda place: pickedwords.pick(chosen, groups, place),
         )
     if old:
         with left:

@@ -7,7 +7,7 @@ import pytest
 
 from core.data.text import decode
 from core.results.levels import Grouped
-from dashboard import cached, counterfactual
+from dashboard import cached, counterfactual, pickedwords, state
 from tests.pages.test_first_pages import engine, opened, param, settle, words
 
 __all__ = ["engine"]
@@ -44,6 +44,31 @@ def test_words_of_two_texts_are_paired_and_differences_add_up() -> None:
 def test_a_text_with_other_words_is_no_edit() -> None:
     assert counterfactual.is_edit("a very bad film", "a very good film")
     assert not counterfactual.is_edit("a very bad film", "tools for photographs")
+
+
+@pytest.mark.parametrize(("read", "picked"), [(0, "5-7"), (5, "5-7")])
+def test_a_click_takes_the_characters_of_the_whole_text(
+    read: int, picked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "fast 3D shooter with network play"
+    kept = cached.keep_upload("text.txt", text.encode())
+    changes: dict[str, str] = {}
+    monkeypatch.setattr(state, "change", lambda **given: changes.update(given))
+    start = text.index("3D") - read
+    groups = Grouped(
+        text=text[read:],
+        labels=("3D", "special tokens"),
+        spans=((start, start + 2), (28, 28)),
+        special=(False, True),
+        parts=(0, 0),
+        tokens=((1,), (0,)),
+        values=np.zeros(2),
+    )
+    for place in (1, 2, -1):
+        pickedwords.pick(state.Selection(example=kept), groups, place)
+    assert not changes
+    pickedwords.pick(state.Selection(example=kept), groups, 0)
+    assert changes == {"picked": picked}
 
 
 def test_an_edit_stands_beside_the_original_until_it_is_undone() -> None:
