@@ -11,8 +11,8 @@ from core.attribution.registry import methods
 from core.data.text import decode
 from core.errors import FluoroscopeError
 from core.results import Attribution, Prediction
-from core.tasks import WHOLE_OUTPUT
-from dashboard import cached, counterfactual, downloads, manytexts, pickedwords, state, texts
+from core.tasks import WHOLE_OUTPUT, Tokens
+from dashboard import cached, counterfactual, downloads, manytexts, pickedwords, ruler, state, texts
 from dashboard.explaining.answer import classes
 from dashboard.export import document
 from dashboard.figures.tokens import token_bars, token_matrix
@@ -25,7 +25,7 @@ TARGETS = {
     "each": "Every one in turn",
     "top vs second": "Most likely against second",
 }
-_MOST_BARS = 6
+_MOST_BARS, _WIDE = 6, 840
 _TITLES = {method.name: method.title for method in methods("tokens")}
 _LEVELS = {"token": "Tokens", "word": "Words", "sentence": "Sentences"}
 _SIGNS = {"both": "For and against", "positive": "For only", "negative": "Against only"}
@@ -56,7 +56,7 @@ def answer(prediction: Prediction, chosen: state.Selection) -> None:
         classes(prediction, chosen.target)
     else:
         whole = prediction.classes.index(WHOLE_OUTPUT)
-        st.markdown(f"It writes **{state.plain(_written(prediction, chosen))}**")
+        st.markdown(f"It writes **{state.plain(_written(prediction))}**")
         st.caption(
             f"log-probability {prediction.logits[whole]:.2f} · "
             f"{prediction.probabilities[:whole].min(initial=1):.0%} for the least sure token"
@@ -134,17 +134,20 @@ def draw(
     names = "-".join(dict.fromkeys(result.method for result in results))
     name = f"{PurePath(prediction.example).stem}.{names}"[:80]
     downloads.texts(rows[: len(results)], legends, name, document(results, prediction), dark)
-    draw_figure = token_bars if len(results) <= _MOST_BARS else token_matrix
-    figure = draw_figure(results, _TITLES, level=chosen.level, fold_special=fold, dark=dark)
+    look = {"level": chosen.level, "fold_special": fold, "dark": dark}
+    if len(results) <= _MOST_BARS:
+        across = 3 if ruler.width() >= _WIDE else 2
+        figure = token_bars(results, _TITLES, across=across, **look)
+    else:
+        figure = token_matrix(results, _TITLES, **look)
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="bars")
     downloads.button(figure, results, name, document(results, prediction))
 
 
-def _written(prediction: Prediction, chosen: state.Selection) -> str:
-    """The output's text: what follows the input's in what was read."""
-    read = prediction.axis.text if prediction.axis.kind == "tokens" else ""
-    try:
-        source = decode(cached.example(chosen.example))
-    except FluoroscopeError:
-        source = ""
-    return read.removeprefix(source).strip() or "nothing"
+def _written(prediction: Prediction) -> str:
+    """The output's text: what was read after the line of the input's last token."""
+    axis = prediction.axis
+    if not isinstance(axis, Tokens):
+        return ""
+    ends = [end for (_, end), part in zip(axis.spans, axis.parts, strict=True) if part == 0]
+    return axis.text[max(ends, default=0) :].partition("\n")[2].strip() or "nothing"

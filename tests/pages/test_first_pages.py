@@ -242,3 +242,10 @@ def test_a_model_folder_is_opened_by_its_path(tmp_path: Path) -> None:
     assert "There is no folder" in words(app)
     app = opened(model="hf:somebody/something")  # what an address names is not fetched
     assert "There is no model" in words(app)
+
+
+def test_what_a_translator_writes_is_shown() -> None:
+    app = opened(model="translator", example="verse-king.txt", methods="feature_ablation")
+    (line,) = [each.value for each in app.markdown if each.value.startswith("It writes")]
+    assert "rey" in line
+    assert "king" not in line
