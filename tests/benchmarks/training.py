@@ -44,7 +44,7 @@ def bare(config: Config, device: torch.device) -> Updates:
     seed_all(0)
     made = trainable(config)
     module = made.module.to(device).train()
-    optimiser = torch.optim.AdamW(module.parameters(), lr=1e-3)
+    optimiser = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=device.type == "cpu" or None)
 
     def updates(batches: list[Any]) -> None:
         for batch in batches:
