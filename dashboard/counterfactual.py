@@ -141,10 +141,12 @@ def answers(before: Prediction, after: Prediction, chosen: state.Selection) -> N
     """What the model said before the edit and says now, and a way back."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"Before the edit: **{said(before)}** · now: **{said(after)}**")
-        if st.button("Back to the original", type="tertiary", icon=":material/undo:"):
+        if state.pressed(
+            "Back to the original", "original", type="tertiary", icon=":material/undo:"
+        ):
             state.change(example=chosen.original, original="", picked="")
             st.rerun()
-        if st.button("Compare no more", type="tertiary"):
+        if state.pressed("Compare no more", "alone", type="tertiary"):
             state.change(original="")
             st.rerun()
 

@@ -86,7 +86,7 @@ def take(stem: str, row: int, text: str) -> None:
 
 
 def _close() -> None:
-    if st.button("Close the table", type="tertiary"):
+    if state.pressed("Close the table", "close-table", type="tertiary"):
         state.change(table="", column="")
         st.rerun()
 
@@ -99,7 +99,7 @@ def _answers(
         return {}
     call = _asking(chosen.model, PurePath(name).stem, texts)
     if call.key not in state.asked() and not cached.stored(call):
-        if st.button("Ask the model about all"):
+        if state.pressed("Ask the model about all", "ask-all"):
             state.asked().add(call.key)
             st.rerun()
         return {}

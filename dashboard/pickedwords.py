@@ -37,11 +37,11 @@ def word(chosen: state.Selection, now: Prediction) -> None:
     start, end = span
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{state.plain(text[start:end].strip())}**")
-        if st.button("Drop", help="The text without this word."):
+        if state.pressed("Drop", "drop", help="The text without this word."):
             edit(chosen, without(text, [span]))
         inputs = (cached.example(chosen.example),)
         call = Call("cover", cached.model_ref(chosen.model), inputs, {"spans": [list(span)]})
-        if st.button("Mask", help="The answer when the model cannot read this word."):
+        if state.pressed("Mask", "mask", help="The answer when the model cannot read this word."):
             state.asked().add(call.key)
         other = st.text_input(
             "Replace with",
@@ -63,8 +63,9 @@ def fewest(chosen: state.Selection, now: Prediction) -> None:
     inputs = (cached.example(chosen.example),)
     call = Call("flip", cached.model_ref(chosen.model), inputs, {"replacement": "drop"})
     if call.key not in state.asked() and not cached.stored(call):
-        if st.button(
+        if state.pressed(
             "Fewest words that change the answer",
+            f"fewest:{call.key}",
             help="Looks for the smallest set of words without which the model answers otherwise.",
         ):
             state.asked().add(call.key)
@@ -104,7 +105,7 @@ def _flipped(chosen: state.Selection, found: Flip) -> None:
     proof = "no smaller set does it" if found.proven_smallest else "a smaller set may do it"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"Without {words} it says **{said(found.after)}** · :gray[{proof}]")
-        if st.button("Show it", help="As an edit of this text."):
+        if state.pressed("Show it", "show-fewest", help="As an edit of this text."):
             edit(chosen, found.text)
 
 

@@ -87,7 +87,7 @@ def _folder() -> None:
         help="With config.json, model.safetensors and tokenizer, on the machine that runs "
         "Fluoroscope. Code that comes with a model is never run.",
     )
-    if not st.button("Open", disabled=not path.strip()):
+    if not state.pressed("Open", "open-folder", disabled=not path.strip()):
         return
     name = f"{PREFIX}{Path(path.strip()).expanduser()}"
     try:
@@ -152,14 +152,16 @@ def _take(file_name: str, data: bytes, new: bool, shown: str, table: str) -> Non
         st.error(state.plain(str(error)))
         return
     if manytexts.is_table(file_name):
-        if new or (kept != table and st.button("Show the table again", width="stretch")):
+        if new or (
+            kept != table and state.pressed("Show the table again", "table", width="stretch")
+        ):
             state.change(table=kept, column="")
             st.rerun()
         return
-    if kept != shown and (new or st.button("Show it again", width="stretch")):
+    if kept != shown and (new or state.pressed("Show it again", "upload", width="stretch")):
         state.change(example=kept, **_UNEDITED)
         st.rerun()
     lines = manytexts.many_lines(kept) and kept != table
-    if lines and st.button("Take each line as a text", width="stretch"):
+    if lines and state.pressed("Take each line as a text", "lines", width="stretch"):
         state.change(table=kept, column="")
         st.rerun()

@@ -265,6 +265,21 @@ def wanted() -> set[str]:
     return keys
 
 
+def pressed(label: str, key: str, **options: Any) -> bool:
+    """A button whose press is kept until a run of the page comes to it.
+
+    ``st.button`` forgets the press when the run that should have seen it gives way to another one,
+    as when a part of the page reports its width at that moment.
+    """
+    kept = f"pressed:{key}"
+    st.button(label, key=key, on_click=_press, args=(kept,), **options)
+    return bool(st.session_state.pop(kept, False))
+
+
+def _press(kept: str) -> None:
+    st.session_state[kept] = True
+
+
 def estimates() -> dict[str, Any]:
     """Jobs that estimate what a run will cost, by recipe, asked for in this browser session."""
     found: dict[str, Any] = st.session_state.setdefault("estimates", {})

@@ -90,8 +90,8 @@ def _widget(recipe: Recipe, parameter: Parameter) -> object:
 
 def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        started = st.button("Start", type="primary", key=f"go:{recipe.name}")
-        asked = st.button("Estimate time and memory", key=f"estimate:{recipe.name}")
+        started = state.pressed("Start", f"go:{recipe.name}", type="primary")
+        asked = state.pressed("Estimate time and memory", f"estimate:{recipe.name}")
     try:
         config = Config.of(recipe.name, given, data=data.strip() or None, seed=seed)
     except FluoroscopeError as error:

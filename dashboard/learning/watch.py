@@ -103,7 +103,7 @@ def _standing(shown: ShownRun, job: Job | None) -> None:
 
 
 def _resume_button(shown: ShownRun) -> None:
-    if not st.button("Resume", key=f"resume:{shown.name}"):
+    if not state.pressed("Resume", f"resume:{shown.name}"):
         return
     try:
         submit_job(cached.place(), "train", {"run": str(shown.run.folder)}, shown.run.config.device)

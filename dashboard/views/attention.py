@@ -151,13 +151,15 @@ def _standing(chosen: state.Selection, found: AttentionOverview, layer: int, hea
         )
         if name in chosen.off:
             off = tuple(each for each in chosen.off if each != name)
-            if st.button("Switch it on again"):
+            if state.pressed("Switch it on again", "head-on"):
                 state.change(off=off)
                 st.rerun()
-        elif st.button("Switch this head off", help="What does the model answer without it?"):
+        elif state.pressed(
+            "Switch this head off", "head-off", help="What does the model answer without it?"
+        ):
             state.change(off=(*chosen.off, name))
             st.rerun()
-        if chosen.off and st.button("Undo all", type="tertiary"):
+        if chosen.off and state.pressed("Undo all", "heads-on", type="tertiary"):
             state.change(off=())
             st.rerun()
 

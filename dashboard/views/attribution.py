@@ -143,7 +143,7 @@ def _ended(handle: Handle) -> bool:
 
 def _offer(title: str, call: Call, seconds: float) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Compute", key=f"compute:{call.key}"):
+        if state.pressed("Compute", f"compute:{call.key}"):
             state.asked().add(call.key)
             st.rerun()
         st.markdown(f"{title} · :gray[takes about {waiting.duration(seconds)} here]")
