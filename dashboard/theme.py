@@ -105,7 +105,7 @@ def readable(background: str) -> str:
         for value in (channel / 255 for channel in _channels(background))
     ]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return LIGHT.text if luminance > 0.18 else "#ffffff"
+    return "#000000" if luminance > 0.179 else "#ffffff"
 
 
 def _between(scale: tuple[tuple[float, str], ...], at: float) -> tuple[int, int, int]:

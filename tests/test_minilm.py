@@ -22,7 +22,7 @@ from core.models.loader import load
 from core.models.predict import predict
 from core.progress import Meter
 from core.tasks import Example
-from sample_models.minilm import MEANINGS, SCALE, Nearest, evaluate, weights_path
+from sample_models.minilm import MEANINGS, SCALE, Nearest, build, evaluate, weights_path
 
 PACKAGE = Path(sample_models.__file__).parent
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -151,4 +151,5 @@ def test_metrics_are_measured_again() -> None:
     from sample_models.text_training import topic_parts
 
     texts, labels = topic_parts()["test"]
-    assert evaluate(texts, labels) == CARD["metrics"]
+    found = evaluate(build(tuple(MEANINGS.values())), texts, labels, tuple(MEANINGS))
+    assert found == CARD["metrics"]

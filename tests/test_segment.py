@@ -109,3 +109,12 @@ def test_numbers_that_do_not_rise_are_refused() -> None:
 def test_nothing_is_cut_that_fits(limit: int | None) -> None:
     encoded = letters("abcdef")
     assert cut(encoded, limit, "end") == (encoded, 0)
+
+
+def test_a_token_without_characters_belongs_to_the_word_it_stands_at() -> None:
+    """As a bare beginning of a word before a punctuation mark."""
+    spans = ((0, 1), (1, 1), (1, 2), (3, 4))
+    axis = tokens([("a> b", Encoded((1, 2, 3, 4), spans, (False,) * 4, ("a", "▁", ">", "b")))])
+    groups = at_level(axis, np.array([1.0, 2.0, 4.0, 8.0]), "word")
+    assert groups.labels == ("a", ">", "b")
+    assert groups.values.tolist() == [1, 6, 8]

@@ -84,7 +84,9 @@ def test_a_large_delta_is_spoken_of() -> None:
     assert note(0.05).endswith("delta +0.05")
 
 
-@pytest.mark.parametrize("background", ["#ffffff", "#a04600", "#135aa3", "#101215", "#ffb066"])
+@pytest.mark.parametrize(
+    "background", ["#ffffff", "#a04600", "#135aa3", "#101215", "#ffb066", "#328a83", "#777777"]
+)
 def test_writing_can_be_read_on_every_colour(background: str) -> None:
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -52,9 +52,10 @@ def tokens(parts: Sequence[tuple[str, Pieces]]) -> Tokens:
             shown = offset + start
             while shown < offset + end and text[shown].isspace():
                 shown += 1
-            alone = is_special or start == end
-            words.append(object() if alone else (number, bisect_right(word_starts, shown)))
-            sentences.append(None if alone else bisect_right(sentence_starts, shown))
+            # A token without a character of its own belongs to the word that it stands at.
+            word = (number, bisect_right(word_starts, shown))
+            words.append(object() if is_special else word)
+            sentences.append(None if is_special else bisect_right(sentence_starts, shown))
             spans.append((offset + start, offset + end))
             pieces.append(piece)
             special.append(is_special)

@@ -70,6 +70,7 @@ def token_bars(
         figure.update_yaxes(
             tickvals=list(range(len(chosen))),
             ticktext=[escaped(word) for word in words],
+            ticklabelstandoff=4,
             range=(longest - 0.4, -0.6),
             showgrid=False,
             fixedrange=True,
