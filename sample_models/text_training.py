@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -60,14 +60,21 @@ class Vocabulary:
         return found or [UNKNOWN]
 
 
+class Encoder(Protocol):
+    """What turns a text into positions in a vocabulary."""
+
+    def encode(self, text: str) -> list[int]:
+        """At least one position."""
+
+
 class Texts:
     """Texts with labels; a batch is ``(words, labels)``: int64 ``[example, word]``, filled up with
     padding, and int64 ``[example]``.
     """
 
-    def __init__(self, texts: Sequence[str], labels: Sequence[int], vocabulary: Vocabulary) -> None:
+    def __init__(self, texts: Sequence[str], labels: Sequence[int], tokens: Encoder) -> None:
         self.texts, self.labels = tuple(texts), tuple(int(label) for label in labels)
-        self._words = [vocabulary.encode(text) for text in self.texts]
+        self._words = [tokens.encode(text) for text in self.texts]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -86,12 +93,13 @@ class Texts:
 
 
 class TextClassifier(Trainable):
-    """A recurrent network on texts, with cross-entropy.
+    """A network on texts, with cross-entropy.
 
-    Its embedding may begin with vectors that say which words keep company, learned from the
-    training texts and ``further`` texts without labels. In training, words are left out at random
-    (taken as unknown), so that no single word decides.
+    In training, tokens are left out at random (taken as unknown), so that no single one decides.
+    ``recipe`` is the name under which baselines are recorded.
     """
+
+    recipe: ClassVar[str]
 
     def __init__(
         self,
@@ -99,19 +107,83 @@ class TextClassifier(Trainable):
         classes: Sequence[str],
         settings: Mapping[str, Any],
         about: Mapping[str, str],
-        further: Sequence[str] = (),
-        notes: Sequence[str] = (),
+        notes: Sequence[str],
+        tokens: Encoder,
     ) -> None:
-        corpus = [*parts["train"][0], *further]
-        self._vocabulary = Vocabulary.learn(corpus, int(settings["vocabulary"]))
         self._about = about
         self._word_dropout = float(settings["word_dropout"])
         self._smoothing = float(settings["label_smoothing"])
+        self._arguments: dict[str, Any] = {}
         self.classes = tuple(classes)
         self.skipped = notes
-        self.splits = {
-            name: Texts(texts, labels, self._vocabulary) for name, (texts, labels) in parts.items()
+        self.splits = {name: Texts(*part, tokens) for name, part in parts.items()}
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What the card says of how a text is read."""
+        raise NotImplementedError
+
+    def augment(self, batch: tuple[Tensor, Tensor], generator: Generator) -> tuple[Tensor, Tensor]:
+        """Some tokens taken as unknown."""
+        found, labels = batch
+        chance = torch.rand(found.shape, generator=generator, device=found.device)
+        left_out = (chance < self._word_dropout) & (found != PAD)
+        return found.masked_fill(left_out, UNKNOWN), labels
+
+    def answer(self, module: nn.Module, batch: tuple[Tensor, Tensor]) -> Answer:
+        found, labels = batch
+        logits = module(found)
+        smoothing = self._smoothing if module.training else 0.0
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        return Answer(loss, len(labels), logits, labels)
+
+    def card(self) -> dict[str, Any]:
+        return {
+            "arguments": self._arguments,
+            "classes": list(self.classes),
+            "preprocessing": self.preprocessing,
+            "data": {
+                **self._about,
+                "split": {name: len(part) for name, part in self.splits.items()},
+                "sha256": {name: part.fingerprint() for name, part in self.splits.items()},
+            },
+            "baseline": recorded(self.recipe, self.splits),
         }
+
+
+def own_texts(data: Path, seed: int) -> dict[str, Any]:
+    """A person's own labelled texts, as the arguments of a classifier."""
+    found = read_texts(data, seed=seed)
+    about = {"name": data.name, "source": "a person's own texts", "licence": "unknown", "note": ""}
+    return {
+        "parts": {name: (part.texts, part.labels.tolist()) for name, part in found.parts.items()},
+        "classes": found.classes,
+        "about": about,
+        "notes": (*found.notes, *found.skipped),
+    }
+
+
+class TopicClassifier(TextClassifier):
+    """A recurrent network on texts.
+
+    Its embedding may begin with vectors that say which words keep company, learned from the
+    training texts and ``further`` texts without labels.
+    """
+
+    recipe = "text_rnn"
+
+    def __init__(
+        self,
+        parts: Mapping[str, Labelled],
+        classes: Sequence[str],
+        settings: Mapping[str, Any],
+        about: Mapping[str, str],
+        notes: Sequence[str] = (),
+        further: Sequence[str] = (),
+    ) -> None:
+        corpus = [*parts["train"][0], *further]
+        self._vocabulary = Vocabulary.learn(corpus, int(settings["vocabulary"]))
+        super().__init__(parts, classes, settings, about, notes, self._vocabulary)
         self._arguments = {
             "vocabulary": len(self._vocabulary),
             "classes": len(classes),
@@ -129,57 +201,20 @@ class TextClassifier(Trainable):
             with torch.no_grad():
                 network.embedding.weight.copy_(torch.from_numpy(vectors / 2))
 
-    def augment(self, batch: tuple[Tensor, Tensor], generator: Generator) -> tuple[Tensor, Tensor]:
-        """Some words taken as unknown."""
-        found, labels = batch
-        chance = torch.rand(found.shape, generator=generator, device=found.device)
-        left_out = (chance < self._word_dropout) & (found != PAD)
-        return found.masked_fill(left_out, UNKNOWN), labels
-
-    def answer(self, module: nn.Module, batch: tuple[Tensor, Tensor]) -> Answer:
-        found, labels = batch
-        logits = module(found)
-        smoothing = self._smoothing if module.training else 0.0
-        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
-        return Answer(loss, len(labels), logits, labels)
-
-    def card(self) -> dict[str, Any]:
-        return {
-            "arguments": self._arguments,
-            "classes": list(self.classes),
-            "preprocessing": {
-                "kind": "words",
-                "case": "lower",
-                "words": " ".join(self._vocabulary.known),
-            },
-            "data": {
-                **self._about,
-                "split": {name: len(part) for name, part in self.splits.items()},
-                "sha256": {name: part.fingerprint() for name, part in self.splits.items()},
-            },
-            "baseline": recorded("text_rnn", self.splits),
-        }
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        return {"kind": "words", "case": "lower", "words": " ".join(self._vocabulary.known)}
 
 
-def make(settings: Mapping[str, Any], data: Path | None, seed: int) -> TextClassifier:
+def make(settings: Mapping[str, Any], data: Path | None, seed: int) -> TopicClassifier:
     """A recurrent network on software descriptions, or on a person's own labelled texts."""
     if data:
-        found = read_texts(data, seed=seed)
-        about = {
-            "name": data.name,
-            "source": "a person's own texts",
-            "licence": "unknown",
-            "note": "",
-        }
-        own = {name: (part.texts, part.labels.tolist()) for name, part in found.parts.items()}
-        return TextClassifier(
-            own, found.classes, settings, about, notes=(*found.notes, *found.skipped)
-        )
+        return TopicClassifier(settings=settings, **own_texts(data, seed))
     parts = topic_parts()
     held_out = {text for name in ("val", "test") for text in parts[name][0]}
     known = held_out | set(parts["train"][0])
     further = [text for text in unlabelled() if text not in known] if settings["pretrain"] else []
-    return TextClassifier(parts, CLASSES, settings, DESCRIPTIONS, further)
+    return TopicClassifier(parts, CLASSES, settings, DESCRIPTIONS, further=further)
 
 
 def topic_parts() -> dict[str, Labelled]:

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.data.texts import read_texts
-from core.errors import BadParameter
 from core.training.trainable import Answer, Trainable
 from sample_models.baselines import recorded
 from sample_models.subwords import END, PAD, Subwords
 from sample_models.tiny_lm import TinyLM
 from sample_models.tokenizers import MOST_PIECES
-from sample_models.translation import padded, verse_parts
+from sample_models.translation import check_heads, padded, verse_parts
 from sample_models.verses import tidy, words
 
 PRODUCED = 20  # pieces, where nobody says otherwise
@@ -67,11 +66,7 @@ class LanguageModel(Trainable):
         about: Mapping[str, str],
         notes: Sequence[str] = (),
     ) -> None:
-        if int(settings["width"]) % int(settings["heads"]):
-            raise BadParameter(
-                f"{settings['heads']} heads do not divide a width of {settings['width']}.",
-                "Choose a width that is a multiple of heads.",
-            )
+        check_heads(settings)
         self._about = about
         self.skipped = notes
         self.subwords = Subwords.learn(

@@ -41,6 +41,15 @@ VERSES = {
 }
 
 
+def check_heads(settings: Mapping[str, Any]) -> None:
+    """Raises ``BadParameter`` where a network with attention cannot be made."""
+    if int(settings["width"]) % int(settings["heads"]):
+        raise BadParameter(
+            f"{settings['heads']} heads do not divide a width of {settings['width']}.",
+            "Choose a width that is a multiple of heads.",
+        )
+
+
 class Pairs:
     """Sentence pairs as subwords, padded batch by batch.
 
@@ -126,11 +135,7 @@ class Translation(Trainable):
             name: Pairs(part, self.subwords, self._dictionary if name == "train" else None)
             for name, part in pairs.items()
         }
-        if int(settings["width"]) % int(settings["heads"]):
-            raise BadParameter(
-                f"{settings['heads']} heads do not divide a width of {settings['width']}.",
-                "Choose a width that is a multiple of heads.",
-            )
+        check_heads(settings)
         self.arguments = {
             "vocabulary": len(self.subwords),
             "width": int(settings["width"]),

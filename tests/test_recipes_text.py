@@ -13,7 +13,7 @@ from core.errors import BadInput, BadParameter
 from core.training.config import Config
 from sample_models.subwords import END, PAD, START, UNKNOWN, Subwords
 from sample_models.text_rnn import TextRNN
-from sample_models.text_training import TextClassifier, Vocabulary
+from sample_models.text_training import TopicClassifier, Vocabulary
 from sample_models.topics import topics
 from sample_models.translation import Translation, alignment, bleu, padded, translate_texts
 from sample_models.translator import Translator, translate
@@ -289,7 +289,7 @@ def test_vocabulary_counts_texts() -> None:
 def test_word_dropout_spares_padding_and_repeats() -> None:
     settings = Config.of("text_rnn", {"word_dropout": 0.5, "pretrain": False}).settings
     parts = {"train": (["one two three", "four"], [0, 1])}
-    learned = TextClassifier(parts, ("a", "b"), settings, {})
+    learned = TopicClassifier(parts, ("a", "b"), settings, {})
     batch = learned.splits["train"].__getitems__([0, 1] * 50)
     varied, labels = learned.augment(batch, torch.Generator().manual_seed(1))
     again, _ = learned.augment(batch, torch.Generator().manual_seed(1))

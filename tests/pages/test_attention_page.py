@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import time
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,56 +12,16 @@ from plotly.io import from_json
 from streamlit.testing.v1 import AppTest
 
 from core.engine.call import Call
-from core.errors import FluoroscopeError
 from core.results import AttentionMaps, AttentionOverview, Prediction
 from dashboard import cached
+from tests.pages.driving import SECONDS, opened, settle, words
 
-APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+PAGE = "views/attention.py"
 CAVEAT = "Attention shows where the model looked, not why it answered."
-SECONDS = 90.0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path_factory.mktemp("attention")))
-        cached.place.clear()
-        cached.engine.clear()
-        yield
-        cached.engine().close()
-        cached.engine.clear()
-        cached.place.clear()
-
-
-def settle(app: AppTest) -> AppTest:
-    """Run until nothing that the page asked for is under way."""
-    deadline = time.monotonic() + SECONDS
-    app.run()
-    while time.monotonic() < deadline:
-        held = app.session_state["handles"].values() if "handles" in app.session_state else ()
-        under_way = [each for each in held if each.state in ("waiting", "running")]
-        for handle in under_way:
-            with suppress(FluoroscopeError):  # the page shall say it
-                handle.result(timeout=SECONDS)
-        app.run()
-        if not under_way:
-            assert not app.exception
-            return app
-    pytest.fail("the page did not settle")
-
-
-def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=SECONDS)
-    for name, value in {"methods": "saliency", **query}.items():
-        app.query_params[name] = value
-    app.run()
-    app.switch_page("views/attention.py")
-    return settle(app)
-
-
-def words(app: AppTest) -> str:
-    parts = [*app.markdown, *app.warning, *app.error, *app.info, *app.caption]
-    return "\n".join(str(part.value) for part in parts).replace("\\", "")
+def said(app: AppTest) -> str:
+    return words(app).replace("\\", "")
 
 
 def charts(app: AppTest) -> list[Any]:
@@ -102,8 +58,15 @@ def call(verb: str, model: str, example: str, **parameters: Any) -> Any:
 
 
 def test_a_vision_transformer_shows_its_heads_over_the_picture() -> None:
-    app = opened(model="fashion_vit", example="fashion-bag.png", layer="2", head="1")
-    text = words(app)
+    app = opened(
+        PAGE,
+        methods="saliency",
+        model="fashion_vit",
+        example="fashion-bag.png",
+        layer="2",
+        head="1",
+    )
+    text = said(app)
     assert CAVEAT in text
     found: AttentionOverview = call("attention_overview", "fashion_vit", "fashion-bag.png")
     assert f"entropy {found.entropy[2][1]:.2f} nats" in text
@@ -134,11 +97,11 @@ def test_a_vision_transformer_shows_its_heads_over_the_picture() -> None:
 
 
 def test_translation_begins_with_the_alignment_and_one_word_is_followed_everywhere() -> None:
-    app = opened(model="translator", example="verse-king.txt")
-    assert "cross" in words(app)
+    app = opened(PAGE, methods="saliency", model="translator", example="verse-king.txt")
+    assert "cross" in said(app)
     one = charts(app)[1]
     assert "king" in one.layout.xaxis.ticktext and "rey" in one.layout.yaxis.ticktext
-    assert CAVEAT in words(app)
+    assert CAVEAT in said(app)
     choose(app, "show", "lines")
     lines = charts(app)[1]
     everything = drawn_lines(lines)
@@ -151,32 +114,40 @@ def test_translation_begins_with_the_alignment_and_one_word_is_followed_everywhe
 
 
 def test_heads_are_switched_off_and_on_again() -> None:
-    app = opened(model="fashion_vit", example="fashion-bag.png", layer="3", head="2")
-    assert "Without" not in words(app)
+    app = opened(
+        PAGE,
+        methods="saliency",
+        model="fashion_vit",
+        example="fashion-bag.png",
+        layer="3",
+        head="2",
+    )
+    assert "Without" not in said(app)
     press(app, "Switch this head off")
     assert app.query_params["off"] in ("3:2", ["3:2"])
     before: Prediction = call("predict", "fashion_vit", "fashion-bag.png")
     name = call("attention_overview", "fashion_vit", "fashion-bag.png").layers[3].name
     after: Prediction = call("ablate_heads", "fashion_vit", "fashion-bag.png", heads=((name, 2),))
-    shares = re.findall(r"([\d.]+)%", words(app).partition("With all heads")[2])
+    shares = re.findall(r"([\d.]+)%", said(app).partition("With all heads")[2])
     top = before.top(1)[0], after.top(1)[0]
     assert float(shares[0]) == pytest.approx(100 * before.probabilities[top[0]], abs=0.06)
     assert float(shares[1]) == pytest.approx(100 * after.probabilities[top[1]], abs=0.06)
     press(app, "Switch it on again")
-    assert "Without" not in words(app) and "off" not in app.query_params
+    assert "Without" not in said(app) and "off" not in app.query_params
 
 
 @pytest.mark.parametrize("address", ["99", "99999999", "x"])
 def test_an_address_beyond_the_model_shows_what_there_is(address: str) -> None:
     app = opened(
+        PAGE,
         model="fashion_vit", example="fashion-bag.png", layer=address, head=address, place=address,
         off=f"{address}:{address}", show="flow",
     )  # fmt: skip
     assert len(charts(app)) == 2
-    assert "Layer " in words(app)
+    assert "Layer " in said(app)
 
 
 def test_a_model_without_attention_says_so() -> None:
-    app = opened(model="digits_cnn")
-    assert "has no attention" in words(app)
+    app = opened(PAGE, methods="saliency", model="digits_cnn")
+    assert "has no attention" in said(app)
     assert not charts(app) and not app.error

@@ -8,9 +8,8 @@ import pytest
 from core.data.text import decode
 from core.results.levels import Grouped
 from dashboard import cached, counterfactual, pickedwords, state
-from tests.pages.test_first_pages import engine, opened, param, settle, words
+from tests.pages.driving import opened, param, settle, words
 
-__all__ = ["engine"]
 TEXT = "software-game.txt"
 
 

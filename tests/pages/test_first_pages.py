@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,62 +10,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.gallery import gallery_item
-from core.errors import FluoroscopeError
 from dashboard import cached, state
 from tests import images
-
-APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
-SECONDS = 60.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path_factory.mktemp("pages")))
-        cached.place.clear()
-        cached.engine.clear()
-        yield
-        cached.engine().close()
-        cached.engine.clear()
-        cached.place.clear()
-
-
-def handles(app: AppTest) -> list[Any]:
-    return list(app.session_state["handles"].values()) if "handles" in app.session_state else []
-
-
-def settle(app: AppTest) -> AppTest:
-    """Run until nothing is under way: wait for each call of the session, then run again."""
-    deadline = time.monotonic() + SECONDS
-    app.run()
-    while time.monotonic() < deadline:
-        under_way = [x for x in handles(app) if x.state in ("waiting", "running")]
-        for handle in under_way:
-            with suppress(FluoroscopeError):  # the page shall say it
-                handle.result(timeout=SECONDS)
-        app.run()
-        if not under_way:
-            return app
-    pytest.fail("the page did not settle")
-
-
-def opened(**query: str | list[str]) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=SECONDS)
-    for name, value in query.items():
-        app.query_params[name] = value
-    settle(app)
-    assert not app.exception
-    return app
-
-
-def param(app: AppTest, name: str) -> list[str]:
-    value = app.query_params[name]
-    return [value] if isinstance(value, str) else list(value)
-
-
-def words(app: AppTest) -> str:
-    parts = [*app.markdown, *app.warning, *app.error, *app.info, *app.caption, *app.toast]
-    return "\n".join(str(part.value) for part in parts)
+from tests.pages.driving import handles, opened, param, settle, words
 
 
 def charts(app: AppTest) -> list[dict[str, Any]]:

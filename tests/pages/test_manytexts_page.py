@@ -9,9 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.text import decode
 from dashboard import cached
-from tests.pages.test_first_pages import engine, opened, param, settle, words
+from tests.pages.driving import opened, param, settle, words
 
-__all__ = ["engine"]
 TEXTS = ["a small shooter", "plays <b>sound</b> files\nand more", "网络 tools"]
 CSV = b'id,text\n1,a small shooter\n2,"plays <b>sound</b> files\nand more"\n3,' + (
     "网络 tools\n".encode()

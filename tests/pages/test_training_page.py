@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,41 +17,10 @@ from core.training.config import Config
 from core.training.eventfile import EventWriter
 from core.training.run import Run
 from core.workspace import Workspace
-from dashboard import cached
 from dashboard.runs import shown_runs
+from tests.pages.driving import opened, words
 
-APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
-SECONDS = 90.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path_factory.mktemp("learning")))
-        cached.place.clear()
-        cached.engine.clear()
-        yield cached.place()
-        for job in jobs(cached.place()):
-            job.cancel()
-            job.wait()
-        cached.engine().close()
-        cached.engine.clear()
-        cached.place.clear()
-
-
-def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=SECONDS)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    app.switch_page("views/training.py").run()
-    assert not app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    parts = [*app.markdown, *app.warning, *app.error, *app.info, *app.caption]
-    return "\n".join(str(part.value) for part in parts)
+PAGE = "views/training.py"
 
 
 def titles(app: AppTest) -> list[str]:
@@ -61,7 +29,7 @@ def titles(app: AppTest) -> list[str]:
 
 
 def test_the_page_is_full_on_first_start() -> None:
-    app = opened()
+    app = opened(PAGE)
     assert app.title[0].value == "Training"
     assert any("Loss" in title for title in titles(app))
     assert any("Gradient norm of each layer" in title for title in titles(app))
@@ -72,13 +40,13 @@ def test_every_sample_run_can_be_watched(place: Workspace) -> None:
     samples = shown_runs(place)
     assert {shown.run.config.recipe for shown in samples.values()} >= {"two_features", "text_rnn"}
     for name in samples:
-        app = opened(runs=name)
+        app = opened(PAGE, runs=name)
         assert len(titles(app)) >= 3
         assert samples[name].recipe.title in words(app)
 
 
 def test_runs_are_compared_with_a_table() -> None:
-    app = opened(tab="compare", runs="two_features,tabular_mlp")
+    app = opened(PAGE, tab="compare", runs="two_features,tabular_mlp")
     table = app.dataframe[0].value
     assert list(table["Run"]) == ["two_features (sample)", "tabular_mlp (sample)"]
     assert np.isfinite(table["loss"]).all()
@@ -97,12 +65,12 @@ def test_runs_are_compared_with_a_table() -> None:
     ],
 )
 def test_a_senseless_address_gets_a_sentence(query: dict[str, str], notice: str) -> None:
-    app = opened(**query)
+    app = opened(PAGE, **query)
     assert notice in words(app).replace("\\", "")
 
 
 def test_a_run_is_started_and_watched(place: Workspace) -> None:
-    app = opened(tab="start", recipe="two_features")
+    app = opened(PAGE, tab="start", recipe="two_features")
     app.number_input(key="start:two_features:epochs").set_value(5)
     app.button(key="go:two_features").click().run()
     assert not app.exception
@@ -121,7 +89,7 @@ def test_a_senseless_setting_gets_a_sentence_and_starts_nothing(
     place: Workspace, value: str
 ) -> None:
     before = len(jobs(place))
-    app = opened(tab="start", recipe="two_features")
+    app = opened(PAGE, tab="start", recipe="two_features")
     app.text_input(key="start:two_features:lr").set_value(value).run()
     app.button(key="go:two_features").click().run()
     assert "lr" in words(app)
@@ -131,7 +99,7 @@ def test_a_senseless_setting_gets_a_sentence_and_starts_nothing(
 def test_a_stopped_run_offers_to_resume(place: Workspace) -> None:
     run = Run.create(place.runs / "cut-off", Config.of("two_features", {"epochs": 3}))
     run.update(state="stopped", message="Stopped; it can be resumed.")
-    app = opened(runs="cut-off")
+    app = opened(PAGE, runs="cut-off")
     assert "stopped" in words(app)
     app.button(key="resume:cut-off").click().run()
     (job,) = [each for each in jobs(place) if each.parameters.get("run") == str(run.folder)]
@@ -150,7 +118,7 @@ def events(folder: Path, tag: str, values: list[float]) -> Path:
 def test_logs_of_other_tools_open_by_path(tmp_path: Path) -> None:
     events(tmp_path / "a", "loss/strange", [3.0, 2.0, float("nan"), 1.0])
     events(tmp_path / "b", "loss/strange", [4.0, 2.0])
-    app = opened(tab="logs", logs=str(tmp_path))
+    app = opened(PAGE, tab="logs", logs=str(tmp_path))
     assert "2 runs" in words(app)
     assert any("1 values are not numbers" in title for title in titles(app))
 
@@ -172,10 +140,10 @@ def uploaded(app: AppTest, name: str, data: bytes) -> AppTest:
 
 def test_logs_open_by_upload(tmp_path: Path) -> None:
     path = events(tmp_path, "accuracy", [0.1, 0.9])
-    app = uploaded(opened(tab="logs"), path.name, path.read_bytes())
+    app = uploaded(opened(PAGE, tab="logs"), path.name, path.read_bytes())
     assert any("Accuracy" in title for title in titles(app))
     packed = archive({f"x/run{i}/{path.name}": path.read_bytes() for i in range(2)})
-    app = uploaded(opened(tab="logs"), "logs.zip", packed)
+    app = uploaded(opened(PAGE, tab="logs"), "logs.zip", packed)
     assert "2 runs" in words(app)
 
 
@@ -193,7 +161,7 @@ def test_logs_open_by_upload(tmp_path: Path) -> None:
     ],
 )
 def test_a_hostile_upload_gets_a_sentence(name: str, make: Any, sentence: str) -> None:
-    app = uploaded(opened(tab="logs"), name, make())
+    app = uploaded(opened(PAGE, tab="logs"), name, make())
     assert sentence in words(app).replace("\\", "")
 
 
@@ -230,7 +198,7 @@ def keras(folder: Path) -> None:
 @pytest.mark.parametrize("writes", [summary_writer, lightning, keras])
 def test_a_log_directory_of_each_kind_opens(tmp_path: Path, writes: Any) -> None:
     writes(tmp_path)
-    app = opened(tab="logs", logs=str(tmp_path))
+    app = opened(PAGE, tab="logs", logs=str(tmp_path))
     assert "1 run ·" in words(app)
     (chart, *_) = [json.loads(each.proto.spec) for each in app.get("plotly_chart")]
     assert "Loss/train" in chart["layout"]["title"]["text"]
