@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Dashboard
+from tests.conftest import Dashboard
 
 import dashboard
 

@@ -36,7 +36,8 @@ class ModelCard:
 
     ``arguments`` are those of ``factory``, which with ``own_weights`` reads the weights itself;
     ``preprocessing`` is None for models that do not take images; ``tokenizer`` names a function of
-    the card, as ``"module:function"``, for those that take texts.
+    the card, as ``"module:function"``, for those that take texts. ``independent`` classes are
+    judged one by one, so that several may be true.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ModelCard:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
     own_weights: bool = False
+    independent: bool = False
 
     @classmethod
     def read(cls, path: Path) -> ModelCard:
@@ -82,6 +84,7 @@ class ModelCard:
                 arguments=dict(raw.get("arguments", {})),
                 tokenizer=str(raw.get("tokenizer", "")),
                 own_weights=bool(raw.get("own_weights", False)),
+                independent=bool(raw.get("independent", False)),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadModel(

@@ -7,7 +7,7 @@ returns the paths of their ``card.json`` files.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import metadata, util
@@ -16,8 +16,9 @@ from typing import Any
 
 from core.errors import BadModel, MissingExtra, UnknownName
 from core.models.card import ModelCard
+from core.models.huggingface import shards
 from core.models.reference import ModelRef
-from core.provenance import sha256_of_file
+from core.provenance import sha256, sha256_of_file
 from core.tasks import Task
 
 ADAPTERS: Mapping[Task, str] = {
@@ -105,6 +106,15 @@ def _fingerprint(path: Path, size: int, modified: int) -> str:
 
 def reference(name: str) -> ModelRef:
     """The reference of a model by name, with the fingerprint of its weights as they are now."""
-    path = weights_file(card(name))
+    return ModelRef(name, fingerprint(weights_file(card(name)), _remembered))
+
+
+def fingerprint(weights: Path, of: Callable[[Path], str] = sha256_of_file) -> str:
+    """That of the file, or of all fingerprints where it names others that the weights are in."""
+    found = [of(each) for each in (weights, *shards(weights))]
+    return found[0] if len(found) == 1 else sha256(" ".join(found).encode())
+
+
+def _remembered(path: Path) -> str:
     status = path.stat()
-    return ModelRef(name, _fingerprint(path, status.st_size, status.st_mtime_ns))
+    return _fingerprint(path, status.st_size, status.st_mtime_ns)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from core.errors import BadModel
@@ -39,6 +40,48 @@ def embeddings_of(module: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
+def everywhere(module: nn.Module, part: Tensor, ids: Tensor) -> Iterator[None]:
+    """Inside, every look-up of ``ids`` ``[example, token]`` answers with ``part``
+    ``[example, token, width]``: as they are, transposed, padded at the end, or moved on by one as
+    in the decoder of a classifier.
+
+    Raises ``BadModel`` for look-ups of anything else, or when there is none.
+    """
+    found = 0
+
+    def answer(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        nonlocal found
+        found += 1
+        if found == 1 and output.shape == part.shape and len(ids) != ids.shape[1]:
+            return part  # the usual case, without waiting for the device
+        placed = _placed(args[0], output, ids, part)
+        if placed is None:
+            raise _cannot_be_followed()
+        return placed
+
+    with ExitStack() as stack:
+        for embedding in embeddings_of(module):
+            stack.callback(embedding.register_forward_hook(answer).remove)
+        yield
+    if not found:
+        raise _not_used()
+
+
+def _placed(given: Tensor, output: Tensor, ids: Tensor, part: Tensor) -> Tensor | None:
+    """``output`` with ``part`` in it, wherever ``given`` has ``ids``; None where it has not."""
+    count = ids.shape[1]
+    if given.shape == ids.shape and torch.equal(given, ids):
+        return part
+    if given.shape == ids.shape and torch.equal(given[:, 1:], ids[:, :-1]):
+        return torch.cat([output[:, :1], part[:, :-1]], dim=1)
+    if given.shape == ids.shape[::-1] and torch.equal(given.T, ids):
+        return part.transpose(0, 1)
+    if len(given) == len(ids) and given.ndim == 2 and torch.equal(given[:, :count], ids):
+        return torch.cat([part, output[:, count:]], dim=1)
+    return None
+
+
+@contextmanager
 def substituted(embeddings: Sequence[nn.Module], parts: Sequence[Tensor]) -> Iterator[None]:
     """Inside, the calls of ``embeddings`` answer with ``parts``, one after the other.
 
@@ -49,10 +92,7 @@ def substituted(embeddings: Sequence[nn.Module], parts: Sequence[Tensor]) -> Ite
 
     def answer(part: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         if not waiting or waiting[0].shape != output.shape:
-            raise BadModel(
-                "The network looks up its token embeddings in a way that cannot be followed.",
-                "Expected one look-up of the whole text for each part of the input.",
-            )
+            raise _cannot_be_followed()
         return waiting.pop(0)
 
     with ExitStack() as stack:
@@ -60,7 +100,18 @@ def substituted(embeddings: Sequence[nn.Module], parts: Sequence[Tensor]) -> Ite
             stack.callback(module.register_forward_hook(answer).remove)
         yield
     if waiting:
-        raise BadModel(
-            "The network does not use its token embedding.",
-            "Expected one look-up of the whole text for each part of the input.",
-        )
+        raise _not_used()
+
+
+def _cannot_be_followed() -> BadModel:
+    return BadModel(
+        "The network looks up its token embeddings in a way that cannot be followed.",
+        "Expected one look-up of the whole text for each part of the input.",
+    )
+
+
+def _not_used() -> BadModel:
+    return BadModel(
+        "The network does not use its token embedding.",
+        "Expected one look-up of the whole text for each part of the input.",
+    )

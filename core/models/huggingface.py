@@ -31,6 +31,7 @@ _FACTORIES = {
     Task.IMAGE_CLASSIFICATION: "core.models.transformer:image_classifier",
 }
 _LARGEST_HEADER = 100_000_000
+_MOST_CLASSES = 1_000_000
 
 
 def knows(name: str) -> bool:
@@ -57,20 +58,23 @@ def card(name: str) -> ModelCard:
     config = _json(folder / _CONFIG)
     task = _task(folder, config)
     weights = _weights(folder)
+    files = (weights, *shards(weights))
     pictures = task is Task.IMAGE_CLASSIFICATION
     if not pictures and not any((folder / each).is_file() for each in _TOKENIZERS):
         raise BadModel(
             f"'{folder.name}' has no tokenizer: there is no {_TOKENIZERS[0]}.",
             "Save the tokenizer into the same folder: tokenizer.save_pretrained(folder).",
         )
-    kind = str(config.get("architectures", [""])[0])
+    kind, several = _kind(config), config.get("problem_type") == "multi_label_classification"
+    one_by_one = " Its classes are judged one by one: several may be true." if several else ""
     return ModelCard(
         name=name,
         title=folder.name if len(folder.name) < 60 else f"{folder.name[:57]}…",
         task=task,
-        summary=f"{kind} from {folder}. What it was trained on is not known here.",
+        summary=f"{kind} from {folder}.{one_by_one} What it was trained on is not known here.",
         factory=_FACTORIES[task],
-        classes=_classes(config) if task.value.endswith("classification") else (),
+        classes=_classes(folder, config) if task.value.endswith("classification") else (),
+        independent=several,
         preprocessing=_pictures(folder) if pictures else None,
         folder=folder,
         weights=weights.name,
@@ -78,7 +82,7 @@ def card(name: str) -> ModelCard:
         extra="text",
         modules_needed=("transformers",),
         raw={
-            "parameters": _parameters(weights),
+            "parameters": sum(_parameters(each) for each in files if each.suffix != ".json"),
             "summary": kind,
             "data": {},
             "training": {},
@@ -133,8 +137,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _task(folder: Path, config: dict[str, Any]) -> Task:
-    kinds = config.get("architectures") or [""]
-    kind = str(kinds[0])
+    kind = _kind(config)
     if kind.endswith("ForSequenceClassification"):
         return Task.TEXT_CLASSIFICATION
     if kind.endswith("ForImageClassification"):
@@ -151,21 +154,51 @@ def _task(folder: Path, config: dict[str, Any]) -> Task:
     )
 
 
+def _kind(config: dict[str, Any]) -> str:
+    """The class that a model was saved from, as far as the configuration says it."""
+    kinds = config.get("architectures")
+    return str(kinds[0]) if isinstance(kinds, list) and kinds else ""
+
+
 def _weights(folder: Path) -> Path:
-    path = folder / WEIGHTS
-    if path.is_file():
-        return path
-    if (folder / f"{WEIGHTS}.index.json").is_file():
-        raise BadModel(
-            f"The weights of '{folder.name}' are in several files.",
-            "Save it in one: model.save_pretrained(folder, max_shard_size='1000GB').",
-        )
+    """The file with the weights, or that which says in which files they are."""
+    for path in (folder / WEIGHTS, folder / f"{WEIGHTS}.index.json"):
+        if path.is_file():
+            return path
     found = next(iter([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.h5")]), None)
     what = f"only {found.name}, which is not read" if found else "no weights"
     raise BadModel(
         f"'{folder.name}' has {what}; expected {WEIGHTS}.",
         "Save it again with model.save_pretrained(folder).",
     )
+
+
+def shards(weights: Path) -> tuple[Path, ...]:
+    """The files that an index of weights names; none for weights in one file.
+
+    Raises ``BadModel`` when one is not there, or no safetensors of the same folder.
+    """
+    if weights.suffix != ".json":
+        return ()
+    named = _json(weights).get("weight_map")
+    names = {str(each) for each in named.values()} if isinstance(named, dict) else set()
+    for name in sorted(names):
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise BadModel(
+                f"{weights.name} of '{weights.parent.name}' names '{name}', which is not read.",
+                "Expected safetensors in the same folder.",
+            )
+        if not (weights.parent / name).is_file():
+            raise BadModel(
+                f"'{weights.parent.name}' lacks {name}, a part of its weights.",
+                "Fetch or save the whole folder again.",
+            )
+    if not names:
+        raise BadModel(
+            f"{weights.name} of '{weights.parent.name}' names no files.",
+            "Save the model again with save_pretrained(folder).",
+        )
+    return tuple(weights.parent / name for name in sorted(names))
 
 
 def _parameters(weights: Path) -> int:
@@ -182,11 +215,27 @@ def _parameters(weights: Path) -> int:
         ) from None
 
 
-def _classes(config: dict[str, Any]) -> tuple[str, ...]:
-    named = config.get("id2label")
+def _classes(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
+    named, count = config.get("id2label"), config.get("num_labels", 2)
     if isinstance(named, dict) and named:
-        return tuple(str(named[key]) for key in sorted(named, key=int))
-    return tuple(f"LABEL_{index}" for index in range(int(config.get("num_labels", 2))))
+        if not all(str(key).isdecimal() for key in named):
+            raise BadModel(
+                f"The classes of '{folder.name}' are not numbered: {', '.join(named)[:80]}.",
+                'Expected "id2label": {"0": …, "1": …} in config.json.',
+            )
+        found = tuple(str(named[key]) for key in sorted(named, key=int))
+    elif isinstance(count, int) and 0 < count < _MOST_CLASSES:
+        found = tuple(f"LABEL_{index}" for index in range(count))
+    else:
+        found = ()
+    kind = config.get("problem_type")
+    if kind == "regression" or len(found) < 2:
+        raise BadModel(
+            f"'{folder.name}' answers with {'numbers' if kind == 'regression' else 'one number'}, "
+            "not with classes.",
+            "Expected a classifier of at least two classes.",
+        )
+    return found
 
 
 def _pictures(folder: Path) -> ImagePreprocessing:

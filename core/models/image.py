@@ -33,6 +33,7 @@ class ImageAdapter:
     axis: AxisKind = "pixels"
     unit: str = "logits"
     depth: int = 1
+    independent: bool = False
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -83,8 +84,8 @@ class ImageAdapter:
         return output
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Softmax over the classes."""
-        return logits.softmax(dim=1)
+        """Softmax over the classes, or a sigmoid for each where they are judged one by one."""
+        return logits.sigmoid() if self.independent else logits.softmax(dim=1)
 
     def baseline(self, batch: Batch, kind: str, seed: int, other: Example | None) -> Tensor:
         """A reference input of the shape of ``batch.features``.
@@ -165,7 +166,7 @@ def classification(about: ModelCard, module: nn.Module) -> ImageAdapter:
             f"The card of '{about.name}' does not say how pictures are prepared.",
             "Expected preprocessing with channels, height, width, mean, std and fit.",
         )
-    return ImageAdapter(about.classes, about.preprocessing)
+    return ImageAdapter(about.classes, about.preprocessing, independent=about.independent)
 
 
 def _blurred(features: Tensor) -> Tensor:

@@ -173,7 +173,8 @@ class _Watch(TorchFunctionMode):
         seen = self._seen[self._names[part]]
         seen.output_shape = tuple(first.shape[1:])
         seen.multiply_adds += _multiply_adds(part, args, first)
-        self.outputs[self._names[part]] = first
+        if first is output or len(output) == 1 or isinstance(part, nn.RNNBase):
+            self.outputs[self._names[part]] = first  # others cannot be explained through
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -13,10 +13,9 @@ from core.device import choose
 from core.errors import BadModel
 from core.models.adapter import Adapter
 from core.models.card import ModelCard
-from core.models.catalogue import ADAPTERS, card, resolve, weights_file
+from core.models.catalogue import ADAPTERS, card, fingerprint, resolve, weights_file
 from core.models.loaded import LoadedModel
 from core.models.reference import ModelRef
-from core.provenance import sha256_of_file
 
 
 def load(ref: ModelRef, device: str = "auto") -> LoadedModel:
@@ -27,7 +26,7 @@ def load(ref: ModelRef, device: str = "auto") -> LoadedModel:
     """
     about = card(ref.name)
     path = weights_file(about)
-    if sha256_of_file(path) != ref.fingerprint:
+    if fingerprint(path) != ref.fingerprint:
         raise BadModel(
             f"The weights of '{ref.name}' changed on disk since the page was opened.",
             "Choose the model again to use the new weights.",

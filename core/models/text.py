@@ -17,7 +17,7 @@ from core.errors import BadInput, BadModel, BadParameter
 from core.models.adapter import Batch, Living
 from core.models.card import ModelCard
 from core.models.catalogue import resolve
-from core.models.embedded import embedding_of, substituted
+from core.models.embedded import embedding_of, everywhere
 from core.models.tokenizer import Encoded, Tokenizer, cut, fitted
 from core.results.levels import at_level
 from core.tasks import AxisKind, Example, Tokens
@@ -39,8 +39,11 @@ class TextAdapter:
     depth = 2
     baselines: tuple[str, ...] = BASELINES
 
-    def __init__(self, classes: tuple[str, ...], tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], tokenizer: Tokenizer, independent: bool = False
+    ) -> None:
         self.classes = classes
+        self.independent = independent
         self.tokenizer = tokenizer
         self._references: dict[str, Tensor] = {}
 
@@ -74,13 +77,13 @@ class TextAdapter:
 
     def logits(self, module: nn.Module, features: Tensor, *context: Tensor) -> Tensor:
         """One forward: ``[example, class]``."""
-        with substituted([embedding_of(module)], [features]):
+        with everywhere(module, features, context[0]):
             output: Tensor = module(*context)
         return output
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Softmax over the classes."""
-        return logits.softmax(dim=1)
+        """Softmax over the classes, or a sigmoid for each where they are judged one by one."""
+        return logits.sigmoid() if self.independent else logits.softmax(dim=1)
 
     def baseline(self, batch: Batch, kind: str, seed: int, other: Example | None) -> Tensor:
         """Every token replaced by one vector, special ones left as they are.
@@ -156,7 +159,7 @@ class TextAdapter:
 
 def classification(about: ModelCard, module: nn.Module) -> TextAdapter:
     """The adapter of a card."""
-    return TextAdapter(about.classes, tokenizer_of(about))
+    return TextAdapter(about.classes, tokenizer_of(about), about.independent)
 
 
 def tokenizer_of(about: ModelCard) -> Tokenizer:

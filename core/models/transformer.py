@@ -114,8 +114,9 @@ class ImageClassifier(nn.Module):
 def classifier(folder: str) -> Classifier:
     """The text classifier saved in ``folder``."""
     model = _loaded(folder, "AutoModelForSequenceClassification")
-    # Decoders answer at the last token that is not padding: here none is, whatever its id.
-    if not model.config.is_encoder_decoder:
+    # Decoders (their head is called that) answer at the last token that is not padding: here none
+    # is, whatever its id.
+    if hasattr(model, "score"):
         model.config.get_text_config().pad_token_id = -1
     return Classifier(model)
 
@@ -144,6 +145,7 @@ def _loaded(folder: str, kind: str) -> Any:
     import transformers
 
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,6 +155,7 @@ def _loaded(folder: str, kind: str) -> Any:
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below
                 dtype=torch.float32,
             )
     except Exception as error:  # a stranger's folder may break the library in any way

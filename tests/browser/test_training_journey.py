@@ -77,7 +77,7 @@ def test_start_leave_come_back_cancel_resume_compare(page: Page, served: str) ->
 def test_the_page_is_full_in_every_appearance(
     page: Page, served: str, width: int, scheme: str
 ) -> None:
-    from conftest import ARTIFACTS
+    from tests.conftest import ARTIFACTS
     from playwright.sync_api import expect
 
     page.set_viewport_size({"width": width, "height": 900})
