@@ -396,3 +396,47 @@ def test_a_row_that_sees_nothing_is_zero() -> None:
     (captured,) = all_maps(module, lambda: module(x))
     assert float(captured.taken[:, :, 0].abs().sum()) == 0.0
     torch.testing.assert_close(captured.taken[:, :, 1:].sum(dim=-1), torch.ones(1, 2, 2))
+
+
+class Pooled(nn.Module):
+    """An encoder that may leave padding out, and the mean over all places."""
+
+    def __init__(self, norm: bool) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, nn.LayerNorm(16) if norm else None)
+
+    def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        answer: Tensor = self.encoder(x, src_key_padding_mask=padding).mean(dim=1)
+        return answer
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("kept", [(7, 4), (7, 7), (3, 5)])
+@pytest.mark.parametrize("known", [False, True])
+def test_an_encoder_that_leaves_padding_out_answers_as_it_does_alone(
+    norm: bool, kept: tuple[int, int], known: bool
+) -> None:
+    torch.manual_seed(0)
+    model, x = Pooled(norm).eval(), torch.randn(2, 7, 16)
+    padding = torch.arange(7)[None] >= torch.tensor(kept)[:, None]
+    with torch.no_grad():
+        plain = model(x, padding)
+        with watched(model, 2, lambda layer, weights: weights) as found:
+            answer = model(x, padding)
+        if known:
+            layers = [each.layer for each in found]
+            with watched(model, 2, lambda layer, weights: weights, known=layers) as found:
+                answer = model(x, padding)
+        again = model(x, padding)
+    torch.testing.assert_close(answer, plain, rtol=0, atol=1e-6)
+    torch.testing.assert_close(again, plain, rtol=0, atol=0)
+    assert len(found) == 2
+    assert model.encoder.use_nested_tensor
+    assert untouched(model)
+    for each in found:
+        for row, count in enumerate(kept):
+            weights = each.taken[row, :, :count]
+            torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
+            assert not weights[..., count:].any()

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.conftest import Dashboard
 
 import dashboard
+from tests.conftest import Dashboard
 
 
 def test_a_polite_end_leaves_nothing_behind(

@@ -130,12 +130,12 @@ def test_a_sweep_is_one_command(
 def test_ctrl_c_stops_and_resume_goes_on(
     capsys: pytest.CaptureFixture[str], place: Workspace
 ) -> None:
-    command = [*COMMAND, "train", *SLOW, "--epochs", "80"]
+    command = [*COMMAND, "train", *SLOW, "--epochs", "40"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as person:
         assert person.stdout is not None
-        assert person.stdout.readline().startswith("epoch  1/80")
+        assert person.stdout.readline().startswith("epoch  1/40")
         person.send_signal(signal.SIGINT)
         _, errors = person.communicate()
     made = the_run(place)
@@ -145,14 +145,14 @@ def test_ctrl_c_stops_and_resume_goes_on(
     assert first == "Stopping at the next step …"
     assert f"after step {made.status.step}. Go on with: fluoroscope train --resume {name}" in second
     assert made.state == "stopped"
-    assert 0 < made.status.epoch < 80
+    assert 0 < made.status.epoch < 40
     stopped = made.status
     status, output, errors = run(capsys, "train", "--resume", name)
     assert (status, errors) == (0, "")
-    assert output.startswith(f"epoch {stopped.epoch + 1:>2}/80")
+    assert output.startswith(f"epoch {stopped.epoch + 1:>2}/40")
     assert made.state == "done"
     assert made.status.seconds > stopped.seconds
-    assert measured_epochs(made.folder) == list(range(1, 81))
+    assert measured_epochs(made.folder) == list(range(1, 41))
 
 
 def test_a_run_in_the_background(capsys: pytest.CaptureFixture[str], place: Workspace) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from core.attention.fused import FusedAttention
+from core.attention.padding import unpacked
 from core.results.attention import AttentionLayer, Role
 
 Silence = Literal["zero", "mean"]
@@ -126,7 +127,7 @@ class _Watch(TorchFunctionMode):
         every call of PyTorch.
         """
         parts, asked = self._parts(module)
-        with ExitStack() as stack:
+        with unpacked(module), ExitStack() as stack:
             for part, name in parts.items():
                 enter = part.register_forward_pre_hook(
                     partial(self._enter, name, name in asked), prepend=True, with_kwargs=True

@@ -43,7 +43,9 @@ def is_folder(path: Path) -> bool:
     """Whether a folder holds the configuration of such a model."""
     try:
         return path.is_dir() and "model_type" in _json(path / _CONFIG)
-    except (BadModel, OSError, ValueError):
+    except BadModel:  # torn, and for ``card`` to tell, where there is more of such a model
+        return any((path / each).is_file() for each in _TOKENIZERS)
+    except (OSError, ValueError):
         return False
 
 

@@ -77,8 +77,9 @@ def test_start_leave_come_back_cancel_resume_compare(page: Page, served: str) ->
 def test_the_page_is_full_in_every_appearance(
     page: Page, served: str, width: int, scheme: str
 ) -> None:
-    from tests.conftest import ARTIFACTS
     from playwright.sync_api import expect
+
+    from tests.conftest import ARTIFACTS
 
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
