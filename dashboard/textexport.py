@@ -90,6 +90,10 @@ _TEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    '"': r"{\ttfamily\char34}",
+    "`": r"\textasciigrave{}",
+    "'": "'{}",  # two of them, and two hyphens, would become one sign
+    "-": "-{}",
 }
 
 
@@ -215,8 +219,14 @@ def _box(piece: Mapping[str, Any]) -> str:
     if piece["group"] is None:
         return _tex(piece["text"])
     colour, ink = piece["colour"].lstrip("#").upper(), piece["ink"].lstrip("#").upper()
-    words = _tex(piece["text"])
-    return f"\\colorbox[HTML]{{{colour}}}{{\\strut\\textcolor[HTML]{{{ink}}}{{{words}}}}}"
+    box = f"\\colorbox[HTML]{{{colour}}}{{\\strut\\textcolor[HTML]{{{ink}}}{{%s}}}}"
+    parts = re.split(r"(\s+)", piece["text"])  # a box for each word: none is broken across lines
+    return "".join(
+        ("\n" if "\n" in part else " ")
+        if part.isspace()
+        else part and box.replace("%s", _tex(part))
+        for part in parts
+    )
 
 
 def _tex(text: str) -> str:

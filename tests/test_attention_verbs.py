@@ -305,12 +305,23 @@ def test_an_ablated_head_equals_weights_of_zero() -> None:
         ([["SmallLM", 2]], UnknownName, "no head of SmallLM '2'"),
         ([["SmallLM", "0"]], UnknownName, "no head of SmallLM '0'"),
         (["SmallLM"], BadParameter, "not a head"),
+        (5, BadParameter, "not a head"),
     ],
 )
 def test_heads_that_there_are_not(heads: Any, error: Any, message: str) -> None:
     model, example = model_and_text("writer")
     with pytest.raises(error, match=message):
         ablate_heads(model, [example], {"heads": heads}, 0, Meter())
+
+
+@pytest.mark.parametrize(
+    ("layers", "error"),
+    [([], BadParameter), (None, BadParameter), ("²", UnknownName), (["0", "7"], UnknownName)],
+)
+def test_layers_that_there_are_not(layers: Any, error: Any) -> None:
+    model, example = model_and_text("writer")
+    with pytest.raises(error, match="layer"):
+        attention(model, [example], {"layers": layers}, 0, Meter())
 
 
 def test_without_a_decoder_nothing_is_cross_attention() -> None:

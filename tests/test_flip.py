@@ -213,9 +213,10 @@ def test_what_cannot_be_asked() -> None:
         found(model, " \n")
     with pytest.raises(BadParameter, match="drop, mask, padding"):
         found(model, "word", replacement="shout")
-    text_adapter(model).classes = ()
-    with pytest.raises(NotValid, match="classes of texts"):
-        found(model, "word")
+    for classes in ((), ("one",)):
+        text_adapter(model).classes = classes
+        with pytest.raises(NotValid, match="classes of texts"):
+            found(model, "word")
 
 
 @pytest.mark.parametrize(

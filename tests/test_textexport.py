@@ -122,6 +122,19 @@ def test_latex_escapes_what_means_something_there() -> None:
     assert source.startswith("% fluoroscope {")
 
 
+def test_latex_can_break_a_sentence_across_lines() -> None:
+    one = attribution('It was -- as they say -- `fine\'.\nReally "so"!')
+    rows = texts.rows([one], {}, level="sentence")
+    body = textexport.as_latex(rows, []).partition("\\begingroup")[2]
+    boxes = re.findall(r"\\colorbox\[HTML\]\{\w{6}\}\{\\strut\\textcolor\[HTML\]\{\w{6}\}", body)
+    assert len(boxes) == len(one.axis.text.split())  # type: ignore[union-attr]
+    assert "-{}-{}" in body
+    assert "--" not in body
+    assert "\\textasciigrave{}fine'{}" in body
+    assert body.count("{\\ttfamily\\char34}") == 2
+    assert body.count("\\\\\n") == 2  # after the title, and where the text has a new line
+
+
 @needs_browser
 def test_svg_has_every_word_in_its_place() -> None:
     text = "short words and سيئ جدا and Ünïcödé " + "again " * 40

@@ -75,7 +75,8 @@ def ablate_heads(
 def _heads(model: LoadedModel, asked: Any, seed: int) -> dict[str, list[int]]:
     layers = {layer.name: layer.heads for layer in need_attention(model, seed)}
     found: dict[str, list[int]] = {}
-    for pair in asked:
+    pairs = asked if isinstance(asked, Sequence) and not isinstance(asked, str) else (asked,)
+    for pair in pairs:
         if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
             raise BadParameter(
                 "'heads' holds something that is not a head.",

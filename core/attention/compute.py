@@ -17,7 +17,7 @@ from core.attention.axes import axes
 from core.attention.capture import Captured, watched
 from core.attention.flow import Step, flowed, mixed, rolled
 from core.attention.statistics import HeadStatistics, statistics
-from core.errors import BadModel, NotValid, UnknownName
+from core.errors import BadModel, BadParameter, NotValid, UnknownName
 from core.models.adapter import Batch
 from core.models.loaded import LoadedModel
 from core.parameters import Parameter, checked
@@ -334,11 +334,15 @@ def _chosen(layers: Sequence[AttentionLayer], asked: Any) -> list[AttentionLayer
         return list(layers)
     names = [layer.name for layer in layers]
     wanted = set()
+    if not isinstance(asked, (str, int)) and (not isinstance(asked, Sequence) or not asked):
+        raise BadParameter(
+            f"'{asked}' are not layers.", "Expected 'all', or names or numbers of layers."
+        )
     for each in [asked] if isinstance(asked, (str, int)) else asked:
         text = str(each)
         if text in names:
             wanted.add(text)
-        elif text.isdigit() and int(text) < len(names):
+        elif text.isdecimal() and int(text) < len(names):
             wanted.add(names[int(text)])
         else:
             raise UnknownName.of("attention layer", each, names)

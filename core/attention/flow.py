@@ -96,7 +96,7 @@ def flowed(steps: Sequence[Step], role: Role, only: int | None, meter: Meter) ->
     if len(tops) * len(bottoms) * len(capacities) > _MOST:
         raise NotValid(
             f"The flow of {len(latest)} tokens through {len(steps)} layers would take too long.",
-            "Ask for one query, or for the rollout.",
+            "Look from one token (query), or take the rollout.",
         )
     graph = csr_matrix((np.array(capacities, np.int32), (origins, ends)), shape=(count, count))
     values = np.zeros((len(tops), len(bottoms)))

@@ -71,6 +71,8 @@ def _packed(
         return None
     # As the encoder reads a mask of numbers: every place that is not 0 is left out.
     numbers = F._canonical_mask(src_key_padding_mask, "", None, "", src.dtype, False)
-    padding = torch.ne(numbers, 0)
+    if numbers is None:
+        return None
+    padding = numbers.ne(0)
     aligned = torch._nested_tensor_from_mask_left_aligned(src, padding.logical_not())
     return None if getattr(encoder, "mask_check", True) and not aligned else padding

@@ -37,7 +37,14 @@ PARAMETERS = (
         "What becomes of a word: left out, or covered by the mask or padding token.",
         choices=("drop", "mask", "padding"),
     ),
-    Parameter("most", "int", 2000, "Most texts to try.", minimum=10, maximum=100_000),
+    Parameter(
+        "most",
+        "int",
+        2000,
+        "Most texts to try before a set that is found is thinned out.",
+        minimum=10,
+        maximum=100_000,
+    ),
 )
 _TOGETHER = 256  # sets of words asked about at once
 _COVER = "…"
@@ -61,7 +68,7 @@ def flip(
     a token that the model does not have, ``UnknownName`` for a class, ``BadInput`` for an
     unreadable text.
     """
-    if model.adapter.axis != "tokens" or not model.adapter.classes:
+    if model.adapter.axis != "tokens" or len(model.adapter.classes) < 2:
         raise NotValid(
             f"'{model.ref.name}' does not tell classes of texts apart.",
             "Choose a text classifier.",
@@ -198,7 +205,7 @@ class _Search:
 
     def _margin(self, logits: npt.NDArray[np.float32]) -> float:
         wanted = self.index if self.to is None else self.to
-        others = np.delete(logits, wanted).max() if len(logits) > 1 else np.inf
+        others = np.delete(logits, wanted).max()
         return float((others - logits[wanted]) * (1 if self.to is None else -1))
 
     def _logits(self, sets: Sequence[Words]) -> npt.NDArray[np.float32]:
@@ -265,12 +272,21 @@ class _Search:
         return ()
 
     def _thinned(self, words: Words) -> Words:
-        """The same without words that it can do without."""
-        for word in sorted(words, key=lambda word: self.known.get((word,), -np.inf)):
-            fewer = tuple(other for other in words if other != word)
-            if fewer and self.margins([fewer])[0] > 0:
-                return self._thinned(fewer)
-        return words
+        """The same without words that it can do without: many at once first, the weakest before
+        others, then one by one until none is superfluous.
+        """
+        size = max(1, len(words) // 2)
+        while True:
+            order = sorted(words, key=lambda word: self.known.get((word,), -np.inf))
+            before = words
+            for first in range(0, len(order), size):
+                some = set(order[first : first + size])
+                fewer = tuple(word for word in words if word not in some)
+                if fewer and self.margins([fewer])[0] > 0:
+                    words = fewer
+            if size == 1 and words == before:
+                return words
+            size = max(1, size // 2)
 
 
 def _class(name: str, before: Prediction) -> int:

@@ -46,7 +46,10 @@ def text(chosen: state.Selection) -> None:
         placeholder="Type or paste a text",
         help="Change it and press Ctrl+Enter to see what the model makes of it.",
     )
-    if typed.strip() and typed != now:
+    if not typed.strip():
+        if now:
+            st.warning("There is nothing to read. Below is the answer to the text before.")
+    elif typed != now:
         counterfactual.edit(chosen, typed)
 
 

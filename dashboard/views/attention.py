@@ -229,22 +229,26 @@ def _one_head(
     laid = pictured and show in ("picture", *_TOGETHER)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.segmented_control("Show", shows, format_func=_SHOWS.get, **state.bind("show", show))
-        if laid or show in ("lines", "token"):
-            everywhere = [-1] if show == "lines" else []
+        if laid or show in ("lines", "token", "flow"):
+            everywhere = [-1] if show == "lines" or (show == "flow" and not laid) else []
             place = place if everywhere else max(0, place)
             st.selectbox(
                 "Looking from",
                 [*everywhere, *range(len(query.labels))],
                 format_func=lambda i: "every token" if i < 0 else f"{i} · {query.labels[i]}",
                 width=240,
-                help="Or click a patch or a token on the left.",
+                help="Or click a patch or a token on the left."
+                if laid or show == "lines"
+                else "Of a long text only one token's takes a bearable time."
+                if show == "flow"
+                else None,
                 **state.bind("place", place),
             )
     dark = is_dark(st.context.theme.type)
     parameters: dict[str, Any]
     if show in _TOGETHER:
         parameters = {"kind": show, "role": about.role}
-        if laid:
+        if laid or (show == "flow" and place >= 0):
             parameters["query"] = place
         call = Call("attention_flow", asked.model, asked.inputs, parameters)
         draw: Callable[[Any], go.Figure] = lambda result: (  # noqa: E731  # one of several

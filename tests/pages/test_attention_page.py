@@ -113,6 +113,16 @@ def test_translation_begins_with_the_alignment_and_one_word_is_followed_everywhe
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
 
 
+def test_the_flow_of_a_text_can_be_that_of_one_token() -> None:
+    app = opened(PAGE, methods="saliency", model="sentiment", example="review-warm.txt")
+    choose(app, "show", "flow")
+    every = numbers(charts(app)[1].data[0].z)
+    choose(app, "place", 1)
+    one = numbers(charts(app)[1].data[0].z)
+    assert every.shape[0] == every.shape[1] > 1
+    np.testing.assert_allclose(one, every[1:2], atol=1e-6)
+
+
 def test_heads_are_switched_off_and_on_again() -> None:
     app = opened(
         PAGE,

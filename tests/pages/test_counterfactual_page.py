@@ -90,6 +90,21 @@ def test_an_edit_stands_beside_the_original_until_it_is_undone() -> None:
     assert "Before the edit" not in words(app)
 
 
+@pytest.mark.parametrize("blank", ["", " \n\t "])
+def test_a_blank_text_is_told_and_the_answer_before_stays(blank: str) -> None:
+    app = opened(model="text_rnn", example=TEXT, methods="input_x_gradient")
+    box = next(each for each in app.text_area if each.label == "Text")
+    box.set_value(blank).run()
+    settle(app)
+    assert not app.exception
+    assert "There is nothing to read" in words(app)
+    assert param(app, "example") == [TEXT]
+    box = next(each for each in app.text_area if each.label == "Text")
+    box.set_value("a small shooter").run()
+    settle(app)
+    assert "There is nothing to read" not in words(app)
+
+
 def test_a_picked_word_is_dropped_and_replaced() -> None:
     app = opened(model="text_rnn", example=TEXT, methods="input_x_gradient", picked="8-15")
     first = text_of(TEXT)
