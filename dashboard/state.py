@@ -259,6 +259,12 @@ def handles() -> dict[str, Any]:
     return held
 
 
+def met() -> set[str]:
+    """Keys of calls that a page of this session has already waited for."""
+    found: set[str] = st.session_state.setdefault("met", set())
+    return found
+
+
 def wanted() -> set[str]:
     """Keys of the calls that the page being drawn shows."""
     keys: set[str] = st.session_state.setdefault("wanted", set())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 import streamlit as st
 
 from core.engine.executor import Handle
-from core.errors import Cancelled, StorageError, UserError
+from core.errors import Cancelled, FluoroscopeError, StorageError, UserError
 from dashboard import cached, state
 
 _OPEN = ("waiting", "running")
+_PATIENCE = 0.4  # seconds that a page waits for what it has just asked for, before it draws without
 
 
 def settled(*handles: Handle) -> bool:
@@ -19,7 +22,15 @@ def settled(*handles: Handle) -> bool:
 
 
 def under_way(handles: Mapping[str, Handle]) -> dict[str, Handle]:
-    """Those of these that have not ended; to be asked before the page draws what has."""
+    """Those of these that have not ended; to be asked before the page draws what has. What was just
+    asked for gets a moment to end: the answer is then there with the first drawing.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    for handle in handles.values():
+        if handle.call.key not in state.met():
+            state.met().add(handle.call.key)
+            with suppress(FluoroscopeError, TimeoutError):  # what went wrong is told in its place
+                handle.result(timeout=max(0.0, deadline - time.monotonic()))
     return {title: handle for title, handle in handles.items() if not settled(handle)}
 
 
