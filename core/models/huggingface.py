@@ -22,8 +22,10 @@ PREFIX = "hf:"
 WEIGHTS = "model.safetensors"
 _CONFIG = "config.json"
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
-_FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model")
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model")
+_FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm")
+_TOKENIZERS = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "source.spm",
+)  # fmt: skip
 _FACTORIES = {
     Task.TEXT_CLASSIFICATION: "core.models.transformer:classifier",
     Task.TRANSLATION: "core.models.transformer:encoder_decoder",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from core.errors import BadModel
+from core.models.alignment import aligned
 from core.models.card import ModelCard
 from core.models.tokenizer import Encoded
 
@@ -17,8 +19,11 @@ _AFTER_PADDING = {  # their positions are counted from the padding token's id
 }  # fmt: skip
 
 
-class FastTokenizer:
-    """A fast tokenizer, used by one thread at a time: it is not safe otherwise."""
+class TransformerTokenizer:
+    """A tokenizer of the library, used by one thread at a time: it is not safe otherwise.
+
+    Fast ones say where their tokens are; for the others it is found by what the tokens spell.
+    """
 
     def __init__(self, tokenizer: Any, longest: int | None) -> None:
         self._tokenizer = tokenizer
@@ -31,18 +36,21 @@ class FastTokenizer:
 
     def encode(self, text: str) -> Encoded:
         """All tokens of a text, never cut, with the special ones that the model expects."""
+        fast = self._tokenizer.is_fast
         with self._lock:
             found = self._tokenizer(
                 text,
                 truncation=False,
-                return_offsets_mapping=True,
+                return_offsets_mapping=fast,
                 return_special_tokens_mask=True,
                 verbose=False,
             )
             names = self._tokenizer.convert_ids_to_tokens(found["input_ids"])
+            spelt = [] if fast else self._tokenizer.tokenize(text)
         special = tuple(bool(each) for each in found["special_tokens_mask"])
+        places = found["offset_mapping"] if fast else _placed(text, spelt, special)
         spans: list[tuple[int, int]] = []
-        for (start, end), own in zip(found["offset_mapping"], special, strict=True):
+        for (start, end), own in zip(places, special, strict=True):
             reached = spans[-1][1] if spans else 0
             spans.append((reached, reached) if own else (start, end))
         return Encoded(
@@ -64,32 +72,29 @@ class FastTokenizer:
         return text
 
 
-def of(about: ModelCard) -> FastTokenizer:
+def of(about: ModelCard) -> TransformerTokenizer:
     """The tokenizer in a model's folder.
 
-    Raises ``BadModel`` when it cannot be read or does not know where its tokens are.
+    Raises ``BadModel`` when it cannot be read or knows more tokens than the model.
     """
     import transformers
 
     folder = str(about.arguments["folder"])
     try:
-        found = transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-        config = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = transformers.AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+            config = transformers.AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
     except Exception as error:  # a stranger's folder may break the library in any way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise BadModel(
             f"The tokenizer of '{about.title}' cannot be read: {reason.rstrip('.')}.",
             "Save it again with tokenizer.save_pretrained(folder).",
         ) from error
-    if not found.is_fast:
-        raise BadModel(
-            f"The tokenizer of '{about.title}' does not say where its tokens are in the text.",
-            "Expected a fast one, with a tokenizer.json: save it again as such.",
-        )
     rows = getattr(config.get_text_config(), "vocab_size", None)
     if rows is not None and len(found) > rows:
         raise BadModel(
@@ -107,4 +112,10 @@ def of(about: ModelCard) -> FastTokenizer:
     )
     if longest is not None and config.model_type in _AFTER_PADDING:
         longest -= (config.pad_token_id or 0) + 1
-    return FastTokenizer(found, longest)
+    return TransformerTokenizer(found, longest)
+
+
+def _placed(text: str, spelt: Sequence[str], special: Sequence[bool]) -> list[tuple[int, int]]:
+    """Characters of each token, given what those that are not special spell."""
+    spans = iter(aligned(text, spelt))
+    return [(0, 0) if own else next(spans, (len(text), len(text))) for own in special]
