@@ -15,6 +15,7 @@ from sample_models.subwords import NEW_WORD, PAD, SPECIAL, UNKNOWN, Subwords
 Found = tuple[str, int, int]  # a word as the model knows it, and its characters in the text
 MOST_WORDS = 1_000  # of a text, in training too
 MOST_PIECES = 512
+_LONGEST = 200  # letters of a word that is read as one
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class SubwordTokenizer:
         """The pieces of a text. A bare beginning of a word stands for the space before it."""
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
-        for word, start, end in _words(text, verses.WORD):
+        for word, start, end in _bearable(_words(text, verses.WORD)):
             place = start
             for piece in self.subwords.encode([word]):
                 spelt = "?" if piece == UNKNOWN else self.subwords.pieces[piece]
@@ -87,6 +88,17 @@ def words(about: ModelCard) -> WordTokenizer:
 def subwords(about: ModelCard) -> SubwordTokenizer:
     """The tokenizer of a card with characters and merges."""
     return SubwordTokenizer(Subwords.from_json(dict(about.raw["preprocessing"])))
+
+
+def _bearable(found: Iterator[Found]) -> Iterator[Found]:
+    """The same with endless words in parts: merging takes the square of a word's length."""
+    for word, start, end in found:
+        if len(word) <= _LONGEST or len(word) != end - start:
+            yield word, start, end
+            continue
+        for first in range(0, len(word), _LONGEST):
+            part = word[first : first + _LONGEST]
+            yield part, start + first, start + first + len(part)
 
 
 def _words(text: str, pattern: re.Pattern[str]) -> Iterator[Found]:

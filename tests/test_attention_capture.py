@@ -317,6 +317,17 @@ def test_exported_programs(form: str) -> None:
         torch.testing.assert_close(captured.taken, weights, **EXACT)
 
 
+def test_an_exported_encoder_decoder_has_its_roles() -> None:
+    torch.manual_seed(0)
+    model = nn.Transformer(16, 4, 1, 2, 32, 0.0, batch_first=True).eval()
+    source, target = torch.randn(1, 6, 16), torch.randn(1, 5, 16)
+    about = {"tgt_mask": model.generate_square_subsequent_mask(5), "tgt_is_causal": True}
+    exported = torch.export.export(model, (source, target), about).module()
+    found = all_maps(exported, lambda: exported(source, target, **about))
+    roles = [captured.layer.role for captured in found]
+    assert roles == ["encoder", "decoder", "cross", "decoder", "cross"]
+
+
 def test_only_what_is_wanted_is_computed_and_kept() -> None:
     module, x = Deep().eval(), torch.randn(1, 5, 8)
     seen: list[str] = []

@@ -246,6 +246,7 @@ def test_no_tokenizer_no_pickle_no_foreign_code(folders: dict[str, Path], tmp_pa
     ("name", "error", "words"),
     [
         ("hf:/no/such/folder", UnknownName, "There is no folder"),
+        ("hf:", UnknownName, "There is no folder"),
         ("hf:nobody-here/no-such-model-at-all", BadModel, "cannot be fetched"),
     ],
 )

@@ -98,6 +98,16 @@ def test_pieces_of_a_word_are_parts_of_it() -> None:
     assert "".join(found.pieces[1:]) == "Zzyzxians"
 
 
+def test_an_endless_word_is_read_in_parts() -> None:
+    found = tokenizer("translator")
+    assert isinstance(found, SubwordTokenizer)
+    encoded = found.encode("go " + "ab" * 25_000 + " on")
+    assert encoded.spans[-1] == (50_004, 50_006)
+    part = found.subwords.encode(["ab" * 100])
+    assert list(encoded.ids[1 : 1 + 2 * len(part)]) == part * 2
+    check_spans(encoded, "go " + "ab" * 25_000 + " on")
+
+
 def test_decoding_skips_what_is_not_text() -> None:
     found = tokenizer("translator")
     ids = found.encode("In the beginning, God").ids

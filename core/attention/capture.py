@@ -168,7 +168,9 @@ class _Watch(TorchFunctionMode):
     ) -> None:
         on = bool(self._stack) and self._stack[-1].on
         switch = asked and not on and self._known is not None
-        cross = self._known is None and _two_sequences(args, kwargs)
+        # In the graph of a whole network all attention is one part's: its inputs say nothing.
+        whole = isinstance(part, torch.fx.GraphModule)
+        cross = self._known is None and not whole and _two_sequences(args, kwargs)
         self._stack.append(_Entered(name, cross, on or switch, switch))
         if switch:
             self.__enter__()  # type: ignore[no-untyped-call]  # torch's

@@ -100,7 +100,7 @@ def card(name: str) -> ModelCard:
 
 def _folder(name: str) -> Path:
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         return path.absolute()
     if path.is_absolute() or not _HUB.fullmatch(name):
         raise UnknownName(
