@@ -135,8 +135,10 @@ def grouped(attribution: Attribution, level: str, fold_special: bool) -> Grouped
 
 
 def limits(results: Sequence[Attribution], level: str, fold: bool, shared: bool) -> list[float]:
-    """The value at which colours end, for each result: the largest of its unit, or its own."""
-    own = [float(np.abs(grouped(each, level, fold).values).max(initial=0)) for each in results]
+    """The value at which colours end, for each result: the largest of its unit, or its own. Special
+    tokens, to which attention sends what it has no use for, do not count.
+    """
+    own = [_largest(grouped(each, level, fold)) for each in results]
     if not shared:
         return own
     of_unit: dict[str, float] = {}
@@ -147,7 +149,7 @@ def limits(results: Sequence[Attribution], level: str, fold: bool, shared: bool)
 
 def colour(value: float, limit: float, is_signed: bool, dark: bool) -> tuple[str, str]:
     """The background of a value and a colour of writing that can be read on it."""
-    share = value / limit if limit > 0 else 0.0
+    share = min(1.0, max(-1.0, value / limit)) if limit > 0 else 0.0
     if is_signed:
         background = mixed(signed(dark), 0.5 + share / 2)
     else:
@@ -231,6 +233,11 @@ def draw(
         data={"rows": list(shown), "scales": list(legends), "quiet": greys(dark).quiet},
         on_picked_change=picked,
     )
+
+
+def _largest(groups: Grouped) -> float:
+    plain = [v for v, special in zip(groups.values, groups.special, strict=True) if not special]
+    return float(np.abs(plain or groups.values).max(initial=0))
 
 
 def _too_large(each: Attribution) -> str:

@@ -26,12 +26,15 @@ EVIL = "<script>alert('1')</script> & \\input{x}"
 needs_browser = pytest.mark.skipif(renderer.browser() is None, reason="no browser is installed")
 
 
-def attribution(text: str, values: list[float] | None = None, **changes: Any) -> Attribution:
+def attribution(
+    text: str, values: list[float] | None = None, special: tuple[bool, ...] = (), **changes: Any
+) -> Attribution:
     """A token per word; its values fall from 1 to -1 if none are given."""
     words = list(re.finditer(r"\S+", text))
     spans = tuple(word.span() for word in words)
     pieces = tuple(word.group() for word in words)
-    axis = tokens([(text, Encoded(tuple(range(len(words))), spans, (False,) * len(words), pieces))])
+    own = special or (False,) * len(words)
+    axis = tokens([(text, Encoded(tuple(range(len(words))), spans, own, pieces))])
     found = np.linspace(1, -1, len(words)) if values is None else np.array(values)
     provenance = Provenance("m", "0" * 64, (), "attribute", {}, 0, "cpu", 0.1)
     about: dict[str, Any] = {
@@ -102,6 +105,15 @@ def test_one_scale_for_one_unit() -> None:
     other = attribution("a", [1.0], unit="gradient", signed=False)
     assert texts.limits([big, small, other], "word", True, True) == [10, 10, 1]
     assert texts.limits([big, small, other], "word", True, False) == [10, 1, 1]
+
+
+def test_special_tokens_do_not_dim_the_words() -> None:
+    one = attribution("[CLS] a b", [9.0, 1.0, -2.0], special=(True, False, False))
+    assert texts.limits([one], "word", True, True) == [2]
+    (row,) = texts.rows([one], {})
+    colours = {piece["text"]: piece["colour"] for piece in row["pieces"] if piece.get("colour")}
+    assert colours["b"] == "#135aa3"
+    assert colours["special tokens"] == "#a04600"  # beyond the end of the scale
 
 
 def test_html_holds_the_text_as_text() -> None:
