@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import BadInput, BadParameter, StorageError
+from core.paths import located
 from core.provenance import sha256
 from core.store import Store, write_atomically
 from core.tasks import Example
@@ -138,4 +139,4 @@ def workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
             f"FLUOROSCOPE_RESULTS_GB is '{text}', expected a number of gibibytes.",
             "Leave it out to keep up to 2.",
         )
-    return Workspace(Path(place).expanduser().absolute(), limit)
+    return Workspace(located(os.fspath(place)), limit)

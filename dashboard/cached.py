@@ -90,7 +90,7 @@ def model_card(name: str) -> ModelCard:
 
 def is_path(name: str) -> bool:
     """Whether a name is that of a folder on this machine."""
-    return name.startswith(PREFIX) and Path(name.removeprefix(PREFIX)).expanduser().is_absolute()
+    return name.startswith((f"{PREFIX}/", f"{PREFIX}~"))
 
 
 def model_ref(name: str) -> ModelRef:

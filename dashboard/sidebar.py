@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from core.data.textlist import TABLES
 from core.errors import FluoroscopeError
 from core.models.huggingface import PREFIX
+from core.paths import located
 from core.tasks import AxisKind
 from dashboard import cached, gallery, manytexts, state
 
@@ -89,8 +88,8 @@ def _folder() -> None:
     )
     if not state.pressed("Open", "open-folder", disabled=not path.strip()):
         return
-    name = f"{PREFIX}{Path(path.strip()).expanduser()}"
     try:
+        name = f"{PREFIX}{located(path.strip())}"
         cached.model_card(name)
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))

@@ -111,6 +111,16 @@ def test_damage_is_noticed_and_the_one_before_is_used(run: Run, name: str, how: 
         assert "The one before it is used" in notes[0]
 
 
+@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.RESUME])
+def test_a_run_without_a_whole_checkpoint_is_not_begun_anew(run: Run, name: str) -> None:
+    for step in (1, 2):
+        path = save(run, step).folder / name
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StorageError, match=r"cannot be resumed: no checkpoint is whole.*Nothing"):
+        checkpoint.latest(run)
+    assert len(list(run.checkpoints.iterdir())) == 2
+
+
 def test_damaged_digests_are_damage(run: Run) -> None:
     save(run, 1)
     (save(run, 2).folder / checkpoint.DIGESTS).write_text("{}")

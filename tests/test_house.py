@@ -68,6 +68,7 @@ LAYERS = (
             "core.progress",
             "core.parameters",
             "core.codec",
+            "core.paths",
             "core.workspace",
         ),
         only=(
@@ -81,6 +82,7 @@ LAYERS = (
             "core.progress",
             "core.parameters",
             "core.codec",
+            "core.paths",
             "core.workspace",
             "core.store",
         ),

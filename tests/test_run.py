@@ -43,7 +43,21 @@ def test_the_status_is_replaced_as_a_whole(tmp_path: Path, config: Config) -> No
     assert not list(run.folder.glob("*.tmp"))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"state": "flying"}', '{"epoch": {}, "x": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"state": "flying"}',
+        '{"epoch": {}, "x": 1}',
+        '{"state": "done", "seconds": "long"}',
+        '{"state": "done", "best": [1]}',
+        '{"state": "done", "message": 5}',
+        '{"state": 7}',
+        '{"step": true}',
+    ],
+)
 def test_a_damaged_status_is_a_failed_run_or_a_known_state(
     tmp_path: Path, config: Config, text: str
 ) -> None:

@@ -127,6 +127,36 @@ def test_a_sweep_is_one_command(
     assert [line.split()[:2] for line in table[1:]] == [[name, "done"] for name in names]
 
 
+def test_settings_stand_behind_the_recipe(
+    capsys: pytest.CaptureFixture[str], place: Workspace
+) -> None:
+    arguments = ("two_features", "activation=relu", "epochs=2", "hidden=3", "--set", "lr=0.5")
+    status, _, errors = run(capsys, "train", *arguments)
+    assert (status, errors) == (0, "")
+    settings = the_run(place).config.settings
+    assert [settings[name] for name in ("activation", "epochs", "hidden", "lr")] == [
+        "relu", 2, 3, 0.5,
+    ]  # fmt: skip
+
+
+def test_what_was_left_out_of_the_data_is_said(
+    capsys: pytest.CaptureFixture[str], place: Workspace, tmp_path: Path
+) -> None:
+    rows = [f"{x},{x * x % 7},{'ab'[x % 2]}" for x in range(200)]
+    rows[3], rows[8], rows[9] = "3,inf,b", "8,1,", "9"
+    (tmp_path / "t.csv").write_text("\n".join(["x,y,label", *rows]))
+    arguments = ("tabular_mlp", "epochs=1", "--data", tmp_path / "t.csv")
+    status, output, errors = run(capsys, "train", *arguments)
+    assert status == 0
+    assert "data: 1 row without a label skipped" in errors
+    assert "data: column 'y': 1 value that no finite number is taken as missing" in errors
+    assert "data: t.csv" in errors
+    assert "accuracy" in output
+    (the_run(place).folder / "card.json").write_text('{"metrics": {"n": null, "per_class": 5}}')
+    assert run(capsys, "train", "--resume", the_run(place).folder)[0] == 0
+    assert run(capsys, "runs")[0] == 0
+
+
 def test_ctrl_c_stops_and_resume_goes_on(
     capsys: pytest.CaptureFixture[str], place: Workspace
 ) -> None:
@@ -237,7 +267,14 @@ def _read(handle: int) -> bytes:
         (["two_features", "--epochs", "0"], "'epochs' is '0', expected a whole number from 1"),
         (["two_features", "--epochs", "3", "--set", "epochs=4"], "Leave one of the two out"),
         (["two_features", "--device", "quantum"], "is not a device"),
-        (["two_features", "--data", "nowhere.csv"], "There is no 'nowhere.csv'"),
+        (["two_features", "--data", "nowhere.csv"], "There is nothing at 'nowhere.csv'"),
+        (["two_features", "--data", "~nosuchuser/x.csv"], "cannot be looked at"),
+        (["two_features", "--data", "x" * 300], "File name too long"),
+        (["two_features", "lr=fast"], "'lr' is 'fast', expected a number"),
+        (["two_features", "hidden"], "is not a setting"),
+        (["--resume", "~nosuchuser"], "'~nosuchuser' cannot be looked at"),
+        (["--resume", "x" * 300], "File name too long"),
+        (["two_features", "lr=1", "--resume", "x"], "--set is given together with --resume"),
         (["--resume", "nowhere"], "There is no run 'nowhere'"),
         (["--resume", ""], "There is no run ''"),
         (["--resume", "run:x", "--set", "lr=1"], "--set is given together with --resume"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from toy_trainables import network, toy
+from torch import nn
+from toy_trainables import Toy, network, toy
 
-from core.errors import BadInput, OutOfMemory
+from core.errors import BadInput, OutOfMemory, StorageError
 from core.progress import Meter
+from core.training import checkpoint
 from core.training.checkpoint import checkpoints
 from core.training.config import Config
 from core.training.events import EventLog
-from core.training.loop import Diverged, train, train_folder
+from core.training.failure import Diverged
+from core.training.loop import train, train_folder
 from core.training.run import Busy, Run
+from core.training.trainable import Answer
 from core.training.watch import Norms, first_not_finite
 
 __all__ = ["toy"]
@@ -75,6 +81,61 @@ def test_a_learning_rate_of_a_billion(tmp_path: Path, optimiser: str) -> None:
     assert run.status.state == "failed"
     for each in checkpoints(run):
         assert all(np.isfinite(x).all() for x in load_file(each.weights).values())
+
+
+def test_a_bounded_loss_that_never_fell_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbounded = Toy.answer
+
+    def answer(self: Toy, module: nn.Module, batch: Any) -> Answer:
+        found = unbounded(self, module, batch)
+        return replace(found, loss=torch.tanh(found.loss))
+
+    monkeypatch.setattr(Toy, "answer", answer)
+    run = train(start(tmp_path / "run", lr=1e4, optimiser="sgd"))
+    assert "It has learned nothing: its lowest loss" in run.status.message
+    assert train(start(tmp_path / "good")).status.message == ""
+
+
+def test_damaged_checkpoints_leave_everything_as_it_is(tmp_path: Path) -> None:
+    run = start(tmp_path / "run", nan_from=7)
+    with pytest.raises(Diverged):
+        train(run)
+    for each in checkpoints(run):
+        each.weights.write_bytes(b"damaged")
+    names = ("events", "checkpoints", "model", "card", "config", "data")
+    before = {
+        path: path.read_bytes()
+        for path in run.folder.rglob("*")
+        if path.is_file() and path.relative_to(run.folder).parts[0].startswith(names)
+    }
+    with pytest.raises(StorageError, match="no checkpoint is whole"):
+        train(Run.open(run.folder))
+    assert len(before) > 5
+    assert {path: path.read_bytes() for path in before} == before
+    assert "Restore the files" in run.status.message
+
+
+def test_a_full_disk_says_what_is_kept_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(tmp_path / "run", epochs=3)
+    written = checkpoint.save
+
+    def save(run: Run, *, step: int, **more: Any) -> Any:
+        if step > 4:
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            except OSError as error:
+                raise StorageError("The disk is full: 9 bytes do not fit.", "Free.") from error
+        return written(run, step=step, **more)
+
+    with monkeypatch.context() as full:
+        full.setattr(checkpoint, "save", save)
+        with pytest.raises(StorageError, match=r"full.*The checkpoint of step 4 is kept.*resume"):
+            train(run)
+    assert train(Run.open(run.folder)).status.state == "done"
 
 
 def test_where_it_began() -> None:

@@ -18,6 +18,7 @@ from core.data.csvfile import CsvFile, check_skipped
 from core.data.splits import Positions, listed, named_splits, split_name
 from core.data.textfile import Encoding, check_file, encoding_of
 from core.errors import BadInput
+from core.paths import located
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def read_columns(
     Raises ``BadInput`` for a file that is missing, empty, of another kind, damaged, too large, has
     no rows, or has more than ``max_skipped`` rows that do not fit its header.
     """
-    place = Path(path).expanduser().absolute()
+    place = located(path)
     files = _files(place)
     reads: dict[str, _Read] = {}
     for part, file in files.items():

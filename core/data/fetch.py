@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from core.errors import BadInput
+from core.paths import located
 from core.progress import Meter
 
 _SECONDS = 30.0  # without an answer
@@ -41,7 +42,7 @@ def fetch(
     and when the content is not the expected one.
     """
     if path is not None:
-        place = Path(path).expanduser().absolute()
+        place = located(path)
         if place.exists():
             return place
         raise BadInput(f"There is no file or folder '{place}'.", "Check the path.")

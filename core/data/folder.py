@@ -28,6 +28,7 @@ from core.data.splits import (
 )
 from core.errors import BadInput
 from core.models.card import ImagePreprocessing
+from core.paths import located
 from core.progress import Meter
 from core.provenance import sha256, sha256_of_json
 from core.tasks import Example
@@ -129,7 +130,7 @@ def read_images(
     ``test`` that ``train`` has not, or when more than ``max_skipped`` of the pictures of a part
     cannot be decoded.
     """
-    root = Path(path).expanduser().absolute()
+    root = located(path)
     files, notes = find_pictures(root)
     meter = meter or Meter()
     files = _digested(root, files, meter)

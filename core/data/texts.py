@@ -25,6 +25,7 @@ from core.data.splits import (
 from core.data.table import LABEL_NAMES, check_classes
 from core.data.textfile import read_lines
 from core.errors import BadInput
+from core.paths import located
 
 Labels = npt.NDArray[np.int64]
 
@@ -172,9 +173,9 @@ def read_pairs(
     Raises ``BadInput`` when the files do not have the same number of lines, and as ``read_columns``
     and ``read_lines`` do.
     """
-    place = Path(path).expanduser().absolute()
+    place = located(path)
     if other is not None:
-        files = {"": (place, Path(other).expanduser().absolute())}
+        files = {"": (place, located(other))}
         return _parallel(files, seed, held_out)
     if place.is_dir() and (found := _pairs_of_files(place)):
         return _parallel(found, seed, held_out)

@@ -16,6 +16,7 @@ from typing import Any
 
 from core.errors import BadModel, MissingExtra, UnknownName
 from core.models.card import ImagePreprocessing, ModelCard
+from core.paths import located
 from core.tasks import Task
 
 PREFIX = "hf:"
@@ -99,10 +100,10 @@ def card(name: str) -> ModelCard:
 
 
 def _folder(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = located(name)
     if name and path.is_dir():
-        return path.absolute()
-    if path.is_absolute() or not _HUB.fullmatch(name):
+        return path
+    if name.startswith(("/", "~")) or not _HUB.fullmatch(name):
         raise UnknownName(
             f"There is no folder '{name}'.",
             "Expected a folder with config.json and model.safetensors, or owner/name on the hub.",

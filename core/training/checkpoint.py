@@ -143,7 +143,9 @@ def save(
 
 def latest(run: Run) -> tuple[Checkpoint, dict[str, Tensor], dict[str, Any], list[str]] | None:
     """The newest undamaged checkpoint that can be resumed, with weights and state, and a sentence
-    for each newer one that had to be passed over; None when there is none.
+    for each newer one that had to be passed over; None when there never was one.
+
+    Raises ``StorageError`` when none of those there are can be used.
     """
     from safetensors.torch import load_file
 
@@ -157,8 +159,14 @@ def latest(run: Run) -> tuple[Checkpoint, dict[str, Tensor], dict[str, Any], lis
             resume = _restored(document["resume"], load_file(each.folder / RESUME))
             return each, load_file(each.weights), resume, notes
         except StorageError as error:
-            notes.append(str(error))
-            _log.warning("%s", error)
+            notes.append(f"{error.message} The one before it is used.")
+            _log.warning("%s", error.message)
+    if any(run.checkpoints.glob(f"{_PREFIX}*")):
+        first = notes[0].removesuffix(" The one before it is used.") if notes else ""
+        raise StorageError(
+            f"The run '{run.name}' cannot be resumed: no checkpoint is whole. {first}".rstrip(),
+            "Nothing was changed. Restore the files, or train again into another folder.",
+        )
     return None
 
 
@@ -241,5 +249,5 @@ def _restored(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 def _damaged(folder: Path, reason: str) -> StorageError:
     return StorageError(
         f"The checkpoint {folder.name} of '{folder.parent.parent.name}' is damaged: {reason}.",
-        "The one before it is used.",
+        "Choose another one.",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.parameters import Value, checked
+from core.paths import located
 from core.training.recipe import recipe
 
 
@@ -41,7 +42,7 @@ class Config:
         """
         declared = recipe(name)
         settings = checked(declared.declared, given or {}, f"the recipe {name}")
-        place = str(Path(data).expanduser().absolute()) if data else ""
+        place = str(located(data)) if data else ""
         return cls(name, settings, place, seed, device)
 
     @property

@@ -20,21 +20,29 @@ _PIECE = 16 << 20  # bytes read at a time
 _KEPT = 64 << 20  # bytes of images, texts, arrays or histograms kept for each tag
 _NEVER = np.iinfo(np.int64).max
 _KINDS = {"scalars", "histograms", "images", "texts", "arrays"}
+_MOST_FOLDERS = 50_000
 
 
 def find_runs(root: Path) -> tuple[Path, ...]:
     """The folders at and below ``root`` that hold event files, in order of their names.
 
-    Raises ``BadInput`` where ``root`` is no folder.
+    Raises ``BadInput`` where ``root`` is no folder, or has more than 50,000 folders below it.
     """
     if not root.is_dir():
         raise BadInput(
             f"'{root}' is not a folder, expected one with TensorBoard event files in or below it.",
             "Give the log directory of a run, or one that holds the folders of several runs.",
         )
-    return tuple(
-        sorted(Path(at) for at, _, names in os.walk(root) if any(map(_is_event_file, names)))
-    )
+    found = []
+    for count, (at, _, names) in enumerate(os.walk(root)):
+        if count >= _MOST_FOLDERS:
+            raise BadInput(
+                f"There are more than {_MOST_FOLDERS:,} folders below '{root}'.",
+                "Give the log directory itself, not a folder far above it.",
+            )
+        if any(map(_is_event_file, names)):
+            found.append(Path(at))
+    return tuple(sorted(found))
 
 
 def _is_event_file(name: str) -> bool:

@@ -17,14 +17,14 @@ from typing import Any
 
 import torch
 
-from core.device import out_of_memory
-from core.errors import Cancelled, FluoroscopeError, OutOfMemory, StorageError, UserError
+from core.errors import Cancelled, FluoroscopeError, OutOfMemory, StorageError
 from core.models.catalogue import resolve
 from core.progress import Meter
 from core.training import checkpoint, outcome
 from core.training.config import Config
 from core.training.eventfile import lengths, roll_back
 from core.training.facts import choose_threads, note
+from core.training.failure import Diverged, diverged, in_words, learned_nothing
 from core.training.journal import Journal
 from core.training.learner import Learner, TooMuch
 from core.training.metrics import Measured, matrices, tagged
@@ -35,10 +35,6 @@ from core.training.run import Run
 from core.training.standing import Standing
 from core.training.team import helpers
 from core.training.trainable import Trainable
-
-
-class Diverged(UserError):
-    """The loss is not a finite number any more, or beyond all bounds."""
 
 
 def train_folder(parameters: Mapping[str, Any], meter: Meter) -> None:
@@ -65,7 +61,7 @@ def train(run: Run, meter: Meter | None = None) -> Run:
             run.update(state="stopped", message="Stopped; it can be resumed.")
             raise
         except Exception as error:
-            told = _in_words(error, run)
+            told = in_words(error, run)
             ours = isinstance(told, FluoroscopeError)
             message = str(told) if ours else f"{type(told).__name__}: {told}"[:500]
             with suppress(StorageError):  # when the disk is full, the error itself says more
@@ -108,6 +104,7 @@ class Loop:
             while not self._done(self._standing):
                 self._one_epoch()
             self._write_card(self._found or self._measure_best({}))
+            self._note(learned_nothing(self._standing))
         except Cancelled:
             self._save(whole_epoch=False)
             self._tell()
@@ -221,20 +218,18 @@ class Loop:
             )
         self._learner.let_go()
         self._order = self._order.halved()
-        self._run.update(
-            message=f"Memory ran out on {size} examples at once: {self._order.at_once} are taken "
+        self._note(
+            f"Memory ran out on {size} examples at once: {self._order.at_once} are taken "
             "at once, and their gradients added up to the same updates."
         )
 
+    def _note(self, said: str) -> None:
+        """Add a sentence to what the run's status says."""
+        if said:
+            self._run.update(message=f"{self._run.status.message} {said}".strip())
+
     def _diverged(self, loss: float, when: str) -> Diverged:
-        if math.isfinite(loss):
-            said = f"The loss has grown to {loss:.3g} {when}, from {self._standing.first:.3g}."
-        else:
-            began = self._learner.began()
-            said = f"The loss is not a finite number any more {when}: it began in {began}."
-        kept = checkpoint.checkpoints(self._run)
-        last = f" The checkpoint of step {kept[-1].step} is kept." if kept else ""
-        return Diverged(said + last, "Train again with a lower lr or --set gradient_clip=1.")
+        return diverged(self._run, self._standing, loss, when, self._learner.began)
 
     def _save(self, whole_epoch: bool) -> None:
         """Write a checkpoint, unless there is one from here."""
@@ -288,8 +283,7 @@ class Loop:
             self._stage = self._trainable.begin_epoch(epoch, self._epochs)
         torch.set_num_threads(int(state["threads"]))  # the last bit of a sum depends on it
         self._begun = time.perf_counter() - float(state["seconds"])
-        if notes:
-            self._run.update(message=" ".join(notes))
+        self._note(" ".join(notes))
 
     def _announce(self) -> None:
         left = (self._epochs - self._standing.epoch) * self._order.count
@@ -337,14 +331,3 @@ def trainable(config: Config) -> Trainable:
     data = Path(config.data) if config.data else None
     made: Trainable = resolve(recipe(config.recipe).make)(config.settings, data, config.seed)
     return made
-
-
-def _in_words(error: Exception, run: Run) -> Exception:
-    """The error itself if it is one of ours, memory running out as one of ours."""
-    if isinstance(error, FluoroscopeError) or not out_of_memory(error):
-        return error
-    size = int(run.config.settings["batch_size"])
-    return OutOfMemory(
-        f"Memory ran out while training with batches of {size} examples.",
-        f"Train with --set batch_size={max(size // 2, 1)}, or on another device.",
-    )

@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -55,6 +55,26 @@ class Status:
     message: str = ""
     pid: int = 0
     updated: float = 0.0
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Status:
+        """The status in a plain dictionary; what is not known is passed over.
+
+        Raises ``TypeError`` where a value is of another kind.
+        """
+        known = {field.name: value[field.name] for field in fields(cls) if field.name in value}
+        for name, found in known.items():
+            usual = getattr(cls, name)
+            number = isinstance(found, (int, float)) and not isinstance(found, bool)
+            if name == "best":
+                fits = found is None or number
+            elif isinstance(usual, float):
+                fits = number
+            else:
+                fits = type(found) is type(usual)
+            if not fits:
+                raise TypeError(f"{name} is {found!r}")
+        return cls(**known)
 
 
 @dataclass(frozen=True)
@@ -147,8 +167,7 @@ class Run:
         """How far it is; a damaged file counts as a run that failed."""
         try:
             raw = json.loads((self.folder / _STATUS).read_bytes())
-            known = {field.name for field in fields(Status)}
-            status = Status(**{name: value for name, value in raw.items() if name in known})
+            status = Status.from_json(raw)
         except FileNotFoundError:
             return Status()
         except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -190,6 +209,12 @@ class Run:
         return found if isinstance(found, dict) else {}
 
     @property
+    def left_out(self) -> list[str]:
+        """Sentences on what was left out of the data, or assumed of them."""
+        found = self.facts.get("skipped")
+        return [str(each) for each in found] if isinstance(found, list) else []
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.folder / "checkpoints"
@@ -214,9 +239,16 @@ class Run:
     def exclusively(self) -> Iterator[None]:
         """Hold the lock of the run; the kernel lets go of it when the process ends, however.
 
-        Raises ``Busy`` when another process has it.
+        Raises ``Busy`` when another process has it, ``StorageError`` when it cannot be taken.
         """
-        with (self.folder / _LOCK).open("ab") as file:
+        try:
+            file = (self.folder / _LOCK).open("ab")
+        except OSError as error:
+            raise StorageError(
+                f"The run '{self.name}' cannot be locked: {error.strerror or error}.",
+                "Mend the permissions of its folder.",
+            ) from None
+        with file:
             if not _locked(file):
                 raise Busy(
                     f"The run '{self.name}' is being trained by another process "

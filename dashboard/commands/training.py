@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import signal
 import sys
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.errors import BadInput, BadParameter, Cancelled, EngineError, UnknownName, UserError
+from core.errors import BadParameter, Cancelled, EngineError, UnknownName, UserError
+from core.paths import located
 from dashboard.commands import options
 from dashboard.commands.table import show
 
 if TYPE_CHECKING:
     from core.engine.job import Job
-    from core.training.config import Config
     from core.training.run import Run
     from core.workspace import Workspace
 
@@ -26,6 +25,10 @@ if TYPE_CHECKING:
 def train(
     recipe: Annotated[
         str | None, typer.Argument(help="Name of a recipe, see `fluoroscope list recipes`.")
+    ] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="Settings, as after --set."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Your own data: a folder or a file; else the recipe's own.")
@@ -48,7 +51,7 @@ def train(
 
     place = place_at(workspace)
     fixed = {
-        "--data": data, "--set": settings, "--epochs": epochs, "--device": device,
+        "--data": data, "--set": settings or more, "--epochs": epochs, "--device": device,
         "--seed": seed, "--out": out,
     }  # fmt: skip
     if resume is not None:
@@ -56,14 +59,17 @@ def train(
     elif recipe is None:
         raise BadParameter("No recipe is named.", "See `fluoroscope list recipes`.")
     else:
-        given = dict(options.setting(text) for text in settings or ())
+        from core.training import sweep
+
+        given = dict(options.setting(text) for text in (*(settings or ()), *(more or ())))
         if epochs is not None and given.setdefault("epochs", str(epochs)) != str(epochs):
             raise BadParameter(
                 f"--epochs {epochs} is given together with --set epochs={given['epochs']}.",
                 "Leave one of the two out.",
             )
         where = options.known_device(device or "auto")
-        found = _made(place, _configs(recipe, given, data, seed or 0, where), out)
+        wanted = sweep.configs(recipe, given, data=data, seed=seed or 0, device=where)
+        found = sweep.create(place.runs, wanted, out)
     unfinished = [run for run in found if run.status.state != "done"]
     for run in unfinished:
         _check_free(place, run)
@@ -112,45 +118,6 @@ def list_runs(as_json: options.Json = False, workspace: options.Workspace = None
     show(rows, as_json, hidden=("seconds", "message", "created", "path"))
 
 
-def _configs(
-    name: str, given: Mapping[str, str], data: Path | None, seed: int, device: str
-) -> dict[str, Config]:
-    """The checked configs of a recipe by what tells them apart: one, or those of its sweep."""
-    from core.training.config import Config
-    from core.training.recipe import recipe
-
-    sweep = {key: values for key, values in recipe(name).sweep.items() if key not in given}
-    if data is not None and not data.expanduser().exists():
-        raise BadInput(f"There is no '{data}'.", "Check the path after --data.")
-    configs = {}
-    for values in itertools.product(*sweep.values()):
-        chosen = dict(zip(sweep, values, strict=True))
-        label = "-".join([name, *(f"{key}={value}" for key, value in chosen.items())])
-        config = Config.of(name, {**given, **chosen}, data=data, seed=seed, device=device)
-        configs[label] = config
-    return configs
-
-
-def _made(place: Workspace, configs: Mapping[str, Config], out: Path | None) -> list[Run]:
-    """New runs for these configs; those of a sweep lie in one folder."""
-    from core.training.run import Run, new_folder
-
-    if out is not None:
-        folder = out.expanduser().absolute()
-    else:
-        root, first = place.runs, next(iter(configs.values()))
-        while True:
-            folder = new_folder(root, first)
-            try:
-                folder.mkdir()
-                break
-            except FileExistsError:
-                continue  # somebody else began in the same second
-    if len(configs) == 1:
-        return [Run.create(folder, config) for config in configs.values()]
-    return [Run.create(folder / label, config) for label, config in configs.items()]
-
-
 def _to_resume(
     place: Workspace, text: str, recipe: str | None, fixed: Mapping[str, object]
 ) -> list[Run]:
@@ -180,7 +147,7 @@ def find_runs(place: Workspace, text: str) -> list[Run]:
 
     root = place.root / "runs"
     name = text.removeprefix("run:")
-    for folder in (root / name, Path(name).expanduser().absolute()) if name else ():
+    for folder in (located(root / name), located(name)) if name else ():
         if not folder.exists():
             continue
         if (folder / "config.json").is_file() or folder == root:
@@ -291,8 +258,12 @@ def _failure(job: Job, name: str) -> Exception:
 def _show_end(place: Workspace, found: Sequence[Run]) -> None:
     from core.tasks import Task
     from core.training.recipe import recipe
-    from dashboard.commands.watching import show_metrics, show_sweep
+    from dashboard.commands.watching import show_left_out, show_metrics, show_sweep
 
+    show_left_out(found[0])
+    for run in found:
+        if message := run.status.message:
+            print(f"{run.name}: {message}", file=sys.stderr)
     if len(found) > 1:
         show_sweep(found)
         return

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.2
 _SHOWN = ("loss", "accuracy")
+_MOST_NOTES = 10
 _LEFT_OUT = ("precision_macro", "recall_macro", "f1_macro")
 
 
@@ -119,16 +120,30 @@ def epoch_line(history: History, step: int, epoch: int, epochs: int) -> str:
 def show_metrics(run: Run) -> None:
     """Print what the best weights of a run reach, and per class where there are classes."""
     metrics = card_metrics(run)
-    per_class, split = metrics.pop("per_class", []), metrics.pop("split", "")
     if not metrics:
         return  # without examples held out there is nothing to say
-    count = metrics.pop("n", 0)
-    print(f"\nBest epoch {run.status.best_epoch}, measured on {count:,} examples of {split}")
-    whole = [(name, value) for name, value in metrics.items() if isinstance(value, (int, float))]
-    show([{"metric": name, "value": float(value)} for name, value in whole], as_json=False)
-    if per_class:
+    per_class, count = metrics.get("per_class"), metrics.get("n")
+    on = f" on {count:,} examples of {metrics.get('split', '')}" if isinstance(count, int) else ""
+    print(f"\nBest epoch {run.status.best_epoch}, measured{on}")
+    whole = [
+        (name, float(value))
+        for name, value in metrics.items()
+        if isinstance(value, (int, float)) and name != "n"
+    ]
+    show([{"metric": name, "value": value} for name, value in whole], as_json=False)
+    if isinstance(per_class, list) and all(isinstance(row, dict) for row in per_class):
         print()
         show(per_class, as_json=False)
+
+
+def show_left_out(run: Run) -> None:
+    """Say what was left out of the data or assumed of them, on the error stream."""
+    notes = run.left_out
+    for note in notes[:_MOST_NOTES]:
+        print(f"data: {note}", file=sys.stderr)
+    if len(notes) > _MOST_NOTES:
+        more = len(notes) - _MOST_NOTES
+        print(f"data: and {more:,} more, all in {run.folder / 'data.json'}", file=sys.stderr)
 
 
 def show_sweep(runs: Sequence[Run]) -> None:
@@ -152,5 +167,5 @@ def card_metrics(run: Run) -> dict[str, Any]:
     """The metrics in a run's card; empty while there are none."""
     try:
         return dict(json.loads((run.folder / "card.json").read_bytes())["metrics"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # it may have been edited
         return {}

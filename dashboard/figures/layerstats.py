@@ -13,11 +13,16 @@ _MOST_COLUMNS = 240
 
 
 def layer_heatmap(
-    history: History, what: str = "step/gradient_norm", title: str = "", *, dark: bool = False
+    history: History,
+    what: str = "step/gradient_norm",
+    title: str = "",
+    *,
+    cursor: int | None = None,
+    dark: bool = False,
 ) -> go.Figure:
     """``what`` of every layer (rows, the input on top) over updates (columns), by its logarithm.
 
-    Columns beyond 240 are the largest value of a stretch.
+    Columns beyond 240 are the largest value of a stretch. ``cursor`` is a step to mark.
     """
     tags = [tag for tag in history.scalars if tag.startswith(f"{what}/")]
     layers = [tag.removeprefix(f"{what}/") for tag in tags]
@@ -41,13 +46,16 @@ def layer_heatmap(
             hovertemplate="%{y}<br>update %{x}<br>%{customdata:.3g}<extra></extra>",
         )
     )
+    _mark(figure, cursor, dark)
     figure.update_xaxes(title={"text": "updates"}, showgrid=False)
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     return figure
 
 
-def unit_shares(history: History, *, dark: bool = False) -> go.Figure:
-    """Share of dead and of saturated units of each layer over epochs; low is good."""
+def unit_shares(history: History, *, cursor: int | None = None, dark: bool = False) -> go.Figure:
+    """Share of dead and of saturated units of each layer over epochs; low is good. ``cursor`` is a
+    step to mark.
+    """
     figure = _figure("Dead and saturated units · lower is better", 320, dark)
     figure.layout.margin.b = 90
     tags = [tag for tag in history.scalars if tag.startswith(("dead/", "saturated/"))]
@@ -70,6 +78,7 @@ def unit_shares(history: History, *, dark: bool = False) -> go.Figure:
         )
     if not tags:
         return _empty(figure, dark)
+    _mark(figure, cursor, dark)
     figure.update_layout(hovermode="x unified")
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", zeroline=False)
     figure.update_xaxes(title={"text": "updates"}, showgrid=False)
@@ -102,12 +111,16 @@ def distribution(
             hovertemplate="update %{x}<br>value %{y:.3g}<br>%{z:.0%} of the peak<extra></extra>",
         )
     )
-    if cursor is not None:
-        line = {"color": greys(dark).text, "width": 1, "dash": "dash"}
-        figure.add_vline(x=cursor, line=line)
+    _mark(figure, cursor, dark)
     figure.update_xaxes(title={"text": "updates"}, showgrid=False)
     figure.update_yaxes(showgrid=False, zeroline=False)
     return figure
+
+
+def _mark(figure: go.Figure, cursor: int | None, dark: bool) -> None:
+    if cursor is not None:
+        line = {"color": greys(dark).text, "width": 1, "dash": "dash"}
+        figure.add_vline(x=cursor, line=line)
 
 
 def _density(edges: Floats, counts: Floats, centres: Floats) -> Floats:

@@ -12,11 +12,13 @@ from dashboard import cached, downloads, ruler, state
 from dashboard.figures.curves import metric_curves, metrics_of
 from dashboard.figures.outcomes import parameter_lines
 from dashboard.learning import axes
-from dashboard.learning.watch import METRICS, about, show
+from dashboard.learning.watch import METRICS, about, busy, show
 from dashboard.runs import ShownRun
 from dashboard.theme import is_dark
 
 _GAP = "gap"
+_RUN = "run"
+_FEW = 4  # runs that can be told apart by a colour each
 _OUTCOMES = ("accuracy", "f1_macro", "bleu", "loss")
 
 
@@ -37,7 +39,7 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
     picked = [runs[name] for name in names]
     histories = [cached.history(shown.run.folder) for shown in picked]
     parameters = _varied(picked)
-    by = chosen.by if chosen.by in parameters else ""
+    by = chosen.by if chosen.by in (*parameters, _RUN) else _told_apart_by(picked, parameters)
     known = metrics_of(histories)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.selectbox(
@@ -49,8 +51,8 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
         )
         st.selectbox(
             "Colour by",
-            ["", *parameters],
-            format_func=lambda name: name.replace("_", " ") or "Run",
+            [_RUN, *parameters],
+            format_func=lambda name: name.replace("_", " ").capitalize(),
             width=180,
             **state.bind("by", by),
         )
@@ -73,6 +75,11 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
             for shown, found in zip(picked, (row[outcome] for row in rows), strict=True)
         ]
         figures["parameters"] = parameter_lines(compared, outcome, dark=dark)
+    if any(busy(shown) for shown in picked):
+        _growing(picked, _progress(picked))
+    if not figures:
+        st.info("These runs have not measured an epoch yet: their curves appear as they learn.")
+        return
     with st.container(horizontal=True, horizontal_alignment="right"):
         told = {"runs": [about(shown) for shown in picked]}
         downloads.several(figures, histories, "runs", told)
@@ -82,6 +89,20 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
         with columns[place % len(columns)]:
             show(figure, f"compare:{title}")
     _table(picked, rows, parameters)
+
+
+def _progress(picked: Sequence[ShownRun]) -> list[tuple[str, int]]:
+    return [(shown.run.state, shown.run.status.epoch) for shown in picked]
+
+
+@st.fragment(run_every=2.0)
+def _growing(picked: Sequence[ShownRun], drawn: list[tuple[str, int]]) -> None:
+    """How many of the runs are at work; draws the page anew when one is an epoch further."""
+    now = _progress(picked)
+    if now != drawn:
+        st.rerun()
+    over = sum(shown.run.state not in ("new", "running") for shown in picked)
+    st.caption(f"{over} of {len(picked)} runs are over; the others are learning or wait in line.")
 
 
 def _family(runs: Mapping[str, ShownRun], names: Sequence[str]) -> list[str]:
@@ -101,8 +122,14 @@ def _varied(picked: Sequence[ShownRun]) -> list[str]:
     return [name for name in names if len({str(each.get(name)) for each in every}) > 1]
 
 
+def _told_apart_by(picked: Sequence[ShownRun], parameters: Sequence[str]) -> str:
+    """What colours mean unless somebody says so: the run, or for many what their sweep is over."""
+    swept = [name for name in picked[0].recipe.sweep if name in parameters]
+    return swept[0] if swept and len(picked) > _FEW else _RUN
+
+
 def _colours(picked: Sequence[ShownRun], by: str) -> list[int]:
-    if not by:
+    if by == _RUN:
         return list(range(len(picked)))
     values = [str(shown.run.config.settings.get(by)) for shown in picked]
     order = list(dict.fromkeys(sorted(values)))
@@ -112,7 +139,7 @@ def _colours(picked: Sequence[ShownRun], by: str) -> list[int]:
 def _label(shown: ShownRun, by: str, parameters: Sequence[str]) -> str:
     """What tells a run apart: the parameter it is coloured by, else all that differ."""
     settings = shown.run.config.settings
-    named = [by] if by else list(parameters)[:2]
+    named = list(parameters)[:2] if by == _RUN else [by]
     return ", ".join(f"{name} {settings.get(name)}" for name in named) or shown.name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from core.errors import BadInput
@@ -42,8 +43,18 @@ def _members(name: str, data: bytes) -> dict[PurePosixPath, bytes]:
     total = 0
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = [info for info in archive.infolist() if "tfevents" in info.filename]
-            for info in infos[:_MOST_MEMBERS]:
+            infos = [
+                info
+                for info in archive.infolist()
+                if "tfevents" in PurePosixPath(info.filename).name and not info.is_dir()
+            ]
+            if len(infos) > _MOST_MEMBERS:
+                raise BadInput(
+                    f"'{name}' holds {len(infos):,} event files, at most {_MOST_MEMBERS:,} are "
+                    "taken from an archive.",
+                    "Give the path of the log directory instead.",
+                )
+            for info in infos:
                 path = PurePosixPath(info.filename)
                 if path.is_absolute() or ".." in path.parts or "\\" in info.filename:
                     raise BadInput(f"'{name}' names a file outside of itself.", "Pack it anew.")
@@ -54,7 +65,7 @@ def _members(name: str, data: bytes) -> dict[PurePosixPath, bytes]:
                         "Give the path of the log directory instead.",
                     )
                 found[path] = archive.read(info)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError) as error:
         raise BadInput(f"'{name}' cannot be unpacked: {error}.", "Pack it anew.") from None
     if not found:
         raise BadInput(f"'{name}' holds no event files.", "Expected names with 'tfevents' in them.")

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import FluoroscopeError
+from core.paths import located
 from core.results.history import History
 from core.training.events import find_runs
 from dashboard import cached, downloads, ruler, state
@@ -44,7 +45,7 @@ def draw(chosen: state.Selection) -> None:
         st.info("Name a log directory, or upload one.")
         return
     try:
-        root = Path(chosen.logs).expanduser()
+        root = located(chosen.logs)
         found = find_runs(root)
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
@@ -58,6 +59,8 @@ def draw(chosen: state.Selection) -> None:
 def _runs(chosen: state.Selection, root: Path, found: tuple[Path, ...]) -> None:
     names = {_name(root, folder): folder for folder in found}
     picked = [name for name in chosen.runs if name in names] or list(names)[:8]
+    if len(picked) > _MOST_RUNS:
+        st.info(f"The first {_MOST_RUNS} of {len(picked)} runs are drawn.")
     if len(names) > 1:
         st.multiselect("Runs", list(names), **state.bind("runs", picked, tuple))
     histories = {name: cached.history(names[name]) for name in picked[:_MOST_RUNS]}
@@ -80,6 +83,8 @@ def _runs(chosen: state.Selection, root: Path, found: tuple[Path, ...]) -> None:
         Curve(name, history, place) for place, (name, history) in enumerate(histories.items())
     ]
     wanted = [chosen.metric] if chosen.metric in metrics else metrics[:_MOST_FIGURES]
+    if len(metrics) > len(wanted) > 1:
+        st.caption(f"The first {len(wanted)} of {len(metrics)} series; the others by Metric.")
     figures = {name: metric_curves(curves, name, **look, dark=dark) for name in wanted}
     for name, history in histories.items():
         for tag in list(history.histograms)[:4]:

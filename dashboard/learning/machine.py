@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.attribution.registry import METHODS
 from core.engine.call import Call
+from core.engine.executor import Handle
 from core.errors import FluoroscopeError
+from core.models.reference import ModelRef
 from core.results import Attribution
-from core.tasks import Task
+from core.tasks import Example, Task
 from core.training.checkpoint import Checkpoint
 from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.figures.attribution import attribution_maps
 from dashboard.figures.curves import metric_curves
 from dashboard.figures.layerstats import distribution
 from dashboard.learning import axes
-from dashboard.learning.watch import METRICS, about, last_array, show
+from dashboard.learning.watch import METRICS, about, last_array, layer_figures, show
 from dashboard.runs import ShownRun
 from dashboard.theme import is_dark
 
+_ANSWER = "Prediction"
+_PINNED, _MOST_PINNED = 2, 6
+_MOST_DISTRIBUTIONS = 24
 _METHODS = ("integrated_gradients", "grad_cam")
 _TITLES = {method.name: method.title for method in METHODS}
 _UNITS = {method.name: method.unit for method in METHODS}
@@ -34,6 +40,11 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
         return
     name = next((name for name in chosen.runs if name in kept), next(iter(kept)))
     shown = kept[name]
+    if asked := next((name for name in chosen.runs if name in runs and name not in kept), ""):
+        st.info(
+            f"{state.plain(runs[asked].title)} has kept no epochs to go back to; this is another "
+            "run. Start it with keep_every above 0 to see it here."
+        )
     epochs = {each.epoch: each for each in shown.checkpoints}
     epoch = min(epochs, key=lambda each: abs(each - (chosen.epoch or max(epochs))))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -57,63 +68,98 @@ def _at(chosen: state.Selection, shown: ShownRun, checkpoint: Checkpoint) -> Non
     figures = {name: metric_curves([curve], name, **look, cursor=step, dark=dark) for name in named}
     if (then := last_array(shown, history, step, dark)) is not None:
         figures["outcome"] = then
-    for tag in [tag for tag in history.histograms if tag.startswith("weights/")][:2]:
-        figures[tag] = distribution(history.histograms[tag], tag, cursor=step, dark=dark)
+    figures |= layer_figures(history, step, dark)
     with st.container(horizontal=True, horizontal_alignment="right"):
         name = f"{shown.name.replace('/', '-')}.epoch-{checkpoint.epoch}"
         downloads.several(figures, [history], name, {**about(shown), "step": step})
+    if shown.recipe.task is Task.IMAGE_CLASSIFICATION:
+        _explained(chosen, shown, checkpoint, dark)
+    _in_columns(shown, figures)
+    below = st.expander("Weights and gradients as distributions", on_change="rerun", key="then")
+    if below.open:
+        with below:
+            tags_drawn = list(history.histograms)[:_MOST_DISTRIBUTIONS]
+            drawn = {
+                tag: distribution(history.histograms[tag], tag, cursor=step, dark=dark)
+                for tag in tags_drawn
+            }
+            _in_columns(shown, drawn)
+
+
+def _in_columns(shown: ShownRun, figures: Mapping[str, go.Figure]) -> None:
     columns = st.columns(2 if ruler.width() >= 700 else 1, gap="medium")
     for place, (title, figure) in enumerate(figures.items()):
         with columns[place % len(columns)]:
             show(figure, f"machine:{shown.name}:{title}")
-    if shown.recipe.task is Task.IMAGE_CLASSIFICATION:
-        _explained(chosen, shown, checkpoint, dark)
 
 
 def _explained(
     chosen: state.Selection, shown: ShownRun, checkpoint: Checkpoint, dark: bool
 ) -> None:
-    """Why the network of that epoch answers as it does, for a pinned example."""
-    st.markdown("**The same example, explained by the network of this epoch**")
-    pinned = [item.name for item in cached.items_of_recipe(shown.recipe.name)]
+    """Why the network of that epoch answers as it does, for each of the pinned examples."""
+    st.markdown("**The same examples, explained by the network of this epoch**")
+    known = [item.name for item in cached.items_of_recipe(shown.recipe.name)]
     if chosen.example.startswith(cached.UPLOAD):
-        pinned.insert(0, chosen.example)
-    if not pinned:
+        known.insert(0, chosen.example)
+    if not known:
         st.caption("Upload a picture in the sidebar to see it explained.")
         return
-    name = chosen.example if chosen.example in pinned else pinned[0]
+    first = chosen.example if chosen.example in known else known[0]
+    usual = [first, *(name for name in known if name != first)][:_PINNED]
+    pinned = st.multiselect(
+        "Pinned examples", known, usual, max_selections=_MOST_PINNED, key=f"pinned:{shown.name}"
+    )
     try:
         model = cached.model_ref(f"run:{shown.name}@{checkpoint.epoch}")
-        example = cached.example(name)
+        examples = {name: cached.example(name) for name in pinned}
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return
-    predicting = cached.handle(Call("predict", model, (example,), urgent=True))
-    calls = {
-        method: Call("attribute", model, (example,), {"method": method, "target": "top"})
-        for method in _METHODS
-    }
-    handles = {_TITLES[method]: cached.handle(call) for method, call in calls.items()}
-    open_calls = waiting.under_way({"Prediction": predicting, **handles})
-    if predicting.state == "done":
-        prediction = predicting.result()[0]
-        best = prediction.top(1)[0]
-        sure = f"{prediction.probabilities[best]:.1%}"
-        st.markdown(f"It says **{state.plain(prediction.classes[best])}** · {sure}")
-        done: list[Attribution | None] = []
-        for handle in handles.values():
-            done += handle.result() if handle.state == "done" else [None]
-        pending: Sequence[str] = [t for t, h in handles.items() if h.state != "done"]
-        figure = attribution_maps(
-            done,
-            picture=prediction.picture,
-            pending=pending,
-            width=ruler.width(),
-            titles=_TITLES,
-            units=_UNITS,
-            dark=dark,
-        )
-        show(figure, f"machine:{shown.name}:maps")
-    for title, handle in {"Prediction": predicting, **handles}.items():
-        waiting.failed(title, handle)
+    handles = {name: _asked(model, example) for name, example in examples.items()}
+    open_calls = waiting.under_way(
+        {f"{name}: {what}": each for name, mine in handles.items() for what, each in mine.items()}
+    )
+    columns = st.columns(2 if ruler.width() >= 700 and len(handles) > 1 else 1, gap="medium")
+    for place, (name, mine) in enumerate(handles.items()):
+        with columns[place % len(columns)]:
+            figure = _maps(mine, int(ruler.width() / len(columns)), dark)
+            if figure is not None:
+                show(figure, f"machine:{shown.name}:maps:{name}")
+            for what, handle in mine.items():
+                waiting.failed(f"{name}: {what}", handle)
     waiting.watch(open_calls)
+
+
+def _asked(model: ModelRef, example: Example) -> dict[str, Handle]:
+    """The calls whose results are shown of one example."""
+    calls = {_ANSWER: Call("predict", model, (example,), urgent=True)}
+    for method in _METHODS:
+        parameters = {"method": method, "target": "top"}
+        calls[_TITLES[method]] = Call("attribute", model, (example,), parameters)
+    return {title: cached.handle(call) for title, call in calls.items()}
+
+
+def _maps(handles: Mapping[str, Handle], width: int, dark: bool) -> go.Figure | None:
+    """What the network says, and the maps as far as they are done; None before it has answered."""
+    if handles[_ANSWER].state != "done":
+        return None
+    prediction = handles[_ANSWER].result()[0]
+    best = prediction.top(1)[0]
+    sure = f"{prediction.probabilities[best]:.1%}"
+    st.markdown(f"It says **{state.plain(prediction.classes[best])}** · {sure}")
+    done: list[Attribution | None] = []
+    pending: list[str] = []
+    for title, handle in handles.items():
+        if title == _ANSWER:
+            continue
+        done += handle.result() if handle.state == "done" else [None]
+        pending += [title] if handle.state != "done" else []
+    return attribution_maps(
+        done,
+        picture=prediction.picture,
+        pending=pending,
+        width=width,
+        titles=_TITLES,
+        units=_UNITS,
+        dark=dark,
+    )

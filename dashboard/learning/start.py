@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,9 @@ import streamlit as st
 from core.engine.job import UNFINISHED
 from core.engine.job import submit as submit_job
 from core.errors import FluoroscopeError
-from core.parameters import Parameter
-from core.training.config import Config
+from core.parameters import Parameter, Value
+from core.training import sweep
 from core.training.recipe import Recipe, recipes
-from core.training.run import Run, new_folder
 from dashboard import cached, state, waiting
 from dashboard.runs import training_jobs
 
@@ -48,9 +48,26 @@ def draw(chosen: state.Selection) -> None:
             help=_DATA[recipe.data_kind],
         )
         seed = st.number_input("Seed", 0, 2**31 - 1, 0, key=f"seed:{name}")
+        if recipe.sweep and st.toggle(_sweep(recipe), key=f"sweep:{name}"):
+            given = {key: value for key, value in given.items() if key not in recipe.sweep}
         _button(recipe, given, data, int(seed))
     with right:
         _line()
+
+
+def _sweep(recipe: Recipe) -> str:
+    """What the sweep is over, in words."""
+    titles = {parameter.name: parameter.title for parameter in recipe.declared}
+    grids = (
+        f"{titles[key].lower()} {', '.join(_spelt(value) for value in values)}"
+        for key, values in recipe.sweep.items()
+    )
+    count = math.prod(len(values) for values in recipe.sweep.values())
+    return f"The whole sweep, {count} runs: {' × '.join(grids)}"
+
+
+def _spelt(value: Value) -> str:
+    return str(value).lower() if isinstance(value, (bool, str)) else f"{value:g}"
 
 
 def _settings(recipe: Recipe) -> dict[str, object]:
@@ -93,13 +110,11 @@ def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int) -> N
         started = state.pressed("Start", f"go:{recipe.name}", type="primary")
         asked = state.pressed("Estimate time and memory", f"estimate:{recipe.name}")
     try:
-        config = Config.of(recipe.name, given, data=data.strip() or None, seed=seed)
+        configs = sweep.configs(recipe.name, given, data=data.strip() or None, seed=seed)
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return
-    if data.strip() and not Path(config.data).exists():
-        st.error(state.plain(f"There is nothing at '{config.data}' on this machine."))
-        return
+    config = next(iter(configs.values()))
     place = cached.place()
     if asked:
         try:
@@ -113,12 +128,14 @@ def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int) -> N
     if not started:
         return
     try:
-        run = Run.create(new_folder(place.runs, config), config)
-        submit_job(place, "train", {"run": str(run.folder)}, config.device)
+        runs = sweep.create(place.runs, configs)
+        for run in runs:
+            submit_job(place, "train", {"run": str(run.folder)}, config.device)
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return
-    state.change(tab="watch", runs=(run.name,))
+    names = tuple(run.folder.relative_to(place.runs).as_posix() for run in runs)
+    state.change(tab="watch" if len(names) == 1 else "compare", runs=names)
     st.rerun()
 
 

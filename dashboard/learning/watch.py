@@ -36,7 +36,12 @@ _UPDATES = {
     "step/gradient_norm": True,
     "step/examples_per_second": False,
 }
+_LAYERS = {
+    "gradient norms": ("gradient_norm", "Gradient norm of each layer"),
+    "update ratios": ("update_ratio", "Update ÷ weight of each layer"),
+}
 _MOST_DISTRIBUTIONS = 16
+_MOST_NOTES = 200
 
 
 def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
@@ -56,7 +61,7 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
         axes.draw(chosen)
     shown = runs[name]
     st.caption(f"{shown.recipe.title} · {shown.recipe.teaches}")
-    if _busy(shown):
+    if busy(shown):
         livechart.prepare()
         with st.container(key="live"):
             _live(shown)
@@ -65,13 +70,14 @@ def draw(chosen: state.Selection, runs: Mapping[str, ShownRun]) -> None:
         _page(shown, show)
 
 
-def _busy(shown: ShownRun) -> bool:
+def busy(shown: ShownRun) -> bool:
+    """Whether it learns, or waits in line to."""
     return shown.run.state == "running" or job_of(cached.place(), shown.run) is not None
 
 
 @st.fragment(run_every=1.0)
 def _live(shown: ShownRun) -> None:
-    if not _busy(shown):
+    if not busy(shown):
         st.rerun()  # it is over: once more, without the clock
     _standing(shown, job_of(cached.place(), shown.run))
     _page(shown, livechart.draw)
@@ -135,6 +141,16 @@ def _page(shown: ShownRun, draw_figure: Callable[[go.Figure, str], None]) -> Non
             _distributions(shown, history, dark, draw_figure)
     for note in history.notes:
         st.caption(state.plain(note))
+    _left_out(shown)
+
+
+def _left_out(shown: ShownRun) -> None:
+    """What was left out of the data, or assumed of them."""
+    if notes := shown.run.left_out:
+        with st.expander(f"Notes on the data · {len(notes):,}"):
+            st.text("\n".join(notes[:_MOST_NOTES]))
+            if len(notes) > _MOST_NOTES:
+                st.caption(f"The first {_MOST_NOTES} of {len(notes):,}; all are in data.json.")
 
 
 def _curves(shown: ShownRun, history: History, dark: bool) -> dict[str, go.Figure]:
@@ -150,19 +166,20 @@ def _curves(shown: ShownRun, history: History, dark: bool) -> dict[str, go.Figur
 
 
 def _layers(shown: ShownRun, history: History, dark: bool) -> dict[str, go.Figure]:
-    found = {
-        "gradient norms": layer_heatmap(history, title="Gradient norm of each layer", dark=dark),
-        "update ratios": layer_heatmap(
-            history,
-            "step/update_ratio",
-            "Update ÷ weight of each layer",
-            dark=dark,
-        ),
-    }
-    if any(tag.startswith(("dead/", "saturated/")) for tag in history.scalars):
-        found["units"] = unit_shares(history, dark=dark)
+    found = layer_figures(history, None, dark)
     if (last := last_array(shown, history, None, dark)) is not None:
         found["outcome"] = last
+    return found
+
+
+def layer_figures(history: History, step: int | None, dark: bool) -> dict[str, go.Figure]:
+    """What the layers did, with ``step`` marked: gradients, updates, dead and saturated units."""
+    found = {
+        what: layer_heatmap(history, f"step/{tag}", title, cursor=step, dark=dark)
+        for what, (tag, title) in _LAYERS.items()
+    }
+    if any(tag.startswith(("dead/", "saturated/")) for tag in history.scalars):
+        found["units"] = unit_shares(history, cursor=step, dark=dark)
     return found
 
 

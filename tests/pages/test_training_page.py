@@ -96,6 +96,45 @@ def test_a_senseless_setting_gets_a_sentence_and_starts_nothing(
     assert len(jobs(place)) == before
 
 
+def test_a_sweep_is_started_as_a_whole(place: Workspace) -> None:
+    app = opened(PAGE, tab="start", recipe="two_features")
+    app.number_input(key="start:two_features:epochs").set_value(2)
+    toggle = app.toggle(key="sweep:two_features")
+    assert toggle.label.endswith("3 runs: activation sigmoid, relu, tanh")
+    toggle.set_value(True).run()
+    before = {each.id for each in jobs(place)}
+    app.button(key="go:two_features").click().run()
+    assert not app.exception
+    new = [each for each in jobs(place) if each.id not in before]
+    assert [each.wait() for each in new] == ["done"] * 3
+    found = [Run.open(Path(each.parameters["run"])).config for each in new]
+    assert {each.settings["activation"] for each in found} == {"sigmoid", "relu", "tanh"}
+    app.run()
+    assert len(app.dataframe[0].value) == 3  # on Compare
+
+
+def test_an_edited_status_does_not_spoil_the_page(place: Workspace) -> None:
+    run = Run.create(place.runs / "edited", Config.of("two_features", {"epochs": 3}))
+    (run.folder / "status.json").write_text('{"state": "done", "best": "low", "epoch": null}')
+    assert "failed" in words(opened(PAGE, runs="edited"))
+
+
+def test_the_time_machine_says_when_it_shows_another_run() -> None:
+    app = opened(PAGE, tab="machine", runs="translator,digits_cnn")
+    assert "has kept no epochs" in words(app)
+    drawn = titles(opened(PAGE, tab="machine", runs="digits_cnn"))
+    assert any("Gradient norm" in title for title in drawn)
+    assert any("Update ÷ weight" in title for title in drawn)
+    assert any("Dead" in title for title in drawn)
+
+
+def test_a_sweep_is_coloured_by_what_it_is_over() -> None:
+    sweep = [f"digits_regularised/dropout={x}-weight_decay=0.0" for x in ("0.0", "0.25", "0.5")]
+    sweep += [f"digits_regularised/dropout={x}-weight_decay=0.001" for x in ("0.0", "0.5")]
+    app = opened(PAGE, tab="compare", runs=",".join(sweep))
+    assert app.selectbox(key="bound:by").value == "dropout"
+
+
 def test_a_stopped_run_offers_to_resume(place: Workspace) -> None:
     run = Run.create(place.runs / "cut-off", Config.of("two_features", {"epochs": 3}))
     run.update(state="stopped", message="Stopped; it can be resumed.")
@@ -131,6 +170,13 @@ def archive(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def flipped() -> bytes:
+    """An archive whose compressed bytes are damaged."""
+    packed = bytearray(archive({"events.out.tfevents.1": bytes(range(256)) * 40}))
+    packed[60:70] = b"\xff" * 10
+    return bytes(packed)
+
+
 def uploaded(app: AppTest, name: str, data: bytes) -> AppTest:
     uploader = next(each for each in app.file_uploader if "event" in each.label.lower())
     uploader.set_value((name, data, "application/octet-stream")).run()
@@ -152,6 +198,13 @@ def test_logs_open_by_upload(tmp_path: Path) -> None:
     [
         ("notes.txt", lambda: b"hello", "neither an event file nor a zip"),
         ("logs.zip", lambda: archive({"readme.txt": b"x"}), "holds no event files"),
+        ("dirs.zip", lambda: archive({"tfevents/": b""}), "holds no event files"),
+        ("flipped.zip", lambda: flipped(), "cannot be unpacked"),
+        (
+            "many.zip",
+            lambda: archive({f"{i}/events.out.tfevents.1": b"" for i in range(2_001)}),
+            "at most 2,000",
+        ),
         ("up.zip", lambda: archive({"../events.out.tfevents.1": b"x"}), "outside of itself"),
         (
             "bomb.zip",
