@@ -83,6 +83,15 @@ def training_jobs(place: Workspace) -> Iterator[Job]:
             yield job
 
 
+def last_words(place: Workspace, run: Run) -> str:
+    """The last lines of the job whose process ended while it trained a run; empty if none did."""
+    for job in jobs(place):
+        mine = job.verb == "train" and Path(job.parameters["run"]) == run.folder
+        if mine and job.state in ("died", "failed"):
+            return job.log_tail()
+    return ""
+
+
 def job_of(place: Workspace, run: Run) -> Job | None:
     """The job that trains a run at this moment or is going to."""
     mine = (job for job in training_jobs(place) if Path(job.parameters["run"]) == run.folder)

@@ -17,6 +17,7 @@ from core.training.recipe import Recipe, recipes
 from dashboard import cached, state, waiting
 from dashboard.runs import training_jobs
 
+_DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "mps")
 _DATA = {
     "images": "A folder of class folders, perhaps with train/ and val/.",
     "table": "A CSV, TSV, Parquet or JSONL file with a column 'label'.",
@@ -47,10 +48,17 @@ def draw(chosen: state.Selection) -> None:
             key=f"data:{name}",
             help=_DATA[recipe.data_kind],
         )
-        seed = st.number_input("Seed", 0, 2**31 - 1, 0, key=f"seed:{name}")
+        first, second = st.columns(2)
+        seed = first.number_input("Seed", 0, 2**31 - 1, 0, key=f"seed:{name}")
+        device = second.selectbox(
+            "Device",
+            _DEVICES,
+            key=f"device:{name}",
+            help="The best there is, unless you say otherwise; one run at a time on each.",
+        )
         if recipe.sweep and st.toggle(_sweep(recipe), key=f"sweep:{name}"):
             given = {key: value for key, value in given.items() if key not in recipe.sweep}
-        _button(recipe, given, data, int(seed))
+        _button(recipe, given, data, int(seed), device)
     with right:
         _line()
 
@@ -105,12 +113,14 @@ def _widget(recipe: Recipe, parameter: Parameter) -> object:
     return st.text_input(label, f"{default:g}", help=parameter.help, key=key)
 
 
-def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int) -> None:
+def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int, device: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         started = state.pressed("Start", f"go:{recipe.name}", type="primary")
         asked = state.pressed("Estimate time and memory", f"estimate:{recipe.name}")
     try:
-        configs = sweep.configs(recipe.name, given, data=data.strip() or None, seed=seed)
+        configs = sweep.configs(
+            recipe.name, given, data=data.strip() or None, seed=seed, device=device
+        )
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return

@@ -18,7 +18,7 @@ from dashboard.figures.curves import metric_curves
 from dashboard.figures.layerstats import distribution, layer_heatmap, unit_shares
 from dashboard.figures.outcomes import boundary, confusion
 from dashboard.learning import axes
-from dashboard.runs import ShownRun, job_of
+from dashboard.runs import ShownRun, job_of, last_words
 from dashboard.theme import is_dark
 
 METRICS = ("loss", "accuracy", "f1_macro", "bleu")
@@ -106,6 +106,9 @@ def _standing(shown: ShownRun, job: Job | None) -> None:
         st.progress(job.progress.fraction)
     if status.message and run.state != "running":
         (st.error if run.state == "failed" else st.caption)(state.plain(status.message))
+    if run.state == "died" and (said := last_words(cached.place(), run)):
+        with st.expander("The last that its process said"):
+            st.text(said)
 
 
 def _resume_button(shown: ShownRun) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,23 @@ def test_a_sweep_is_started_as_a_whole(place: Workspace) -> None:
     assert {each.settings["activation"] for each in found} == {"sigmoid", "relu", "tanh"}
     app.run()
     assert len(app.dataframe[0].value) == 3  # on Compare
+
+
+def test_a_run_that_died_shows_the_last_words_of_its_process(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.create(place.runs / "gone", Config.of("two_features", {"epochs": 3}))
+    run.update(state="running", pid=1)
+    job = SimpleNamespace(
+        verb="train",
+        parameters={"run": str(run.folder)},
+        state="died",
+        log_tail=lambda: "Bus error <b>",
+    )
+    monkeypatch.setattr("dashboard.runs.jobs", lambda _: (job,))
+    app = opened(PAGE, runs="gone")
+    assert "ended without a word" in words(app)
+    assert any(each.value == "Bus error <b>" for each in app.text)
 
 
 def test_an_edited_status_does_not_spoil_the_page(place: Workspace) -> None:
