@@ -1,0 +1,1 @@
+"""What layers answer over data sets: captured, measured, compared, switched off."""
