@@ -49,6 +49,23 @@ def catalogue() -> tuple[Path, ...]:
     return tuple(card for card in cards if card.is_file())
 
 
+def held_out() -> dict[str, str]:
+    """Functions that open the held-out examples of each model or recipe, by its name."""
+    functions = {
+        "digits_cnn": "digits",
+        "fashion_cnn": "clothes",
+        "fashion_vit": "clothes",
+        "imagenet_efficientnet": "photographs",
+        "text_rnn": "software",
+        "minilm": "software",
+        "sentiment": "sentences",
+        "sentiment_minilm": "sentences",
+        "translator": "translations",
+        "tiny_lm": "openings",
+    }
+    return {name: f"sample_models.heldout:{function}" for name, function in functions.items()}
+
+
 def examples() -> Path:
     """The folder of example images with its ``index.json``: the checkout's, else the installed."""
     beside = Path(__file__).parents[1] / "assets" / "examples"

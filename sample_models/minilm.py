@@ -161,7 +161,8 @@ def about_encoder() -> dict[str, Any]:
 
 def write_card() -> Path:
     """Measure on the test lines of ``text_rnn`` and write ``card.json``."""
-    from sample_models.text_training import DESCRIPTIONS, Texts, Vocabulary, topic_parts
+    from sample_models.text_training import DESCRIPTIONS, Texts, Vocabulary
+    from sample_models.topics import topic_parts
 
     texts, labels = topic_parts()["test"]
     network = build(tuple(MEANINGS.values()))

@@ -96,8 +96,8 @@ def write() -> Path:
     from safetensors.torch import save
 
     from sample_models.baselines import recorded
-    from sample_models.reviews import CLASSES
-    from sample_models.sentiment_training import RATED, sentence_parts
+    from sample_models.reviews import CLASSES, sentence_parts
+    from sample_models.sentiment_training import RATED
     from sample_models.text_training import Texts, Vocabulary
 
     parts = sentence_parts()

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.data.splits import split
-from sample_models.reviews import CLASSES, label, package, sentences
+from sample_models.reviews import CLASSES, sentence_parts
 from sample_models.sentiment import Sentiment
 from sample_models.subwords import PAD, UNKNOWN, Subwords
 from sample_models.text_training import Labelled, TextClassifier, own_texts
@@ -18,8 +17,6 @@ from sample_models.tokenizers import MOST_PIECES
 from sample_models.translation import check_heads
 from sample_models.verses import words
 from sample_models.word_vectors import word_vectors
-
-SPLIT_SEED = 0  # a changed seed changes which examples are held out: train again
 
 RATED = {
     "name": "Rated sentences",
@@ -98,14 +95,3 @@ def make(settings: Mapping[str, Any], data: Path | None, seed: int) -> Sentiment
     if data:
         return SentimentClassifier(settings=settings, **own_texts(data, seed))
     return SentimentClassifier(sentence_parts(), CLASSES, settings, RATED)
-
-
-def sentence_parts(source: bytes | None = None) -> dict[str, Labelled]:
-    """The rated sentences in three parts, each class in proportion: 18,895 / 2,362 / 2,362."""
-    found = sentences(source or package())
-    labels = [label(rating) for _, rating in found]
-    places = split(labels, len(labels), SPLIT_SEED)
-    return {
-        name: ([found[i][0] for i in rows], [labels[i] for i in rows])
-        for name, rows in places.items()
-    }

@@ -13,16 +13,14 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from core.data.splits import split
 from core.data.texts import read_texts
 from core.training.trainable import Answer, Trainable
 from sample_models.baselines import recorded
 from sample_models.subwords import PAD, SPECIAL, UNKNOWN
 from sample_models.text_rnn import TextRNN
-from sample_models.topics import CLASSES, descriptions, unlabelled, words
+from sample_models.topics import CLASSES, topic_parts, unlabelled, words
 from sample_models.word_vectors import word_vectors
 
-SPLIT_SEED = 0  # a changed seed changes which examples are held out: train again
 Labelled = tuple[Sequence[str], Sequence[int]]
 
 DESCRIPTIONS = {
@@ -215,14 +213,3 @@ def make(settings: Mapping[str, Any], data: Path | None, seed: int) -> TopicClas
     known = held_out | set(parts["train"][0])
     further = [text for text in unlabelled() if text not in known] if settings["pretrain"] else []
     return TopicClassifier(parts, CLASSES, settings, DESCRIPTIONS, further=further)
-
-
-def topic_parts() -> dict[str, Labelled]:
-    """The software descriptions in three parts: 4,996 / 624 / 624, each topic in proportion."""
-    found = descriptions()
-    labels = [CLASSES.index(topic) for _, topic in found]
-    places = split(labels, len(labels), SPLIT_SEED)
-    return {
-        name: ([found[i][0] for i in rows], [labels[i] for i in rows])
-        for name, rows in places.items()
-    }

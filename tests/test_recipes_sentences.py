@@ -15,8 +15,9 @@ import torch
 from core.errors import BadInput, BadParameter
 from core.training.config import Config
 from sample_models import reviews
+from sample_models.reviews import sentence_parts
 from sample_models.sentiment import Sentiment
-from sample_models.sentiment_training import SentimentClassifier, sentence_parts
+from sample_models.sentiment_training import SentimentClassifier
 from sample_models.sentiment_training import make as make_sentiment
 from sample_models.subwords import END, PAD, START, UNKNOWN
 from sample_models.tiny_lm import TinyLM

@@ -19,14 +19,15 @@ from core.training.recipe import recipe
 from core.training.run import Run
 from sample_models.baselines import recorded, trees
 from sample_models.data import CACHE
-from sample_models.sentiment_training import Pieces, sentence_parts
+from sample_models.reviews import sentence_parts
+from sample_models.sentiment_training import Pieces
 from sample_models.subwords import Subwords
 from sample_models.table_data import breast_cancer, moons
 from sample_models.table_training import points, tabular
 from sample_models.text_training import Texts, Vocabulary
 from sample_models.tiny_lm_training import Lines, perplexity
-from sample_models.translation import alignment, bleu, translate_texts, verse_parts
-from sample_models.verses import words
+from sample_models.translation import alignment, bleu, translate_texts
+from sample_models.verses import verse_parts, words
 
 RUNS = Path(__file__).parents[1] / "sample_models" / "runs"
 NAMES = ("two_features", "tabular_mlp", "text_rnn", "sentiment", "translator", "tiny_lm")

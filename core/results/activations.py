@@ -176,7 +176,10 @@ class Capture:
         """What the model answered: float32 ``[example, output]``, logits or, of models that write,
         the log-probability of the whole output.
         """
-        return self._mapped(SCORES, (self.total, max(1, len(self.classes))))
+        scores: npt.NDArray[np.float32] = self._mapped(
+            SCORES, (self.total, max(1, len(self.classes)))
+        )
+        return scores
 
     @cached_property
     def probabilities(self) -> npt.NDArray[np.float32]:
@@ -187,7 +190,7 @@ class Capture:
         if self.independent:
             return (0.5 * (1 + np.tanh(0.5 * scores))).astype(np.float32)
         chances = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return (chances / chances.sum(axis=1, keepdims=True)).astype(np.float32)
+        return np.asarray(chances / chances.sum(axis=1, keepdims=True), np.float32)
 
     @cached_property
     def predictions(self) -> npt.NDArray[np.int64]:
@@ -225,7 +228,7 @@ class Capture:
     def _mapped(self, file: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         path = self.folder / file
         with _reading(path):
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
+            values: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             if values.shape != shape:
                 raise ValueError(f"it has shape {values.shape}, expected {shape}")
         return values[: self.done]

@@ -1,0 +1,204 @@
+"""Data sets as every feature over many examples sees them: ordered, named, read when needed.
+
+A data set comes with a model (packages announce them through the entry-point group
+``fluoroscope.data``), or is a person's own: a folder of pictures, a table, or a file with one text
+per line. Nothing here decodes an example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import BadInput, BadParameter
+from core.models.card import ModelCard
+from core.models.catalogue import card, resolve
+from core.provenance import sha256_of_json
+from core.results.activations import DataRef
+from core.tasks import Example
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples in a fixed order; ``read(row)`` gives one, from disk if need be.
+
+    ``ids`` name the examples, each by a name of its own. ``labels`` are positions in ``classes``,
+    int64 ``[example]``, -1 where an example has none. ``columns`` are further arrays ``[example]``.
+    ``fingerprint`` is a SHA-256 over what decides the examples: contents, or of files their paths,
+    sizes and times. ``source`` is what ``open_dataset`` takes to open it again; ``notes`` say what
+    was assumed or left out.
+    """
+
+    name: str
+    ids: Sequence[str]
+    read: Callable[[int], Example] = field(repr=False)
+    fingerprint: str
+    labels: Labels | None = None
+    classes: tuple[str, ...] = ()
+    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.ids)
+        if not count:
+            raise BadInput(f"'{self.name}' holds no example.", "Choose other data.")
+        for name, values in (("labels", self.labels), *self.columns.items()):
+            if values is not None and values.shape != (count,):
+                raise ValueError(f"{name} has shape {values.shape}, expected ({count},)")
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.ids)
+
+    def __getitem__(self, row: int) -> Example:
+        """One example.
+
+        Raises ``BadInput`` when it cannot be read.
+        """
+        return self.read(row)
+
+    def examples(self, rows: Sequence[int]) -> tuple[Example, ...]:
+        """Some examples, read now."""
+        return tuple(self.read(int(row)) for row in rows)
+
+    def batches(self, size: int, start: int = 0) -> Iterator[tuple[range, tuple[Example, ...]]]:
+        """The examples from ``start`` on, ``size`` at a time, each with its rows; no more than one
+        batch is held.
+        """
+        for first in range(start, len(self), size):
+            rows = range(first, min(first + size, len(self)))
+            yield rows, self.examples(rows)
+
+    @property
+    def ref(self) -> DataRef:
+        """What a result says of the data."""
+        return DataRef(self.name, self.fingerprint, dict(self.source))
+
+    def limited(self, count: int) -> Dataset:
+        """At most ``count`` of the examples, evenly spread; all of them for 0."""
+        if count < 0:
+            raise BadParameter(f"A limit of {count} examples is not possible.", "Expected 1 or 0.")
+        if not 0 < count < len(self):
+            return self
+        rows = np.arange(count) * len(self) // count
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows.tolist()],
+            read=lambda row: self.read(int(rows[row])),
+            fingerprint=sha256_of_json([self.fingerprint, "limited", count]),
+            labels=None if self.labels is None else self.labels[rows],
+            columns={name: values[rows] for name, values in self.columns.items()},
+            source={**self.source, "limit": count},
+        )
+
+    def labelled_as(self, classes: Sequence[str]) -> Dataset:
+        """The same with labels that are positions in ``classes``, those of a model.
+
+        Classes are matched by name, without regard to case. What has no match gets -1, what the
+        data call it becomes the column ``label``; without any match there are no labels.
+        """
+        if self.labels is None or tuple(classes) == self.classes:
+            return self
+        place = {name.lower(): index for index, name in reversed(list(enumerate(classes)))}
+        to = np.array([place.get(name.lower(), -1) for name in self.classes] + [-1], np.int64)
+        names = np.array([*self.classes, ""])[self.labels]
+        unknown = [name for name, index in zip(self.classes, to, strict=False) if index < 0]
+        notes = self.notes
+        if unknown:
+            shown = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
+            notes += (f"classes that the model does not have: {shown}",)
+        return replace(
+            self,
+            labels=to[self.labels] if len(unknown) < len(self.classes) else None,
+            classes=tuple(classes),
+            columns={**self.columns, "label": names},
+            notes=notes,
+        )
+
+
+def announced(model: ModelCard) -> str:
+    """The function, as ``"module:function"``, that opens the data which ship with a model or with
+    the recipe that it was trained by; empty if there are none.
+    """
+    known = _announced()
+    return known.get(model.name) or known.get(str(model.raw.get("recipe", "")), "")
+
+
+@cache
+def _announced() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for entry in metadata.entry_points(group="fluoroscope.data"):
+        found.update(entry.load()())
+    return found
+
+
+def dataset(
+    model: ModelCard,
+    path: str | Path | None = None,
+    *,
+    text: str = "",
+    label: str = "",
+    limit: int = 0,
+) -> Dataset:
+    """The data at ``path`` as a model of this kind reads them, or those that ship with the model.
+
+    For a model that reads pictures ``path`` is a folder of class folders or of pictures; for one
+    that reads texts a table (CSV, TSV, JSON Lines, Parquet) or a file with one text per line.
+    ``text`` and ``label`` name columns of a table; ``limit`` takes that many examples, evenly
+    spread. Labels are those of the model where the classes have the same names.
+
+    Raises ``BadInput`` when there is nothing to read, with what was expected.
+    """
+    from core.data import ownexamples
+
+    if path is None:
+        found = _shipped(model)
+    elif model.task.axis == "pixels":
+        found = ownexamples.pictures(path)
+    else:
+        found = ownexamples.rows(path, model.task.axis, text, label, writes=not model.classes)
+    source = {"model": model.name, "path": "" if path is None else str(Path(path).absolute())}
+    source |= {name: value for name, value in (("text", text), ("label", label)) if value}
+    found = replace(found, source=source)
+    return (found.labelled_as(model.classes) if model.classes else found).limited(limit)
+
+
+def open_dataset(ref: DataRef) -> Dataset:
+    """The data of an earlier result.
+
+    Raises ``BadInput`` when they are not there any more, or are others by now.
+    """
+    source = ref.source
+    found = dataset(
+        card(str(source["model"])),
+        str(source["path"]) or None,
+        text=str(source.get("text", "")),
+        label=str(source.get("label", "")),
+        limit=int(source.get("limit", 0)),
+    )
+    if found.fingerprint != ref.fingerprint:
+        raise BadInput(
+            f"The data '{ref.name}' are not what they were: their fingerprint differs.",
+            "Compute the result again.",
+        )
+    return found
+
+
+def _shipped(model: ModelCard) -> Dataset:
+    function = announced(model)
+    if not function:
+        raise BadInput(
+            f"No data come with '{model.name}'.", "Name a folder of pictures, a table or a text."
+        )
+    found: Dataset = resolve(function)()
+    return found

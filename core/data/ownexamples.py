@@ -1,0 +1,225 @@
+"""A person's own data as a data set: pictures in folders, rows of a table, lines of a text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from core.data.columns import need, read_columns, texts
+from core.data.dataset import Dataset, Labels
+from core.data.picturefile import ENDINGS, PictureFile, find_pictures
+from core.data.splits import counted, natural
+from core.data.table import LABEL_NAMES
+from core.data.textfile import read_lines
+from core.data.textlist import TABLES
+from core.data.texts import TEXT_NAMES
+from core.errors import BadInput
+from core.paths import located
+from core.provenance import sha256_of_file, sha256_of_json
+from core.tasks import AxisKind, Example
+
+OUTPUT_NAMES: Final = ("target", "translation", "output", "completion")
+_MOST_COLUMNS = 32
+
+
+def pictures(path: str | Path) -> Dataset:
+    """The pictures of a folder: their class is the folder they lie in; without such folders they
+    have none. Files are looked at when they are read.
+
+    Raises ``BadInput`` as ``find_pictures`` does.
+    """
+    root = located(path)
+    found, notes = _flat(root) or find_pictures(root)
+    status = [(root / file.name).stat() for file in found]
+    facts = [
+        [file.name, each.st_size, each.st_mtime_ns]
+        for file, each in zip(found, status, strict=True)
+    ]
+    columns: dict[str, npt.NDArray[Any]] = {}
+    if any(file.part for file in found):
+        columns["part"] = np.array([file.part for file in found])
+    labels, classes = _numbered([file.label for file in found])
+    return Dataset(
+        name=root.name,
+        ids=[file.name for file in found],
+        read=lambda row: Example(found[row].name, found[row].read(root)),
+        fingerprint=sha256_of_json(facts),
+        labels=labels,
+        classes=classes,
+        columns=columns,
+        notes=notes,
+    )
+
+
+def rows(
+    path: str | Path, axis: AxisKind, text: str = "", label: str = "", *, writes: bool = False
+) -> Dataset:
+    """The rows of a table, or the lines of a text file that are not empty.
+
+    ``text`` names the column with the texts, ``label`` that with their classes; by default they go
+    by their usual names. For a model that ``writes`` a column ``target`` or ``translation`` holds
+    what it should say. For a model of tables (``axis`` columns) an example is the row as a JSON
+    object.
+
+    Raises ``BadInput`` when the file cannot be read, has no such column or no text.
+    """
+    place = located(path)
+    if place.is_file() and place.suffix.lower() not in TABLES:
+        lines, notes = read_lines(place)
+        kept = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+        if not kept:
+            raise BadInput(f"'{place.name}' has no line with a text.", "Choose another file.")
+        ids = [f"line {number}" for number, _ in kept]
+        return _in_memory(place, ids, [line for _, line in kept], notes=notes)
+    return _table(place, axis, text, label, writes)
+
+
+def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> Dataset:
+    where = f"'{place.name}'"
+    role: dict[str, str] = {}
+
+    def usual(names: Sequence[str], known: Sequence[str]) -> str:
+        return next((name for name in names if name.lower().strip() in known), "")
+
+    def choose(names: tuple[str, ...]) -> list[str]:
+        if label:
+            role["label"] = need(names, label, where)
+        elif not writes and (found := usual(names, LABEL_NAMES)):
+            role["label"] = found
+        rest = [name for name in names if name not in role.values()]
+        if axis == "tokens":
+            if writes and (found := usual(rest, OUTPUT_NAMES)):
+                role["output"] = found
+                rest.remove(found)
+            only = len(rest) == 1 and not text
+            also = () if text else (*TEXT_NAMES, "source")
+            role["text"] = rest[0] if only else need(rest, text or "text", where, also)
+        return list(dict.fromkeys([*role.values(), *names[:_MOST_COLUMNS]]))
+
+    read = read_columns(place, choose)
+    frame = read.frame
+    said = [each.strip() for each in texts(frame[role["label"]])] if "label" in role else []
+    outputs = texts(frame[role["output"]]) if "output" in role else []
+    others = [name for name in frame.columns if name not in role.values()]
+    if axis == "tokens":
+        found = texts(frame[role["text"]])
+    else:
+        records = frame[others].astype(object).where(frame[others].notna(), None)
+        found = [json.dumps(row) for row in records.to_dict("records")]
+    keep = np.array([row for row, each in enumerate(found) if each.strip()], np.int64)
+    notes = [*read.notes, *read.skipped]
+    if not len(keep):
+        raise BadInput(f"{where} has no row with a text.", "Choose another column.")
+    if len(keep) < len(found):
+        gone = len(found) - len(keep)
+        notes.append(f"{counted(gone, 'row')} without a text left out")
+    columns = {str(name): _plain(frame[name])[keep] for name in others} if axis == "tokens" else {}
+    if read.parts is not None:
+        part = np.full(len(found), "", dtype="U5")
+        for name, places in read.parts.items():
+            part[places] = name
+        columns["part"] = part[keep]
+    return _in_memory(
+        place,
+        [f"row {row + 1}" for row in keep.tolist()],
+        [found[row] for row in keep.tolist()],
+        [said[row] for row in keep.tolist()] if said else [],
+        [outputs[row] for row in keep.tolist()] if outputs else [],
+        columns,
+        notes,
+    )
+
+
+def _in_memory(
+    place: Path,
+    ids: Sequence[str],
+    found: Sequence[str],
+    said: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    columns: dict[str, npt.NDArray[Any]] | None = None,
+    notes: Iterable[str] = (),
+) -> Dataset:
+    labels, classes = _numbered(said)
+    return texts_in_memory(
+        name=place.name,
+        ids=ids,
+        found=found,
+        outputs=outputs,
+        labels=labels,
+        classes=classes,
+        columns=columns or {},
+        notes=tuple(notes),
+        fingerprint=sha256_of_file(place) if place.is_file() else "",
+    )
+
+
+def texts_in_memory(
+    name: str,
+    ids: Sequence[str],
+    found: Sequence[str],
+    *,
+    outputs: Sequence[str] = (),
+    labels: Labels | None = None,
+    classes: tuple[str, ...] = (),
+    columns: dict[str, npt.NDArray[Any]] | None = None,
+    notes: tuple[str, ...] = (),
+    fingerprint: str = "",
+) -> Dataset:
+    """Texts that are in memory already, each with what a model that writes should say to it."""
+    known = [] if labels is None else labels.tolist()
+    facts = [fingerprint] if fingerprint else [list(found)]
+
+    def read(row: int) -> Example:
+        said = (outputs[row],) if outputs and outputs[row].strip() else ()
+        return Example(ids[row], found[row].encode("utf-8", "surrogatepass"), said)
+
+    return Dataset(
+        name=name,
+        ids=ids,
+        read=read,
+        fingerprint=sha256_of_json([*facts, len(found), list(outputs), known, list(classes)]),
+        labels=labels,
+        classes=classes,
+        columns={**(columns or {}), "text": np.array([_short(each) for each in found])},
+        notes=notes,
+    )
+
+
+def _flat(root: Path) -> tuple[list[PictureFile], tuple[str, ...]] | None:
+    """The pictures of a folder that has no folders in it."""
+    if not root.is_dir():
+        return None
+    inside = [each for each in root.iterdir() if not each.name.startswith(".")]
+    if any(each.is_dir() for each in inside):
+        return None
+    names = [each.name for each in inside if each.name.lower().endswith(ENDINGS)]
+    found = [PictureFile(name, "", "") for name in sorted(names, key=natural)]
+    others = len(inside) - len(found)
+    notes = (f"{counted(others, 'file')} not named as a picture left out",) if others else ()
+    return (found, notes) if found else None
+
+
+def _numbered(names: Sequence[str]) -> tuple[Labels | None, tuple[str, ...]]:
+    """Names of classes as positions in their sorted list, -1 for no name."""
+    classes = tuple(sorted({name for name in names if name}, key=natural))
+    if not classes:
+        return None, ()
+    place = {name: index for index, name in enumerate(classes)}
+    return np.array([place.get(name, -1) for name in names], np.int64), classes
+
+
+def _plain(column: Any) -> npt.NDArray[Any]:
+    """A column as numbers where all are, else as texts."""
+    if column.dtype.kind in "iufb":
+        return np.asarray(column.to_numpy(), np.float64)
+    return np.array([_short(each) for each in texts(column)])
+
+
+def _short(text: str) -> str:
+    """A text as it is shown beside a point: whole texts are in the data."""
+    return text if len(text) <= 200 else f"{text[:199]}…"
