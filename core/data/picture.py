@@ -41,7 +41,8 @@ def prepare(image: Image.Image, preprocessing: ImagePreprocessing) -> Pixels:
 
 def _cover(image: Image.Image, width: int, height: int) -> Image.Image:
     scale = min(image.width / width, image.height / height)
-    left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
+    left = max(0.0, (image.width - width * scale) / 2)  # rounding can make it less than nothing
+    top = max(0.0, (image.height - height * scale) / 2)
     box = (left, top, image.width - left, image.height - top)
     return image.resize((width, height), Image.Resampling.BICUBIC, box=box)
 

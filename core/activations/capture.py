@@ -1,0 +1,244 @@
+"""Capturing: every example of a data set once through the network, chosen layers to disk.
+
+One forward serves all layers. Memory does not grow with the data: a few examples at a time are
+read, and what is kept of them is written before the next ones are read.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.activations.folder import CaptureFolder, begun, held
+from core.activations.outputs import watched
+from core.activations.plan import Plan, lengths_of, planned
+from core.activations.rows import Rows
+from core.data.dataset import Dataset
+from core.errors import BadParameter
+from core.models.adapter import Batch
+from core.models.loaded import LoadedModel
+from core.parameters import Parameter, checked
+from core.progress import Meter
+from core.provenance import Provenance
+from core.results.activations import FORMAT, Capture, CapturedLayer, Pool
+from core.tasks import Example
+
+Numbers = Literal["float16", "float32"]
+POOLS: tuple[Pool, ...] = ("whole", "mean", "max", "first", "last")
+MEMORY = 512  # MiB that captured activations and read examples may take
+SETTINGS = (
+    Parameter(
+        "pool",
+        "choice",
+        "mean",
+        "What is kept of a layer's positions (pixels, tokens).",
+        choices=POOLS,
+    ),
+    Parameter(
+        "dtype",
+        "choice",
+        "float16",
+        "The numbers that are kept.",
+        choices=("float16", "float32"),
+    ),
+    Parameter("memory", "int", MEMORY, "MiB for activations on their way.", 1, 1_000_000),
+)
+_MOST = {"pixels": 64, "columns": 256, "tokens": 512}  # examples read at a time
+
+
+def capture(
+    model: LoadedModel,
+    data: Dataset,
+    folder: Path,
+    layers: Sequence[str] | None = None,
+    *,
+    pool: Pool = "mean",
+    dtype: Numbers = "float16",
+    memory: int = MEMORY,
+    seed: int = 0,
+    meter: Meter | None = None,
+) -> Capture:
+    """What ``layers`` answer to ``data``, in ``folder``; by default all that have no parts.
+
+    ``pool`` is what is kept of positions: ``whole`` all of them, else one number per unit: their
+    ``mean`` or ``max``, or the ``first`` or ``last`` position of a sequence. At most about
+    ``memory`` MiB are taken besides what the network itself needs for its batch, however many
+    examples there are. A capture of the same that is in the folder already is gone on with, or is
+    the answer; equal settings give equal bytes.
+
+    Raises ``UnknownName`` for a layer that does not exist, ``NotValid`` with the reason for one
+    that cannot be captured, ``BadInput`` for an example that cannot be read and for a folder that
+    holds something else, ``StorageError`` when the disk is full, ``Cancelled``. What is written
+    until then is kept.
+    """
+    meter = meter or Meter()
+    given = {"pool": pool, "dtype": dtype, "memory": memory}
+    settings = checked(SETTINGS, given, "capture")
+    if layers is not None and not layers:
+        raise BadParameter("No layer is named.", "Leave layers out to capture all of them.")
+    asked = {
+        "weights": model.ref.fingerprint,
+        "data": data.fingerprint,
+        "layers": None if layers is None else sorted(set(layers)),
+        **settings,
+        "seed": seed,
+    }
+    with held(folder, meter.check):
+        manifest = begun(folder, asked)
+        if manifest is not None and manifest["done"] == manifest["total"]:
+            return CaptureFolder(folder, manifest, dtype).opened()
+        return _Pass(model, data, folder, asked, seed, meter).run(manifest)
+
+
+class _Pass:
+    """One pass over a data set, from wherever an earlier one got to."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        data: Dataset,
+        folder: Path,
+        asked: dict[str, Any],
+        seed: int,
+        meter: Meter,
+    ) -> None:
+        self._model, self._data, self._folder = model, data, folder
+        self._asked, self._seed, self._meter = asked, seed, meter
+        self._dtype: Numbers = asked["dtype"]
+        self._budget = int(asked["memory"]) * 2**20
+        self._started = time.perf_counter()
+        axis = model.adapter.axis
+        head = data.examples(range(min(len(data), 32 if axis == "tokens" else 1)))
+        looks = _looks(model, head)
+        with model.exclusive(seed) as module:
+            self._plan: Plan = planned(model, module, looks, asked["layers"], asked["pool"])
+        self._files = {each.name: f"{i:03}.npy" for i, each in enumerate(self._plan.taken)}
+
+    def run(self, manifest: dict[str, Any] | None) -> Capture:
+        """Write what is missing."""
+        if manifest is None:
+            longest = self._longest() if any(each.ragged for each in self._plan.taken) else ()
+            manifest = self._manifest(longest)
+            writer = CaptureFolder(self._folder, manifest, self._dtype)
+            writer.begin(self._data)
+        else:
+            writer = CaptureFolder(self._folder, manifest, self._dtype)
+        together, done = int(manifest["together"]), int(manifest["done"])
+        found = Rows(self._plan.taken, manifest, together, self._dtype)
+        before = float(manifest["provenance"]["seconds"])
+        with writer:
+            self._meter.expect(len(self._data) - done, "Capturing")
+            for rows, examples in self._data.batches(together, done):
+                self._capture(examples, found)
+                writer.write(rows.start, found.by_file(len(rows)))
+                found.tell(manifest)
+                seconds = before + time.perf_counter() - self._started
+                manifest["provenance"]["seconds"] = seconds
+                last = rows.stop == len(self._data)
+                writer.say(rows.stop, durable=last)
+            return writer.opened()
+
+    def _capture(self, examples: tuple[Example, ...], found: Rows) -> None:
+        found.clear()
+        for places, batch in self._model.adapter.batches(examples, self._model):
+            self._meter.tick(len(places))
+            found.at(places, batch)
+            with (
+                self._model.exclusive(self._seed) as module,
+                torch.no_grad(),
+                watched(module, self._hooked(module), found.take),
+            ):
+                logits = self._model.adapter.logits(module, batch.features, *batch.context)
+            found.score(logits)
+
+    def _hooked(self, module: nn.Module) -> dict[str, nn.Module]:
+        """The layers in this very module, which may be a twin of the one that was looked at."""
+        names = self._plan.layers
+        if all(part is module for part in names.values()):
+            return dict(names)
+        return {name: module.get_submodule(name) for name in names}
+
+    def _longest(self) -> tuple[int, ...]:
+        """The lengths that positions may follow, at most: all texts are read once for that."""
+        longest: tuple[int, ...] = ()
+        self._meter.expect(len(self._data), "Reading texts")
+        for _, examples in self._data.batches(_MOST["tokens"]):
+            for places, batch in self._model.adapter.batches(examples, self._model):
+                self._meter.tick(len(places))
+                found = lengths_of(batch)
+                longest = tuple(map(max, longest or found, found))
+        return longest
+
+    def _manifest(self, longest: tuple[int, ...]) -> dict[str, Any]:
+        model, data, plan = self._model, self._data, self._plan
+        layers = [
+            CapturedLayer(
+                each.name,
+                each.kind,
+                self._files[each.name],
+                each.kept(longest),
+                each.pool,
+                each.ragged,
+            )
+            for each in plan.taken
+        ]
+        provenance = Provenance(
+            model=model.ref.name,
+            weights=model.ref.fingerprint,
+            inputs=(data.fingerprint,),
+            verb="capture",
+            parameters={name: self._asked[name] for name in ("layers", "pool", "dtype", "memory")},
+            seed=self._seed,
+            device=str(model.device),
+            seconds=0.0,
+        )
+        return {
+            "format": FORMAT,
+            "model": model.ref.name,
+            "weights": model.ref.fingerprint,
+            "task": str(model.card.task),
+            "classes": list(model.adapter.classes),
+            "independent": model.card.independent,
+            "data": asdict(data.ref),
+            "dtype": self._dtype,
+            "total": len(data),
+            "done": 0,
+            "layers": [asdict(each) for each in layers],
+            "skipped": dict(plan.skipped),
+            "notes": list(data.notes),
+            "provenance": provenance.as_json(),
+            "asked": self._asked,
+            "together": self._together([each.shape for each in layers]),
+        }
+
+    def _together(self, kept: Sequence[tuple[int, ...]]) -> int:
+        """How many examples are read at a time, so that they stay within the limit."""
+        bytes_kept = sum(math.prod(each) for each in kept) * np.dtype(self._dtype).itemsize
+        passing = 4 * max(each.size for each in self._plan.taken)
+        features = 16 * self._features
+        fitting = self._budget // max(1, bytes_kept + passing + features)
+        return int(max(1, min(_MOST[self._model.adapter.axis], fitting)))
+
+    @property
+    def _features(self) -> int:
+        """About how many numbers one encoded example has."""
+        return max(each.size for each in self._plan.taken if each.size)
+
+
+def _looks(model: LoadedModel, examples: tuple[Example, ...]) -> list[Batch]:
+    """Batches of one example to look at the layers with: of texts a short one, a long one, and one
+    that is neither.
+    """
+    batches = [batch for _, batch in model.adapter.batches(examples, model)]
+    if model.adapter.axis != "tokens":
+        return [batches[0][0]]
+    by_length = sorted(batches, key=lambda batch: lengths_of(batch))
+    return [by_length[0][0], by_length[-1][0], model.adapter.typical(model)]
