@@ -19,14 +19,19 @@ _HOMES = {
     "Attribution": "core.results",
     "Architecture": "core.results",
     "Prediction": "core.results",
+    "Capture": "core.results.activations",
+    "Dataset": "core.data.dataset",
     "Example": "core.tasks",
     "FluoroscopeError": "core.errors",
     "METHODS": "core.attribution.registry",
     "attention_maps": "core.notebook",
     "attribute": "core.notebook",
+    "capture": "core.notebook",
+    "dataset": "core.data.dataset",
     "describe": "core.notebook",
     "flip": "core.notebook",
     "models": "core.notebook",
+    "open_capture": "core.results.activations",
     "open_example": "core.notebook",
     "predict": "core.notebook",
     "produce": "core.notebook",
@@ -35,11 +40,13 @@ _HOMES = {
 }
 if TYPE_CHECKING:
     from core.attribution.registry import METHODS
+    from core.data.dataset import Dataset, dataset
     from core.errors import FluoroscopeError
     from core.models.catalogue import reference
     from core.notebook import (
         attention_maps,
         attribute,
+        capture,
         describe,
         flip,
         models,
@@ -49,20 +56,26 @@ if TYPE_CHECKING:
         text,
     )
     from core.results import Architecture, Attribution, Prediction
+    from core.results.activations import Capture, open_capture
     from core.tasks import Example
 
 __all__ = [
     "METHODS",
     "Architecture",
     "Attribution",
+    "Capture",
+    "Dataset",
     "Example",
     "FluoroscopeError",
     "Prediction",
     "attention_maps",
     "attribute",
+    "capture",
+    "dataset",
     "describe",
     "flip",
     "models",
+    "open_capture",
     "open_example",
     "predict",
     "produce",

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.activations.shelf import request, shelved, tidy
 from core.attribution.registry import method as declared
+from core.data.dataset import Dataset, dataset
 from core.engine.call import Call
 from core.engine.inline import InlineExecutor
 from core.models.catalogue import card, catalogue
 from core.models.reference import ModelRef
 from core.parameters import checked
+from core.paths import located
 from core.results import Architecture, AttentionMaps, Attribution, Flip, Prediction, Production
+from core.results.activations import Capture, open_capture
 from core.tasks import Example
+from core.workspace import workspace
 
 
 def models() -> tuple[str, ...]:
@@ -117,6 +122,51 @@ def attention_maps(
     call = Call("attention", model, tuple(inputs), {"layers": asked}, device=device)
     found: tuple[AttentionMaps, ...] = _run(call)
     return found
+
+
+def capture(
+    model: ModelRef,
+    data: Dataset | str | Path | None = None,
+    layers: Sequence[str] | None = None,
+    *,
+    limit: int = 0,
+    out: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    **settings: Any,
+) -> Capture:
+    """What layers, by default all that have no parts, answer to a data set.
+
+    ``data`` are those that ship with the model, a folder of pictures, a table, a file with a text
+    per line, or a ``Dataset`` of one's own; at most ``limit`` of them, evenly spread. ``settings``
+    are ``pool`` (``mean``, ``max``, ``first``, ``last``, ``whole``), ``dtype`` and ``memory``.
+    The folder is ``out``, or one in the workspace, where an equal call finds it again.
+
+    Raises ``UnknownName`` for a layer that there is not, ``NotValid`` for one that cannot be
+    captured, ``BadInput`` for data that cannot be read.
+    """
+    place = workspace()
+    if isinstance(data, Dataset):
+        found = data.limited(limit)
+    else:
+        found = dataset(card(model.name), data, limit=limit)
+    folder = None if out is None else located(out)
+    parameters = request(place, model, found, layers, out=folder, seed=seed, **settings)
+    known = shelved(parameters) if out is None else None
+    if known is not None:
+        return known
+    if found.source:
+        _run(Call("capture", model, (), parameters, seed=seed, device=device))
+    else:  # only this process knows how to read them
+        from core.activations.capture import capture as captured
+        from core.models.loader import load
+
+        given = {name: parameters[name] for name in ("pool", "dtype", "memory")}
+        into = Path(parameters["out"])
+        captured(load(model, device), found, into, layers, seed=seed, **given)
+    if out is None:
+        tidy(place)
+    return open_capture(parameters["out"])
 
 
 def _run(call: Call) -> Any:

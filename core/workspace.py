@@ -53,6 +53,11 @@ class Workspace:
         return self._folder("jobs")
 
     @property
+    def captures(self) -> Path:
+        """Captured activations, a cache: may be emptied at any time."""
+        return self._folder("captures")
+
+    @property
     def logs(self) -> Path:
         """What the worker processes wrote."""
         return self._folder("logs")

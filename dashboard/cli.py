@@ -13,6 +13,7 @@ import typer
 from core.errors import Cancelled, FluoroscopeError
 from dashboard.commands.attention import attention
 from dashboard.commands.attribute import attribute
+from dashboard.commands.capture import capture
 from dashboard.commands.flip import flip
 from dashboard.commands.jobs import jobs
 from dashboard.commands.lists import listing
@@ -32,6 +33,7 @@ app.command()(serve)
 app.add_typer(listing, name="list")
 app.command()(attribute)
 app.command()(attention)
+app.command()(capture)
 app.command()(flip)
 app.command()(translate)
 app.command()(generate)

@@ -21,36 +21,19 @@ from core.activations.folder import CaptureFolder, begun, held
 from core.activations.outputs import watched
 from core.activations.plan import Plan, lengths_of, planned
 from core.activations.rows import Rows
+from core.activations.shelf import MEMORY, SETTINGS
 from core.data.dataset import Dataset
 from core.errors import BadParameter
 from core.models.adapter import Batch
 from core.models.loaded import LoadedModel
-from core.parameters import Parameter, checked
+from core.parameters import checked
 from core.progress import Meter
 from core.provenance import Provenance
 from core.results.activations import FORMAT, Capture, CapturedLayer, Pool
 from core.tasks import Example
 
 Numbers = Literal["float16", "float32"]
-POOLS: tuple[Pool, ...] = ("whole", "mean", "max", "first", "last")
-MEMORY = 512  # MiB that captured activations and read examples may take
-SETTINGS = (
-    Parameter(
-        "pool",
-        "choice",
-        "mean",
-        "What is kept of a layer's positions (pixels, tokens).",
-        choices=POOLS,
-    ),
-    Parameter(
-        "dtype",
-        "choice",
-        "float16",
-        "The numbers that are kept.",
-        choices=("float16", "float32"),
-    ),
-    Parameter("memory", "int", MEMORY, "MiB for activations on their way.", 1, 1_000_000),
-)
+_SHORT = Example("short", b"A word and two.")
 _MOST = {"pixels": 64, "columns": 256, "tokens": 512}  # examples read at a time
 
 
@@ -117,9 +100,9 @@ class _Pass:
         self._started = time.perf_counter()
         axis = model.adapter.axis
         head = data.examples(range(min(len(data), 32 if axis == "tokens" else 1)))
-        looks = _looks(model, head)
+        seen = looks(model, head)
         with model.exclusive(seed) as module:
-            self._plan: Plan = planned(model, module, looks, asked["layers"], asked["pool"])
+            self._plan: Plan = planned(model, module, seen, asked["layers"], asked["pool"])
         self._files = {each.name: f"{i:03}.npy" for i, each in enumerate(self._plan.taken)}
 
     def run(self, manifest: dict[str, Any] | None) -> Capture:
@@ -161,10 +144,7 @@ class _Pass:
 
     def _hooked(self, module: nn.Module) -> dict[str, nn.Module]:
         """The layers in this very module, which may be a twin of the one that was looked at."""
-        names = self._plan.layers
-        if all(part is module for part in names.values()):
-            return dict(names)
-        return {name: module.get_submodule(name) for name in names}
+        return {name: module.get_submodule(name) for name in self._plan.layers}
 
     def _longest(self) -> tuple[int, ...]:
         """The lengths that positions may follow, at most: all texts are read once for that."""
@@ -233,12 +213,13 @@ class _Pass:
         return max(each.size for each in self._plan.taken if each.size)
 
 
-def _looks(model: LoadedModel, examples: tuple[Example, ...]) -> list[Batch]:
+def looks(model: LoadedModel, examples: Sequence[Example] = ()) -> list[Batch]:
     """Batches of one example to look at the layers with: of texts a short one, a long one, and one
     that is neither.
     """
-    batches = [batch for _, batch in model.adapter.batches(examples, model)]
-    if model.adapter.axis != "tokens":
-        return [batches[0][0]]
-    by_length = sorted(batches, key=lambda batch: lengths_of(batch))
-    return [by_length[0][0], by_length[-1][0], model.adapter.typical(model)]
+    adapter = model.adapter
+    batches = [batch for _, batch in adapter.batches(examples, model)] if examples else []
+    if adapter.axis != "tokens":
+        return [batches[0][0] if batches else adapter.typical(model)]
+    by_length = sorted(batches, key=lengths_of) or adapter.batches([_SHORT], model)[0][1:]
+    return [by_length[0][0], by_length[-1][0], adapter.typical(model)]

@@ -14,13 +14,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from core.activations.shelf import LOCK
 from core.data.dataset import Dataset
 from core.errors import BadInput, StorageError
 from core.results.activations import (
@@ -35,7 +36,6 @@ from core.results.activations import (
 )
 from core.store import write_atomically
 
-_LOCK = ".lock"
 _LOOK_SECONDS = 0.2
 _SPARE = 64 * 2**20  # bytes that stay free on the disk
 
@@ -49,7 +49,7 @@ def held(folder: Path, check: Callable[[], None]) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context((folder / _LOCK).open("w"))
+            file = stack.enter_context((folder / LOCK).open("w"))
         except OSError as error:
             raise unwritable(folder, error) from error
         while True:
@@ -216,13 +216,6 @@ def unwritable(folder: Path, error: OSError) -> StorageError:
         f"Cannot write to '{folder}': {error.strerror or error}.",
         "Check its permissions, or choose another folder.",
     )
-
-
-def remove(folder: Path) -> None:
-    """Remove a capture's folder and nothing else."""
-    if (folder / MANIFEST).is_file():
-        with suppress(OSError):
-            shutil.rmtree(folder)
 
 
 def _row(shape: Sequence[int], dtype: np.dtype[Any]) -> int:

@@ -60,6 +60,15 @@ class Planned:
         )
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Names of the ``layers`` to hook, the tensors to take of them, and why others are left out."""
+
+    layers: tuple[str, ...]
+    taken: tuple[Planned, ...]
+    skipped: Mapping[str, str]
+
+
 @dataclass
 class _Seen:
     """One tensor in all looks: shapes by look and number of examples."""
@@ -70,15 +79,6 @@ class _Seen:
     def complete(self, looks: int) -> bool:
         """Whether it was there in every look."""
         return len(self.shapes) == looks and all(len(each) == len(_TWICE) for each in self.shapes)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """``layers`` to hook by name, the tensors to take of them, and why others are left out."""
-
-    layers: Mapping[str, nn.Module]
-    taken: tuple[Planned, ...]
-    skipped: Mapping[str, str]
 
 
 def base(name: str) -> str:
@@ -102,32 +102,14 @@ def planned(
     """
     known = {name: part for name, part in module.named_modules() if name}
     if wanted is None:
-        layers = {name: part for name, part in known.items() if _own(part)}
+        layers = {name: part for name, part in known.items() if has_own(part)}
     else:
         for name in wanted:
             if base(name) not in known:
                 raise UnknownName.of("layer", name, known, "See `fluoroscope list layers`.")
         layers = {base(name): known[base(name)] for name in wanted}
-    seen = _look(model, module, layers, looks)
-    lengths = [lengths_of(each) for each in looks]
-    taken: list[Planned] = []
-    skipped = {
-        name: "it is not called in a forward, or answers with no floating numbers"
-        for name in layers
-        if not any(base(each) == name for each in seen)
-    }
-    uneven = {base(name) for name, each in seen.items() if not each.complete(len(looks))}
-    before: dict[tuple[int, ...], bool] = {}  # of outputs of a shape, whether units came first
-    for name, each in seen.items():
-        try:
-            if base(name) in uneven:
-                raise NotValid("it is called more often for some examples than for others")
-            found = _planned(name, each, lengths, pool, before)
-        except NotValid as error:
-            skipped[name] = error.message
-            continue
-        if _asked(name, wanted):
-            taken.append(found)
+    found, skipped = survey(model, module, looks, layers, pool)
+    taken = [each for each in found if _asked(each.name, wanted)]
     if wanted is not None:
         for name in wanted:
             if not any(_asked(each.name, [name]) for each in taken):
@@ -136,18 +118,47 @@ def planned(
                         f"The layer '{name}' cannot be captured: {skipped[name]}.",
                         "Choose the layer around it.",
                     )
-                raise UnknownName.of("output of a layer", name, seen)
+                names = [each.name for each in found]
+                raise UnknownName.of("output of a layer", name, names)
         skipped = {}
     if not taken:
         reasons = "; ".join(f"{name}: {why}" for name, why in list(skipped.items())[:3])
         raise NotValid(
             f"No layer of '{model.ref.name}' can be captured ({reasons}).", "Name one that can."
         )
-    hooked = {base(each.name): layers[base(each.name)] for each in taken}
-    return Plan(hooked, tuple(taken), skipped)
+    hooked = dict.fromkeys(base(each.name) for each in taken)
+    return Plan(tuple(hooked), tuple(taken), skipped)
 
 
-def _own(part: nn.Module) -> bool:
+def survey(
+    model: LoadedModel,
+    module: nn.Module,
+    looks: Sequence[Batch],
+    layers: Mapping[str, nn.Module],
+    pool: Pool,
+) -> tuple[list[Planned], dict[str, str]]:
+    """Every tensor that ``layers`` answer with, in the order in which they compute, and by name why
+    others cannot be captured.
+    """
+    seen = _look(model, module, layers, looks)
+    lengths = [lengths_of(each) for each in looks]
+    found: list[Planned] = []
+    called = {base(name) for name in seen}
+    reason = "it is not called in a forward, or answers with no floating numbers"
+    skipped = {name: reason for name in layers if name not in called}
+    uneven = {base(name) for name, each in seen.items() if not each.complete(len(looks))}
+    before: dict[tuple[int, ...], bool] = {}  # of outputs of a shape, whether units came first
+    for name, each in seen.items():
+        try:
+            if base(name) in uneven:
+                raise NotValid("it is called more often for some examples than for others")
+            found.append(_planned(name, each, lengths, pool, before))
+        except NotValid as error:
+            skipped[name] = error.message
+    return found, skipped
+
+
+def has_own(part: nn.Module) -> bool:
     """Whether a layer computes something that none of its parts does."""
     return not any(True for _ in part.children()) or any(True for _ in part.parameters(False))
 

@@ -40,6 +40,7 @@ FINISHED = ("done", "failed", "cancelled", "died")
 
 # Verbs of jobs, found where they run: called as f(parameters, meter) -> value or None.
 JOB_VERBS: Mapping[str, str] = {
+    "capture": "core.activations.work:capture_job",
     "estimate": "core.training.estimate:estimate_config",
     "train": "core.training.loop:train_folder",
 }

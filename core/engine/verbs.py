@@ -41,14 +41,18 @@ VERBS = Verbs(
         "attention_flow": "core.attention.compute:attention_flow",
         "attention_overview": "core.attention.compute:attention_overview",
         "attribute": "core.attribution.compute:attribute",
+        "capture": "core.activations.work:capture_verb",
         "cover": "core.attribution.cover:cover",
         "describe": "core.attribution.describe:describe",
         "flip": "core.attribution.flip:flip",
+        "layers": "core.activations.work:layers_verb",
         "predict": "core.models.predict:predict",
         "produce": "core.models.produce:produce",
     },
     loader="core.models.loader:load",
     prepare=("core.device:probe_threads",),
     modules=("captum.attr", "sklearn.linear_model", "skimage.segmentation"),
-    fleeting=("describe",),  # it times the model: a busy moment must not stay its truth
+    # Describing times the model: a busy moment must not stay its truth. A capture is in a folder of
+    # its own, where it is found again.
+    fleeting=("describe", "capture"),
 )
