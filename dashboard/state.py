@@ -275,7 +275,8 @@ def pressed(label: str, key: str, **options: Any) -> bool:
     """A button whose press is kept until a run of the page comes to it.
 
     ``st.button`` forgets the press when the run that should have seen it gives way to another one,
-    as when a part of the page reports its width at that moment.
+    as when a part of the page reports its width at that moment. Whoever asks acts before anything
+    else is drawn: the press is forgotten as soon as it is told.
     """
     kept = f"pressed:{key}"
     st.button(label, key=key, on_click=_press, args=(kept,), **options)

@@ -114,35 +114,44 @@ def _widget(recipe: Recipe, parameter: Parameter) -> object:
 
 
 def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int, device: str) -> None:
+    """Start is asked last, and nothing is drawn between its press and the run: whatever draws may
+    give way to another run of the page, which would not know of the press.
+    """
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        started = state.pressed("Start", f"go:{recipe.name}", type="primary")
-        asked = state.pressed("Estimate time and memory", f"estimate:{recipe.name}")
+        first, second = st.container(width="content"), st.container(width="content")
+    below = st.container()
     try:
         configs = sweep.configs(
             recipe.name, given, data=data.strip() or None, seed=seed, device=device
         )
     except FluoroscopeError as error:
-        st.error(state.plain(str(error)))
+        below.error(state.plain(str(error)))
+        with first:
+            state.pressed("Start", f"go:{recipe.name}", type="primary")  # and nothing begins
         return
     config = next(iter(configs.values()))
     place = cached.place()
-    if asked:
-        try:
+    with second:
+        asked = state.pressed("Estimate time and memory", f"estimate:{recipe.name}")
+    try:
+        if asked:
             state.estimates()[recipe.name] = submit_job(
                 place, "estimate", {"config": config.as_json()}, config.device
             )
-        except FluoroscopeError as error:
-            st.error(state.plain(str(error)))
-    if recipe.name in state.estimates():
-        _estimate(recipe.name)
-    if not started:
-        return
-    try:
-        runs = sweep.create(place.runs, configs)
-        for run in runs:
-            submit_job(place, "train", {"run": str(run.folder)}, config.device)
     except FluoroscopeError as error:
-        st.error(state.plain(str(error)))
+        below.error(state.plain(str(error)))
+    if recipe.name in state.estimates():
+        with below:
+            _estimate(recipe.name)
+    try:
+        with first:
+            if not state.pressed("Start", f"go:{recipe.name}", type="primary"):
+                return
+            runs = sweep.create(place.runs, configs)
+            for run in runs:
+                submit_job(place, "train", {"run": str(run.folder)}, config.device)
+    except FluoroscopeError as error:
+        below.error(state.plain(str(error)))
         return
     names = tuple(run.folder.relative_to(place.runs).as_posix() for run in runs)
     state.change(tab="watch" if len(names) == 1 else "compare", runs=names)
