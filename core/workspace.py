@@ -58,6 +58,11 @@ class Workspace:
         return self._folder("captures")
 
     @property
+    def subsets(self) -> Path:
+        """Examples that were picked out of data sets."""
+        return self._folder("subsets")
+
+    @property
     def logs(self) -> Path:
         """What the worker processes wrote."""
         return self._folder("logs")
