@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -115,19 +116,29 @@ class _Pass:
         else:
             writer = CaptureFolder(self._folder, manifest, self._dtype)
         together, done = int(manifest["together"]), int(manifest["done"])
-        found = Rows(self._plan.taken, manifest, together, self._dtype)
+        # Two, in turns: one is written while the next examples go through the network.
+        both = [Rows(self._plan.taken, manifest, together, self._dtype) for _ in range(2)]
         before = float(manifest["provenance"]["seconds"])
-        with writer:
+
+        def written(rows: range, found: Rows) -> None:
+            writer.write(rows.start, found.by_file(len(rows)))
+            found.tell(manifest)
+            seconds = before + time.perf_counter() - self._started
+            manifest["provenance"]["seconds"] = seconds
+            writer.say(rows.stop, durable=rows.stop == len(self._data))
+
+        with writer, ThreadPoolExecutor(1) as aside:
             self._meter.expect(len(self._data) - done, "Capturing")
-            for rows, examples in self._data.batches(together, done):
+            pending: Future[None] | None = None
+            for number, (rows, examples) in enumerate(self._data.batches(together, done)):
+                found = both[number % 2]
                 self._capture(examples, found)
-                writer.write(rows.start, found.by_file(len(rows)))
-                found.tell(manifest)
-                seconds = before + time.perf_counter() - self._started
-                manifest["provenance"]["seconds"] = seconds
-                last = rows.stop == len(self._data)
-                writer.say(rows.stop, durable=last)
-            return writer.opened()
+                if pending is not None:
+                    pending.result()
+                pending = aside.submit(written, rows, found)
+            if pending is not None:
+                pending.result()
+        return writer.opened()
 
     def _capture(self, examples: tuple[Example, ...], found: Rows) -> None:
         found.clear()
@@ -167,6 +178,7 @@ class _Pass:
                 each.kept(longest),
                 each.pool,
                 each.ragged,
+                each.units_last and each.pool == "whole",
             )
             for each in plan.taken
         ]
@@ -204,7 +216,7 @@ class _Pass:
         bytes_kept = sum(math.prod(each) for each in kept) * np.dtype(self._dtype).itemsize
         passing = 4 * max(each.size for each in self._plan.taken)
         features = 16 * self._features
-        fitting = self._budget // max(1, bytes_kept + passing + features)
+        fitting = self._budget // max(1, 2 * bytes_kept + passing + features)
         return int(max(1, min(_MOST[self._model.adapter.axis], fitting)))
 
     @property

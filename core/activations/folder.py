@@ -37,6 +37,7 @@ from core.results.activations import (
 from core.store import write_atomically
 
 _LOOK_SECONDS = 0.2
+_SYNCED = 128 * 2**20  # bytes after which the disk is waited for
 _SPARE = 64 * 2**20  # bytes that stay free on the disk
 
 
@@ -105,7 +106,7 @@ def begun(folder: Path, same: Mapping[str, Any]) -> dict[str, Any] | None:
 class CaptureFolder:
     """A capture being written; ``manifest`` is what ``capture.json`` says.
 
-    ``shapes`` are those of one example by file. To be used in a ``with``, which closes the files
+    To be used in a ``with``, which closes the files
     and writes down how far it is.
     """
 
@@ -113,11 +114,13 @@ class CaptureFolder:
         self.folder = folder
         self.manifest = manifest
         outputs = max(1, len(manifest["classes"]))
+        layers = of_manifest(folder, manifest).layers
         self._shapes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
-            each["file"]: (tuple(each["shape"]), np.dtype(dtype)) for each in manifest["layers"]
+            each.file: (each.stored, np.dtype(dtype)) for each in layers
         }
         self._shapes[SCORES] = ((outputs,), np.dtype(np.float32))
         self._files: dict[str, tuple[int, int]] = {}  # descriptor, and where the rows begin
+        self._unsynced = 0  # bytes that may not be on the disk yet
 
     def begin(self, data: Dataset) -> None:
         """Write what is known before the first forward.
@@ -184,6 +187,9 @@ class CaptureFolder:
                 _write_all(handle, values, first + start * _row(shape, dtype))
             except OSError as error:
                 raise unwritable(self.folder, error) from error
+            self._unsynced += values.nbytes
+        if self._unsynced > _SYNCED:  # not all at the end, when nobody has anything else to do
+            self._sync()
 
     def say(self, done: int, *, durable: bool = False) -> None:
         """Write down how many rows there are; what is ``durable`` survives a power cut too.
@@ -191,14 +197,18 @@ class CaptureFolder:
         Raises ``StorageError``.
         """
         self.manifest["done"] = done
-        try:
-            if durable:
-                for handle, _ in self._files.values():
-                    os.fsync(handle)
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
+        if durable:
+            self._sync()
         data = json.dumps(self.manifest, ensure_ascii=False, indent=1).encode()
         write_atomically(self.folder / MANIFEST, data, durable=durable)
+
+    def _sync(self) -> None:
+        try:
+            for handle, _ in self._files.values():
+                os.fsync(handle)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+        self._unsynced = 0
 
     def opened(self) -> Capture:
         """The capture as it is now."""

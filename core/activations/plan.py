@@ -37,6 +37,7 @@ class Planned:
     follows: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     size: int = 0
     scalar: bool = False  # one number per example or position: there is no unit
+    units_last: bool = False  # in the network's memory, as numbers of one pixel in channels last
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -75,6 +76,7 @@ class _Seen:
 
     layer: nn.Module
     shapes: list[dict[int, tuple[int, ...]]]
+    nearest: int = -1  # the dimension whose numbers lie side by side
 
     def complete(self, looks: int) -> bool:
         """Whether it was there in every look."""
@@ -192,6 +194,10 @@ def _look(
                 each = seen.setdefault(name, _Seen(layer, []))
                 each.shapes += [{} for _ in range(number + 1 - len(each.shapes))]
                 each.shapes[number][times] = tuple(output.shape)
+                steps = [
+                    (step, -size) for step, size in zip(output.stride(), output.shape, strict=True)
+                ]
+                each.nearest = steps.index(min(steps))
 
             features, *context = (
                 tensor.repeat(times, *[1] * (tensor.ndim - 1))
@@ -226,15 +232,17 @@ def _planned(
         shape[place] = 0
     if pool in ("first", "last") and len(dims) > 1:
         raise NotValid("it has a grid of positions, of which none is the first or last")
+    order = [example, *(i + (i >= example) for i in order)]
     return Planned(
         name=name,
         kind=type(seen.layer).__name__,
-        order=(example, *(i + (i >= example) for i in order)),
+        order=tuple(order),
         shape=tuple(shape),
         pool=pool if dims else "whole",
         follows=follows,
         size=max(torch.Size(each).numel() for each in of_one),
         scalar=unit is None,
+        units_last=unit is not None and bool(dims) and order[1] == seen.nearest,
     )
 
 

@@ -5,7 +5,8 @@ ids.jsonl          the id of each example, one JSON string per line
 labels.npy         int64 [example], -1 where an example has none; only with labels
 columns.npz        what else is known of each example, one array per column
 scores.npy         float32 [example, output], what the model answered
-000.npy …          one layer each, [example, unit] or [example, unit, position …]
+000.npy …          one layer each: [example, unit], [example, unit, position …] or, where the
+                   network has its units last, [example, position …, unit]
 
 The arrays are mapped into memory: opening costs nothing, and rows are read when they are asked for.
 Only numpy is needed to read one.
@@ -43,7 +44,8 @@ class CapturedLayer:
 
     ``kind`` is the module's class; ``shape`` that of one example, ``(unit,)`` or
     ``(unit, position …)``; ``pool`` what was done with its positions, ``whole`` where there are
-    none. With ``ragged`` positions a text has as many as it has tokens, and NaN after them.
+    none. With ``ragged`` positions a text has as many as it has tokens, and NaN after them. In the
+    file the units come after the positions where ``units_last``.
     ``nonfinite`` counts the values that were NaN or infinite, ``overflowed`` those that the number
     format could not hold.
     """
@@ -54,6 +56,7 @@ class CapturedLayer:
     shape: tuple[int, ...]
     pool: Pool = "whole"
     ragged: bool = False
+    units_last: bool = False
     nonfinite: int = 0
     overflowed: int = 0
 
@@ -61,6 +64,11 @@ class CapturedLayer:
     def units(self) -> int:
         """Number of units: channels, neurons, the width of a token."""
         return self.shape[0]
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """The shape of one example as it is in the file."""
+        return (*self.shape[1:], self.shape[0]) if self.units_last else self.shape
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,8 @@ class Capture:
         Raises ``UnknownName``, and ``StorageError`` when the file is gone or damaged.
         """
         about = self.about(name)
-        return self._mapped(about.file, (self.total, *about.shape))
+        values = self._mapped(about.file, (self.total, *about.stored))
+        return np.moveaxis(values, -1, 1) if about.units_last else values
 
     def rows(
         self, name: str, rows: Sequence[int] | npt.NDArray[np.integer[Any]]
