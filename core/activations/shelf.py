@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.dataset import Dataset
-from core.errors import UserError
+from core.errors import BadInput, StorageError
 from core.models.reference import ModelRef
 from core.parameters import Parameter, checked
 from core.provenance import sha256_of_json
@@ -66,13 +66,20 @@ def request(
 
 
 def shelved(parameters: Mapping[str, Any]) -> Capture | None:
-    """The capture that was asked for with ``request``, if it is there and complete."""
+    """The capture that was asked for with ``request``, if it is there and complete; one that is
+    damaged is removed.
+    """
     folder = Path(str(parameters["out"]))
     try:
         found = open_capture(folder)
-    except UserError:
+        if not found.complete:
+            return None
+        for name in found.names:
+            found.layer(name)
+    except BadInput:
         return None
-    if not found.complete:
+    except StorageError:
+        _removed(folder)
         return None
     with suppress(OSError):
         os.utime(folder / MANIFEST)  # used just now

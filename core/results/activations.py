@@ -253,12 +253,12 @@ class _reading:  # noqa: N801 - a context manager
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (OSError, ValueError, EOFError, KeyError)):
+        if isinstance(error, (OSError, ValueError, EOFError, KeyError, TypeError)):
             reason = getattr(error, "strerror", None) or str(error)
             raise StorageError(
                 f"'{self._path.name}' of the capture '{self._path.parent}' cannot be read: "
                 f"{reason.rstrip('.')}.",
-                "Capture again.",
+                "Remove the folder and capture again.",
             ) from error
 
 

@@ -6,7 +6,8 @@ A residual network of 18 layers on 224 × 224 pixels and a Transformer encoder o
 tokens, both with random weights, and the shipped digits: all layers in float16 straight to disk
 against the same examples read, encoded and put through the network, interleaved, medians of ratios.
 Writing goes on in a second thread: where no processor is free for it, the ratio of the processor
-time of the first thread says what is left on a quiet machine. Then 200 rows of a large layer read back, against
+time of the first thread says what is left on a quiet machine. Then 200 rows of a large layer read
+back, against
 ``numpy.load(mmap_mode="r")`` and the same rows.
 """
 
