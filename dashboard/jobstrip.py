@@ -9,6 +9,7 @@ import streamlit as st
 from core.engine.job import Job
 from dashboard import cached, state, waiting
 from dashboard.runs import training_jobs
+from dashboard.ticking import ticking
 
 _MOST = 4
 
@@ -19,7 +20,7 @@ def draw() -> None:
         _strip()
 
 
-@st.fragment(run_every=2.0)
+@ticking(2.0)
 def _strip() -> None:
     jobs = list(training_jobs(cached.place()))
     if not jobs:

@@ -11,6 +11,7 @@ import streamlit as st
 from core.engine.executor import Handle
 from core.errors import Cancelled, FluoroscopeError, StorageError, UserError
 from dashboard import cached, state
+from dashboard.ticking import ticking
 
 _OPEN = ("waiting", "running")
 _PATIENCE = 0.4  # seconds that a page waits for what it has just asked for, before it draws without
@@ -42,7 +43,7 @@ def watch(handles: Mapping[str, Handle]) -> None:
         _lines(handles)
 
 
-@st.fragment(run_every=0.3)
+@ticking(0.3)
 def _lines(handles: Mapping[str, Handle]) -> None:
     if any(settled(handle) for handle in handles.values()):
         st.rerun()

@@ -368,6 +368,17 @@ def streamlit_state(source: Source) -> list[str]:
     ]
 
 
+def clocks(source: Source) -> list[str]:
+    """What draws itself by a clock stands alone, or the browser may be left with a blank page."""
+    if source.module == "dashboard.ticking":
+        return []
+    return [
+        f"{source.module}:{node.value.lineno} runs by a clock: use dashboard.ticking"
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.keyword) and node.arg == "run_every"
+    ]
+
+
 def docstrings(source: Source) -> list[str]:
     """Every file says what it is for; in core every public name says what it does."""
     faults = []
@@ -399,6 +410,7 @@ RULES: tuple[Rule, ...] = (
     shadows,
     unsafe,
     streamlit_state,
+    clocks,
     docstrings,
 )
 
@@ -410,6 +422,7 @@ def test_house_is_in_order(rule: Rule) -> None:
 
 
 BAD = (
+    (clocks, "dashboard.waiting", "@st.fragment(run_every=1)\ndef f(): pass"),
     (layers, "core.errors", "import torch"),
     (layers, "core.results.attribution", "def f():\n    import torch"),
     (layers, "core.results.attribution", "import pandas"),

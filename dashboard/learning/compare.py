@@ -15,6 +15,7 @@ from dashboard.learning import axes
 from dashboard.learning.watch import METRICS, about, busy, show
 from dashboard.runs import ShownRun
 from dashboard.theme import is_dark
+from dashboard.ticking import ticking
 
 _GAP = "gap"
 _RUN = "run"
@@ -95,7 +96,7 @@ def _progress(picked: Sequence[ShownRun]) -> list[tuple[str, int]]:
     return [(shown.run.state, shown.run.status.epoch) for shown in picked]
 
 
-@st.fragment(run_every=2.0)
+@ticking(2.0)
 def _growing(picked: Sequence[ShownRun], drawn: list[tuple[str, int]]) -> None:
     """How many of the runs are at work; draws the page anew when one is an epoch further."""
     now = _progress(picked)

@@ -16,6 +16,7 @@ from core.training import sweep
 from core.training.recipe import Recipe, recipes
 from dashboard import cached, state, waiting
 from dashboard.runs import training_jobs
+from dashboard.ticking import ticking
 
 _DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "mps")
 _DATA = {
@@ -158,7 +159,7 @@ def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int, devi
     st.rerun()
 
 
-@st.fragment(run_every=1.0)
+@ticking(1.0)
 def _estimate(name: str) -> None:
     """What a run with the settings of the last click will cost."""
     job = state.estimates()[name]
@@ -179,7 +180,7 @@ def _estimate(name: str) -> None:
         st.error(state.plain(f"No estimate: {job.message}"))
 
 
-@st.fragment(run_every=2.0)
+@ticking(2.0)
 def _line() -> None:
     """What trains now and what waits for its turn."""
     st.markdown("**Under way**")

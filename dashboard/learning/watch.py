@@ -20,6 +20,7 @@ from dashboard.figures.outcomes import boundary, confusion
 from dashboard.learning import axes
 from dashboard.runs import ShownRun, job_of, last_words
 from dashboard.theme import is_dark
+from dashboard.ticking import ticking
 
 METRICS = ("loss", "accuracy", "f1_macro", "bleu")
 _STATES = {
@@ -75,7 +76,7 @@ def busy(shown: ShownRun) -> bool:
     return shown.run.state == "running" or job_of(cached.place(), shown.run) is not None
 
 
-@st.fragment(run_every=1.0)
+@ticking(1.0)
 def _live(shown: ShownRun) -> None:
     if not busy(shown):
         st.rerun()  # it is over: once more, without the clock
