@@ -13,10 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
+from core.data.dataset import Dataset
+from core.data.dataset import dataset as shipped
 from core.data.gallery import GalleryItem, examples_for, gallery, gallery_item
+from core.data.subset import Subset, kept
 from core.data.text import decode
 from core.data.textlist import MOST, TABLES, read_list
 from core.engine.call import Call
@@ -35,6 +40,8 @@ from dashboard import state
 from dashboard.runs import shown_runs
 
 UPLOAD = "upload:"
+ROW = "row:"
+_MOST_MEAN = 2_000
 _OTHERS = 6  # examples offered for a model that has none of its own
 
 
@@ -124,7 +131,48 @@ def example(name: str) -> Example:
     """
     if name.startswith(UPLOAD):
         return place().read_upload(name.removeprefix(UPLOAD))
+    if name.startswith(ROW):
+        model, row = row_of(name)
+        return dataset(model)[row]
     return gallery_item(name).example()
+
+
+def row_name(model: str, row: int) -> str:
+    """The name of an example of the data that ship with a model."""
+    return f"{ROW}{model}:{row}"
+
+
+def row_of(name: str) -> tuple[str, int]:
+    """The model and the row of a name that ``row_name`` made.
+
+    Raises ``UnknownName`` for any other, or when the model or its data have no such row.
+    """
+    model, _, text = name.removeprefix(ROW).rpartition(":")
+    if name.startswith(ROW) and text.isdecimal() and len(text) < 10:
+        with suppress(BadInput):
+            if int(text) < len(dataset(model)):
+                return model, int(text)
+    raise UnknownName(f"There is no example '{name[:80]}'.", "Choose another.")
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def dataset(model: str) -> Dataset:
+    """The data that ship with a model.
+
+    Raises ``UnknownName``, and ``BadInput`` when there are none.
+    """
+    return shipped(model_card(model))
+
+
+def subset(key: str, model: str) -> Subset | None:
+    """The examples in hand, if they are of the model's data; nothing for an empty or lost key."""
+    if not key:
+        return None
+    with suppress(FluoroscopeError):
+        found = kept(place(), key)
+        if found.data.fingerprint == dataset(model).fingerprint:
+            return found
+    return None
 
 
 def keep_upload(name: str, data: bytes) -> str:
@@ -152,10 +200,11 @@ def text_list(name: str, column: str = "") -> tuple[tuple[str, ...], tuple[str, 
     return tuple(each.data.decode("utf-8", "replace") for each in found), notes
 
 
-@st.cache_data(show_spinner=False, max_entries=200)
+@st.cache_data(show_spinner=False, max_entries=400)
 def thumbnail(name: str, size: int = 112) -> str:
     """A bundled example as a small ``data:`` address. Uploads are never decoded here."""
-    with Image.open(gallery_item(name).path, formats=("PNG", "JPEG")) as image:
+    file = io.BytesIO(example(name).data) if name.startswith(ROW) else gallery_item(name).path
+    with Image.open(file, formats=("PNG", "JPEG")) as image:
         picture = image.convert("RGB")
         if max(picture.size) < size:
             picture = picture.resize((size, size), Image.Resampling.NEAREST)
@@ -164,6 +213,27 @@ def thumbnail(name: str, size: int = 112) -> str:
         picture.save(buffer, "PNG" if max(image.size) < size else "JPEG", quality=85)
     kind = "png" if buffer.getvalue()[:4] == b"\x89PNG" else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def mean_picture(model: str, rows: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
+    """The mean of pictures that ship with a model, uint8 ``[row, column(, channel)]``; None when
+    they differ in size. Of many, an even spread of 2,000.
+    """
+    data = dataset(model)
+    total: npt.NDArray[np.float64] | None = None
+    taken = rows[:: -(-len(rows) // _MOST_MEAN)]
+    for row in taken:
+        with Image.open(io.BytesIO(data[row].data), formats=("PNG", "JPEG")) as image:
+            pixels = np.asarray(image.convert("RGB" if image.mode == "RGB" else "L"), np.float64)
+        if total is not None and total.shape != pixels.shape:
+            return None
+        total = pixels if total is None else total + pixels
+    if total is None:
+        return None
+    mean = np.rint(total / len(taken)).astype(np.uint8)
+    times = max(1, 224 // max(mean.shape[:2]))
+    return mean.repeat(times, axis=0).repeat(times, axis=1)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from core.data.textlist import TABLES
@@ -24,8 +26,13 @@ _FRESH = {
     "show": "",
     "place": 0,
     "off": (),
+    "subset": "",
+    "module": "",
+    "unit": -1,
+    "tint": "",
 }
 # What another text does not share.
+_MOST_PICTURES, _MOST_TEXTS = 24, 200
 _UNEDITED = {"original": "", "picked": ""}
 # What Streamlit's file chooser offers; what is accepted is decided by content, not by name.
 _UPLOADS: dict[AxisKind, tuple[str, list[str], str]] = {
@@ -102,7 +109,7 @@ def _example(chosen: state.Selection) -> None:
     items = cached.items(chosen.model)
     known = [item.name for item in items]
     name = chosen.example
-    if not name.startswith(cached.UPLOAD) and name not in known:
+    if not name.startswith(cached.UPLOAD) and name not in known and not _row(name, chosen.model):
         lost, name = name, known[0] if known else ""
         notice = state.told()
         state.change(example=name)
@@ -110,18 +117,17 @@ def _example(chosen: state.Selection) -> None:
             notice = f"There is no example '{lost}' for this model, so the first one is shown."
         state.tell(notice)
     kind = cached.model_card(chosen.model).task.axis
+    titles = _titles(chosen, {item.name: item.title for item in items}, name)
     if kind == "pixels":
-        st.markdown("Example")
         gallery.strip(
             [
-                gallery.Thumbnail(each.name, each.title, cached.thumbnail(each.name))
-                for each in items
+                gallery.Thumbnail(each, title, cached.thumbnail(each))
+                for each, title in titles.items()
             ],
             name,
             lambda picked: state.change(example=picked),
         )
     else:
-        titles = {item.name: item.title for item in items}
         if name not in titles:
             titles[name] = "Your own text"
         st.selectbox(
@@ -139,6 +145,50 @@ def _example(chosen: state.Selection) -> None:
     )
     if upload is not None:
         _take(upload.name, upload.getvalue(), state.is_new(upload.file_id), name, chosen.table)
+
+
+def _row(name: str, model: str) -> bool:
+    """Whether this is an example of the model's data."""
+    with suppress(FluoroscopeError):
+        return cached.row_of(name)[0] == model
+    return False
+
+
+def _titles(chosen: state.Selection, usual: dict[str, str], name: str) -> dict[str, str]:
+    """The examples offered: those that were picked, where there are any, or the bundled ones, with
+    the one in hand.
+    """
+    picked = cached.subset(chosen.subset, chosen.model)
+    pictures = cached.model_card(chosen.model).task.axis == "pixels"
+    if picked is None:
+        if pictures:
+            st.markdown("Example")
+        if name in usual or not _row(name, chosen.model):
+            return usual
+        return {name: _title(name), **usual}
+    most = _MOST_PICTURES if pictures else _MOST_TEXTS
+    st.markdown(f"**{state.plain(picked.title)}** · picked")
+    shown = [cached.row_name(chosen.model, row) for row in picked.rows[:most]]
+    if len(picked) > most:
+        st.caption(f"The first {most} of {len(picked):,}.")
+    if state.pressed("All examples again", "no-subset", type="tertiary"):
+        state.change(subset="")
+        st.rerun()
+    if name not in shown and not name.startswith(cached.UPLOAD):
+        shown.insert(0, name)
+    return {each: usual.get(each) or _title(each) for each in shown}
+
+
+def _title(name: str) -> str:
+    """What an example of the data is called: its text, or its number."""
+    if not name.startswith(cached.ROW):
+        return name
+    model, row = cached.row_of(name)
+    data = cached.dataset(model)
+    if cached.model_card(model).task.axis == "tokens":
+        words = " ".join(data[row].data.decode("utf-8", "replace").split())
+        return words if len(words) <= 60 else f"{words[:59]}…"
+    return data.ids[row]
 
 
 def _take(file_name: str, data: bytes, new: bool, shown: str, table: str) -> None:

@@ -44,7 +44,9 @@ class Selection:
     to begin with), ``show`` how it is drawn, ``order`` that of all heads, ``place`` the token
     looked from (-1 none in particular), ``off`` the heads switched off as ``layer:head``. ``runs``
     are names of runs, ``across`` what their curves go over, ``smoothing`` in percent; ``logs`` is a
-    folder of event files.
+    folder of event files. ``subset`` is the key of the examples picked out of the model's data;
+    ``module`` and ``unit`` are the layer and the unit in hand (-1 none); ``reducer`` makes the map
+    in ``dims`` dimensions, whose points are coloured by ``tint``.
     """
 
     model: str = ""
@@ -79,6 +81,12 @@ class Selection:
     by: str = ""
     recipe: str = ""
     logs: str = ""
+    subset: str = ""
+    module: str = ""
+    unit: int = -1
+    reducer: str = "pca"
+    dims: int = 2
+    tint: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -128,6 +136,12 @@ class Selection:
             by=one("by"),
             recipe=one("recipe"),
             logs=one("logs"),
+            subset=one("subset"),
+            module=one("module"),
+            unit=whole("unit", 9_999_999),
+            reducer=one("reducer"),
+            dims=3 if one("dims") == "3" else 2,
+            tint=one("tint"),
         )
 
     def to_query(self) -> dict[str, str | list[str]]:
