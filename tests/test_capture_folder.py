@@ -25,10 +25,13 @@ from core.errors import BadInput, BadParameter, Cancelled, StorageError
 from core.models.reference import ModelRef
 from core.progress import Meter
 from core.results.activations import open_capture
+from core.tasks import Example
 from core.workspace import Workspace
 from tests.test_capture import data, pictures, texts
 from tests.toy_models import SHAPE, toy
 from tests.toy_models import example as picture
+from tests.toy_texts import CLASSES as OPINIONS
+from tests.toy_texts import WIDTH
 from tests.toy_texts import toy as toy_text
 
 ROOT = Path(__file__).parents[1]
@@ -141,6 +144,72 @@ def test_a_capture_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("text")
     with pytest.raises(BadInput, match=r"other files, such as 'thesis\.txt'"):
         capture(model, found, tmp_path / "mine")
+
+
+def broken(count: int, *rows: int, unreadable: int = -1) -> Dataset:
+    """Texts, of which those in ``rows`` hold nothing and one cannot even be read."""
+
+    def read(row: int) -> Example:
+        if row == unreadable:
+            raise BadInput("The file has gone.")
+        words = " " if row in rows else f"the text of number {row} " + "and more " * (row % 3)
+        return Example(f"text {row}", words.encode())
+
+    ids = [f"text {row}" for row in range(count)]
+    columns = {"row": np.arange(count)}
+    return Dataset("broken", ids, read, "3" * 64, np.arange(count) % 3, OPINIONS, columns)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    model = toy_text("transformer")
+    found = broken(40, 0, 7, unreadable=21)
+    made = capture(model, found, tmp_path / "whole")
+    rows = [row for row in range(40) if row not in (0, 7, 21)]
+    assert made.complete
+    assert len(made) == 37
+    assert [row for row, _ in made.left_out] == [0, 7, 21]
+    assert "holds only spaces" in made.left_out[1][1]
+    assert made.left_out[2][1] == "The file has gone."
+    assert made.data_rows.tolist() == rows
+    assert made.ids == tuple(f"text {row}" for row in rows)
+    assert made.labels is not None
+    assert made.labels.tolist() == [row % 3 for row in rows]
+    assert made.columns["row"].tolist() == rows
+    alone = data([found[row] for row in rows])
+    for name in made.names:
+        truth = capture(model, alone, tmp_path / "alone").layer(name)
+        np.testing.assert_allclose(made.layer(name), truth, rtol=1e-2, atol=1e-3)
+    with pytest.raises(Cancelled):
+        capture(model, found, tmp_path / "cut", meter=stopping(15))
+    part = open_capture(tmp_path / "cut")
+    assert not part.complete
+    assert part.ids == made.ids[: len(part)]
+    capture(model, found, tmp_path / "cut")
+    assert arrays(tmp_path / "cut") == arrays(tmp_path / "whole")
+    with pytest.raises(BadInput, match=r"of 20 examples of 'broken' cannot be read, at most 10%"):
+        capture(model, broken(20, 1, 4, unreadable=9), tmp_path / "too many")
+    with pytest.raises(BadInput, match="holds only spaces"):
+        capture(model, broken(2, 0, 1), tmp_path / "none")
+
+
+def test_long_texts_go_through_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long they are, no more of them are encoded together than the limit has room for."""
+    model, together = toy_text("transformer"), []
+    batches = type(model.adapter).batches
+
+    def counted(self: Any, examples: Any, model: Any) -> Any:
+        together.append(sum(len(each.data) for each in examples))
+        return batches(self, examples, model)
+
+    monkeypatch.setattr(type(model.adapter), "batches", counted)
+    long = data([Example(f"long {row}", b"word and word " * 200) for row in range(30)])
+    made = capture(model, long, tmp_path, memory=1)
+    assert len(made) == 30
+    assert max(together[32:]) <= 2**20 // (16 * WIDTH)
+    assert max(together[32:]) > 2800  # but more than one of them
 
 
 Usage = namedtuple("Usage", "total used free")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -23,8 +23,9 @@ from core.activations.outputs import watched
 from core.activations.plan import Plan, lengths_of, planned
 from core.activations.rows import Rows
 from core.activations.shelf import MEMORY, SETTINGS
+from core.data.columns import MAX_SKIPPED
 from core.data.dataset import Dataset
-from core.errors import BadParameter
+from core.errors import BadInput, BadParameter
 from core.models.adapter import Batch
 from core.models.loaded import LoadedModel
 from core.parameters import checked
@@ -35,6 +36,8 @@ from core.tasks import Example
 
 Numbers = Literal["float16", "float32"]
 _SHORT = Example("short", b"A word and two.")
+_LOOKED_AT = 32  # texts among which a short and a long one are
+_HEAD = 100  # examples among which there is one that can be read
 _MOST = {"pixels": 64, "columns": 256, "tokens": 512}  # examples read at a time
 
 
@@ -59,9 +62,9 @@ def capture(
     the answer; equal settings give equal bytes.
 
     Raises ``UnknownName`` for a layer that does not exist, ``NotValid`` with the reason for one
-    that cannot be captured, ``BadInput`` for an example that cannot be read and for a folder that
-    holds something else, ``StorageError`` when the disk is full, ``Cancelled``. What is written
-    until then is kept.
+    that cannot be captured, ``BadInput`` when more than a tenth of the examples cannot be read and
+    for a folder that holds something else, ``StorageError`` when the disk is full, ``Cancelled``.
+    What is written until then is kept.
     """
     meter = meter or Meter()
     given = {"pool": pool, "dtype": dtype, "memory": memory}
@@ -77,7 +80,7 @@ def capture(
     }
     with held(folder, meter.check):
         manifest = begun(folder, asked)
-        if manifest is not None and manifest["done"] == manifest["total"]:
+        if manifest is not None and manifest["read"] == manifest["total"]:
             return CaptureFolder(folder, manifest, dtype).opened()
         return _Pass(model, data, folder, asked, seed, meter).run(manifest)
 
@@ -99,9 +102,8 @@ class _Pass:
         self._dtype: Numbers = asked["dtype"]
         self._budget = int(asked["memory"]) * 2**20
         self._started = time.perf_counter()
-        axis = model.adapter.axis
-        head = data.examples(range(min(len(data), 32 if axis == "tokens" else 1)))
-        seen = looks(model, head)
+        seen = looks(model, self._head())
+        self._width = seen[0].features.shape[-1]
         with model.exclusive(seed) as module:
             self._plan: Plan = planned(model, module, seen, asked["layers"], asked["pool"])
         self._files = {each.name: f"{i:03}.npy" for i, each in enumerate(self._plan.taken)}
@@ -115,34 +117,42 @@ class _Pass:
             writer.begin(self._data)
         else:
             writer = CaptureFolder(self._folder, manifest, self._dtype)
-        together, done = int(manifest["together"]), int(manifest["done"])
+        together, start = int(manifest["together"]), int(manifest["read"])
         # Two, in turns: one is written while the next examples go through the network.
         both = [Rows(self._plan.taken, manifest, together, self._dtype) for _ in range(2)]
         before = float(manifest["provenance"]["seconds"])
 
-        def written(rows: range, found: Rows) -> None:
-            writer.write(rows.start, found.by_file(len(rows)))
+        def written(rows: range, found: Rows, count: int, left_out: dict[int, str]) -> None:
+            writer.write(manifest["done"], found.by_file(count))
             found.tell(manifest)
+            manifest["done"] += count
+            manifest["read"] = rows.stop
+            manifest["left_out"] += [list(each) for each in sorted(left_out.items())]
             seconds = before + time.perf_counter() - self._started
             manifest["provenance"]["seconds"] = seconds
-            writer.say(rows.stop, durable=rows.stop == len(self._data))
+            writer.say(durable=rows.stop == len(self._data))
 
         with writer, ThreadPoolExecutor(1) as aside:
-            self._meter.expect(len(self._data) - done, "Capturing")
+            self._meter.expect(len(self._data) - start, "Capturing")
             pending: Future[None] | None = None
-            for number, (rows, examples) in enumerate(self._data.batches(together, done)):
+            for number, first in enumerate(range(start, len(self._data), together)):
+                rows = range(first, min(first + together, len(self._data)))
                 found = both[number % 2]
-                self._capture(examples, found)
+                count, left_out = self._capture(rows, found)
                 if pending is not None:
                     pending.result()
-                pending = aside.submit(written, rows, found)
+                self._check(manifest["left_out"], left_out)
+                pending = aside.submit(written, rows, found, count, left_out)
             if pending is not None:
                 pending.result()
         return writer.opened()
 
-    def _capture(self, examples: tuple[Example, ...], found: Rows) -> None:
+    def _capture(self, rows: range, found: Rows) -> tuple[int, dict[int, str]]:
+        """Put these examples through the network; how many were read, and why others were not."""
         found.clear()
-        for places, batch in self._model.adapter.batches(examples, self._model):
+        left_out: dict[int, str] = {}
+        count = 0
+        for places, batch in self._batches(rows, left_out):
             self._meter.tick(len(places))
             found.at(places, batch)
             with (
@@ -152,6 +162,82 @@ class _Pass:
             ):
                 logits = self._model.adapter.logits(module, batch.features, *batch.context)
             found.score(logits)
+            count += len(places)
+        return count, left_out
+
+    def _batches(
+        self, rows: range, left_out: dict[int, str]
+    ) -> Iterator[tuple[tuple[int, ...], Batch]]:
+        """These examples as batches, with their places among those that can be read."""
+        adapter, before = self._model.adapter, 0
+        for some in self._read(rows, left_out):
+            examples = list(some.values())
+            try:
+                batches = adapter.batches(examples, self._model)
+            except BadInput:
+                examples = [e for row, e in some.items() if self._readable(row, e, left_out)]
+                batches = adapter.batches(examples, self._model) if examples else []
+            for places, batch in batches:
+                yield tuple(before + place for place in places), batch
+            before += len(examples)
+
+    def _read(self, rows: range, left_out: dict[int, str]) -> Iterator[dict[int, Example]]:
+        """These examples by row, of texts no more at a time than the limit has room for: a byte of
+        text is a token at most.
+        """
+        room = self._budget // (16 * self._width) if self._model.adapter.axis == "tokens" else 0
+        some: dict[int, Example] = {}
+        size = 0
+        for row in rows:
+            try:
+                example = self._data[row]
+            except BadInput as error:
+                left_out[row] = error.message
+                continue
+            if some and room and size + len(example.data) > room:
+                yield some
+                some, size = {}, 0
+            some[row] = example
+            size += len(example.data)
+        if some:
+            yield some
+
+    def _readable(self, row: int, example: Example, left_out: dict[int, str]) -> bool:
+        try:
+            self._model.adapter.batches([example], self._model)
+        except BadInput as error:
+            left_out[row] = error.message
+            return False
+        return True
+
+    def _head(self) -> list[Example]:
+        """The first examples that can be read, to look at the layers with."""
+        wanted = _LOOKED_AT if self._model.adapter.axis == "tokens" else 1
+        found: list[Example] = []
+        first: BadInput | None = None
+        for row in range(min(len(self._data), _HEAD)):
+            try:
+                example = self._data[row]
+                self._model.adapter.batches([example], self._model)
+            except BadInput as error:
+                first = first or error
+                continue
+            found.append(example)
+            if len(found) == wanted:
+                break
+        if not found and first is not None:
+            raise first
+        return found
+
+    def _check(self, before: Sequence[object], now: Mapping[int, str]) -> None:
+        """Raise ``BadInput`` when too many examples cannot be read."""
+        count = len(before) + len(now)
+        if now and count > MAX_SKIPPED * len(self._data):
+            raise BadInput(
+                f"{count:,} of {len(self._data):,} examples of '{self._data.name}' cannot be read, "
+                f"at most {MAX_SKIPPED:.0%} are left out. One of them: {next(iter(now.values()))}",
+                "Remove or repair them.",
+            )
 
     def _hooked(self, module: nn.Module) -> dict[str, nn.Module]:
         """The layers in this very module, which may be a twin of the one that was looked at."""
@@ -161,11 +247,10 @@ class _Pass:
         """The lengths that positions may follow, at most: all texts are read once for that."""
         longest: tuple[int, ...] = ()
         self._meter.expect(len(self._data), "Reading texts")
-        for _, examples in self._data.batches(_MOST["tokens"]):
-            for places, batch in self._model.adapter.batches(examples, self._model):
-                self._meter.tick(len(places))
-                found = lengths_of(batch)
-                longest = tuple(map(max, longest or found, found))
+        for places, batch in self._batches(range(len(self._data)), {}):
+            self._meter.tick(len(places))
+            found = lengths_of(batch)
+            longest = tuple(map(max, longest or found, found))
         return longest
 
     def _manifest(self, longest: tuple[int, ...]) -> dict[str, Any]:
@@ -202,7 +287,9 @@ class _Pass:
             "data": asdict(data.ref),
             "dtype": self._dtype,
             "total": len(data),
+            "read": 0,
             "done": 0,
+            "left_out": [],
             "layers": [asdict(each) for each in layers],
             "skipped": dict(plan.skipped),
             "notes": list(data.notes),

@@ -157,7 +157,7 @@ class CaptureFolder:
                     file.truncate(file.tell() + total * _row(shape, dtype))
         except OSError as error:
             raise unwritable(self.folder, error) from error
-        self.say(0)
+        self.say()
 
     def __enter__(self) -> CaptureFolder:
         try:
@@ -191,12 +191,11 @@ class CaptureFolder:
         if self._unsynced > _SYNCED:  # not all at the end, when nobody has anything else to do
             self._sync()
 
-    def say(self, done: int, *, durable: bool = False) -> None:
-        """Write down how many rows there are; what is ``durable`` survives a power cut too.
+    def say(self, *, durable: bool = False) -> None:
+        """Write down how far it is; what is ``durable`` survives a power cut too.
 
         Raises ``StorageError``.
         """
-        self.manifest["done"] = done
         if durable:
             self._sync()
         data = json.dumps(self.manifest, ensure_ascii=False, indent=1).encode()

@@ -85,9 +85,11 @@ class Capture:
     """A folder of captured activations, opened for reading; see ``open_capture``.
 
     ``model`` and ``weights`` are the name and the SHA-256 of the model; ``classes`` are the names
-    of its outputs; ``independent`` says that they are judged one by one. ``done`` of ``total``
-    examples are captured: only these are seen. ``skipped`` are the layers that could not be
-    captured, each with the reason. ``provenance`` is what a result says of itself.
+    of its outputs; ``independent`` says that they are judged one by one. ``read`` of the ``total``
+    examples of the data were put through the network so far, and ``done`` are captured: only these
+    are seen. ``left_out`` are those that could not be read: their place in the data, and why.
+    ``skipped`` are the layers that could not be captured, each with the reason. ``provenance`` is
+    what a result says of itself.
     """
 
     folder: Path
@@ -104,10 +106,12 @@ class Capture:
     skipped: Mapping[str, str]
     notes: tuple[str, ...]
     provenance: Mapping[str, Any]
+    read: int
+    left_out: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.done <= self.total:
-            raise ValueError(f"{self.done} of {self.total} examples")
+        if not 0 <= self.done + len(self.left_out) == self.read <= self.total:
+            raise ValueError(f"{self.done} and {len(self.left_out)} of {self.total} examples")
         for each in self.layers:
             if not each.shape or each.shape[0] < 1:
                 raise ValueError(f"{each.name} has shape {each.shape}, expected [unit, …]")
@@ -119,7 +123,12 @@ class Capture:
     @property
     def complete(self) -> bool:
         """Whether every example is captured."""
-        return self.done == self.total
+        return self.read == self.total
+
+    @cached_property
+    def data_rows(self) -> npt.NDArray[np.int64]:
+        """The place in the data of each captured example: the same, unless some were left out."""
+        return np.delete(np.arange(self.read), [row for row, _ in self.left_out])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -161,15 +170,17 @@ class Capture:
     def ids(self) -> tuple[str, ...]:
         """The id of each example."""
         with _reading(self.folder / IDS), (self.folder / IDS).open(encoding="utf-8") as file:
-            return tuple(json.loads(line) for _, line in zip(range(self.done), file, strict=False))
+            known = [json.loads(line) for _, line in zip(range(self.read), file, strict=False)]
+            return tuple(known[row] for row in self.data_rows.tolist())
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64] | None:
         """The true class of each example, -1 where it has none; None if no example has one."""
         if not (self.folder / LABELS).is_file():
             return None
-        found: npt.NDArray[np.int64] = np.asarray(self._mapped(LABELS, (self.total,)))
-        return found
+        with _reading(self.folder / LABELS):
+            found: npt.NDArray[np.int64] = np.load(self.folder / LABELS, allow_pickle=False)
+            return found[self.data_rows]
 
     @cached_property
     def columns(self) -> dict[str, npt.NDArray[Any]]:
@@ -178,7 +189,7 @@ class Capture:
         if not path.is_file():
             return {}
         with _reading(path), np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name][: self.done] for name in stored.files}
+            return {name: stored[name][self.data_rows] for name in stored.files}
 
     @cached_property
     def scores(self) -> npt.NDArray[np.float32]:
@@ -243,6 +254,9 @@ class Capture:
         return values[: self.done]
 
 
+_WRONG = (OSError, ValueError, EOFError, KeyError, IndexError, TypeError)
+
+
 class _reading:  # noqa: N801 - a context manager
     """Turns what goes wrong while a file is read into a sentence."""
 
@@ -253,7 +267,7 @@ class _reading:  # noqa: N801 - a context manager
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (OSError, ValueError, EOFError, KeyError, TypeError)):
+        if isinstance(error, _WRONG):
             reason = getattr(error, "strerror", None) or str(error)
             raise StorageError(
                 f"'{self._path.name}' of the capture '{self._path.parent}' cannot be read: "
@@ -306,4 +320,6 @@ def of_manifest(folder: Path, found: Mapping[str, Any]) -> Capture:
         skipped=dict(found["skipped"]),
         notes=tuple(found["notes"]),
         provenance=dict(found["provenance"]),
+        read=int(found["read"]),
+        left_out=tuple((int(row), str(why)) for row, why in found["left_out"]),
     )

@@ -135,6 +135,7 @@ def _facts(made: Capture) -> dict[str, Any]:
         "weights": made.weights,
         "data": {"name": made.data.name, "fingerprint": made.data.fingerprint},
         "examples": len(made),
+        "left_out": [{"row": row, "reason": reason} for row, reason in made.left_out],
         "accuracy": right,
         "dtype": made.dtype,
         "layers": [
@@ -168,6 +169,7 @@ def _told(made: Capture) -> None:
     ]
     show(rows, False)
     options.say(f"{name} is not captured: {why}" for name, why in made.skipped.items())
+    options.say(f"left out: {reason}" for _, reason in made.left_out)
     for each in made.layers:
         if each.nonfinite:
             options.say([f"{each.nonfinite:,} values are NaN or infinite"], each.name)
