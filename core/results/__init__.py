@@ -9,6 +9,7 @@ from core.results.attention import (
     AttentionOverview,
 )
 from core.results.attribution import Attribution
+from core.results.behaviour import Behaviour, Insides, LayerBehaviour, Probes
 from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.prediction import Prediction
@@ -22,13 +23,17 @@ __all__ = [
     "AttentionMaps",
     "AttentionOverview",
     "Attribution",
+    "Behaviour",
     "BlobSeries",
     "Fit",
     "Flip",
     "HistogramSeries",
     "History",
+    "Insides",
+    "LayerBehaviour",
     "LayerInfo",
     "Prediction",
+    "Probes",
     "Production",
     "Series",
 ]
