@@ -42,7 +42,9 @@ from core.results import (
     Prediction,
     Probes,
     Production,
+    Projection,
     Series,
+    Trust,
 )
 from core.tasks import Example, PixelGrid, Target, Task, Tokens
 
@@ -69,11 +71,13 @@ RESULT_TYPES: tuple[type, ...] = (
     Probes,
     Production,
     Progress,
+    Projection,
     Provenance,
     Series,
     Target,
     Task,
     Tokens,
+    Trust,
 )
 _DOCUMENT = "document.json"
 _TAG = "~"

@@ -51,6 +51,7 @@ VERBS = Verbs(
         "layer_probes": "core.activations.verbs:layer_probes",
         "predict": "core.models.predict:predict",
         "produce": "core.models.produce:produce",
+        "project": "core.projection.compute:project",
     },
     loader="core.models.loader:load",
     prepare=("core.device:probe_threads",),

@@ -14,6 +14,7 @@ from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.prediction import Prediction
 from core.results.production import Production
+from core.results.projection import Placement, Projection, Trust
 
 __all__ = [
     "Architecture",
@@ -32,8 +33,11 @@ __all__ = [
     "Insides",
     "LayerBehaviour",
     "LayerInfo",
+    "Placement",
     "Prediction",
     "Probes",
     "Production",
+    "Projection",
     "Series",
+    "Trust",
 ]

@@ -116,7 +116,9 @@ def _widget(recipe: Recipe, parameter: Parameter) -> object:
 
 def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int, device: str) -> None:
     """Start is asked last, and nothing is drawn between its press and the run: whatever draws may
-    give way to another run of the page, which would not know of the press.
+    give way to another run of the page, which would not know of the press. The button is the same
+    for every recipe: while the page changes to another one, that of the last one still stands there
+    and takes the press.
     """
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         first, second = st.container(width="content"), st.container(width="content")
@@ -128,12 +130,12 @@ def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int, devi
     except FluoroscopeError as error:
         below.error(state.plain(str(error)))
         with first:
-            state.pressed("Start", f"go:{recipe.name}", type="primary")  # and nothing begins
+            state.pressed("Start", "go", type="primary")  # and nothing begins
         return
     config = next(iter(configs.values()))
     place = cached.place()
     with second:
-        asked = state.pressed("Estimate time and memory", f"estimate:{recipe.name}")
+        asked = state.pressed("Estimate time and memory", "estimate")
     try:
         if asked:
             state.estimates()[recipe.name] = submit_job(
@@ -146,7 +148,7 @@ def _button(recipe: Recipe, given: dict[str, object], data: str, seed: int, devi
             _estimate(recipe.name)
     try:
         with first:
-            if not state.pressed("Start", f"go:{recipe.name}", type="primary"):
+            if not state.pressed("Start", "go", type="primary"):
                 return
             runs = sweep.create(place.runs, configs)
             for run in runs:

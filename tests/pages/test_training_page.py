@@ -73,7 +73,7 @@ def test_a_senseless_address_gets_a_sentence(query: dict[str, str], notice: str)
 def test_a_run_is_started_and_watched(place: Workspace) -> None:
     app = opened(PAGE, tab="start", recipe="two_features")
     app.number_input(key="start:two_features:epochs").set_value(5)
-    app.button(key="go:two_features").click().run()
+    app.button(key="go").click().run()
     assert not app.exception
     (job,) = [each for each in jobs(place) if each.verb == "train"]
     assert job.wait() == "done", job.log_tail()
@@ -92,7 +92,7 @@ def test_a_senseless_setting_gets_a_sentence_and_starts_nothing(
     before = len(jobs(place))
     app = opened(PAGE, tab="start", recipe="two_features")
     app.text_input(key="start:two_features:lr").set_value(value).run()
-    app.button(key="go:two_features").click().run()
+    app.button(key="go").click().run()
     assert "lr" in words(app)
     assert len(jobs(place)) == before
 
@@ -104,7 +104,7 @@ def test_a_sweep_is_started_as_a_whole(place: Workspace) -> None:
     assert toggle.label.endswith("3 runs: activation sigmoid, relu, tanh")
     toggle.set_value(True).run()
     before = {each.id for each in jobs(place)}
-    app.button(key="go:two_features").click().run()
+    app.button(key="go").click().run()
     assert not app.exception
     new = [each for each in jobs(place) if each.id not in before]
     assert [each.wait() for each in new] == ["done"] * 3
