@@ -32,11 +32,13 @@ from core.models.card import ModelCard
 from core.models.catalogue import ADAPTERS, card, catalogue, missing, reference
 from core.models.huggingface import PREFIX
 from core.models.reference import ModelRef
+from core.results.activations import open_capture
 from core.results.history import History
 from core.tasks import Example
 from core.training.events import EventLog
 from core.workspace import Workspace, workspace
 from dashboard import state
+from dashboard.projecting.cards import cards as cards_of
 from dashboard.runs import shown_runs
 
 UPLOAD = "upload:"
@@ -162,6 +164,12 @@ def dataset(model: str) -> Dataset:
     Raises ``UnknownName``, and ``BadInput`` when there are none.
     """
     return shipped(model_card(model))
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def cards(model: str, folder: str) -> bytes:
+    """What is shown of each of a model's examples under the pointer, as one file."""
+    return cards_of(dataset(model), open_capture(folder), model_card(model).task)
 
 
 def subset(key: str, model: str) -> Subset | None:

@@ -9,10 +9,11 @@ import streamlit as st
 from core.attribution.method import AttributionMethod
 from core.errors import UserError
 from core.parameters import Parameter, Value, checked
+from core.projection.reducers import Reducer
 from dashboard import state
 
 
-def settings_of(method: AttributionMethod, chosen: state.Selection) -> dict[str, Value]:
+def settings_of(method: AttributionMethod | Reducer, chosen: state.Selection) -> dict[str, Value]:
     """The settings of a method in this selection, checked; a senseless one becomes its default,
     with a notice.
     """
@@ -31,7 +32,7 @@ def settings_of(method: AttributionMethod, chosen: state.Selection) -> dict[str,
 
 
 def draw_settings(
-    method: AttributionMethod, settings: dict[str, Value], layers: Sequence[str]
+    method: AttributionMethod | Reducer, settings: dict[str, Value], layers: Sequence[str]
 ) -> None:
     """One widget per parameter, the advanced ones last under a rule; ``layers`` are the choices
     of a ``layer`` parameter.
@@ -49,7 +50,7 @@ def draw_settings(
 
 
 def _widget(
-    method: AttributionMethod, parameter: Parameter, value: Value, layers: Sequence[str]
+    method: AttributionMethod | Reducer, parameter: Parameter, value: Value, layers: Sequence[str]
 ) -> None:
     bound = state.bind_setting(method.name, parameter.name, value, parameter.default)
     label = f"{parameter.title} ({parameter.unit})" if parameter.unit else parameter.title

@@ -46,7 +46,8 @@ class Selection:
     are names of runs, ``across`` what their curves go over, ``smoothing`` in percent; ``logs`` is a
     folder of event files. ``subset`` is the key of the examples picked out of the model's data;
     ``module`` and ``unit`` are the layer and the unit in hand (-1 none); ``reducer`` makes the map
-    in ``dims`` dimensions, whose points are coloured by ``tint``.
+    with ``seed`` in ``dims`` dimensions, whose points are coloured by ``tint``, and ringed where
+    they have false neighbours unless ``rings`` is ``no``.
     """
 
     model: str = ""
@@ -84,9 +85,11 @@ class Selection:
     subset: str = ""
     module: str = ""
     unit: int = -1
-    reducer: str = "pca"
+    reducer: str = "umap"
     dims: int = 2
+    seed: int = 0
     tint: str = ""
+    rings: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -141,7 +144,9 @@ class Selection:
             unit=whole("unit", 9_999_999),
             reducer=one("reducer"),
             dims=3 if one("dims") == "3" else 2,
+            seed=whole("seed", 2**31 - 1),
             tint=one("tint"),
+            rings=one("rings", ("no",)),
         )
 
     def to_query(self) -> dict[str, str | list[str]]:

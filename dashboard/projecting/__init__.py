@@ -1,0 +1,1 @@
+"""The Projection page: the map, what is picked on it, and how far it can be believed."""

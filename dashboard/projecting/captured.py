@@ -1,0 +1,64 @@
+"""The activations behind the pages: those of the data that ship with the model in hand."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.activations.shelf import request, shelved
+from core.data.dataset import Dataset
+from core.engine.call import Call
+from core.errors import FluoroscopeError
+from core.results.activations import Capture, open_capture
+from dashboard import cached, state, waiting
+
+
+def data_of(chosen: state.Selection) -> Dataset | None:
+    """The data of the model in hand; None when there are none, which the page then says."""
+    try:
+        return cached.dataset(chosen.model)
+    except FluoroscopeError as error:
+        st.info(state.plain(str(error)))
+        return None
+
+
+def captured(chosen: state.Selection, data: Dataset) -> Capture | None:
+    """The mean activations of every layer with weights, for all of the data; None while they are
+    computed, or when that failed: the page says so.
+    """
+    model = cached.model_ref(chosen.model)
+    parameters = request(cached.place(), model, data)
+    if (found := shelved(parameters)) is not None:
+        return found
+    handle = cached.handle(Call("capture", model, (), parameters))
+    under_way = waiting.under_way({"Activations": handle})
+    if handle.state == "done":
+        return open_capture(handle.result())
+    waiting.failed("Activations", handle)
+    waiting.watch(under_way)
+    return None
+
+
+def layer_in_hand(chosen: state.Selection, capture: Capture) -> str:
+    """The layer that was chosen, if it is captured; else the last one before the answer."""
+    if chosen.module in capture.names:
+        return chosen.module
+    answers = len(capture.classes)
+    telling = [each for each in capture.layers if "Dropout" not in each.kind]
+    wide = [each.name for each in telling if each.units not in (1, answers)]
+    return wide[-1] if wide else capture.names[-1]
+
+
+def show_layer(chosen: state.Selection, capture: Capture, label: str = "Layer") -> str:
+    """Draw the choice of a layer; the one in hand."""
+    name = layer_in_hand(chosen, capture)
+    if chosen.module and chosen.module != name:
+        st.info(f"There is no captured layer '{state.plain(chosen.module)}'; this is another one.")
+    units = {each.name: each.units for each in capture.layers}
+    st.selectbox(
+        label,
+        list(capture.names),
+        format_func=lambda each: f"{each} · {units[each]:,} unit{'s' * (units[each] != 1)}",
+        width=260,
+        **state.bind("module", name),
+    )
+    return name

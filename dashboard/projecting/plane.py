@@ -1,0 +1,248 @@
+"""The map on the Projection page: principal components at once, the dear reducers when they are
+ready, and how far what is seen can be believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from core.data import subset as subsets
+from core.data.dataset import Dataset
+from core.data.subset import Subset
+from core.engine.call import Call
+from core.engine.executor import Handle
+from core.errors import FluoroscopeError
+from core.parameters import Value
+from core.projection.reducers import REDUCERS, Reducer
+from core.provenance import sha256_of_json
+from core.results.activations import Capture
+from core.results.projection import Projection
+from dashboard import cached, controls, scatter, state, waiting
+from dashboard.projecting import cards
+from dashboard.projecting.tints import Tint
+from dashboard.theme import is_dark
+
+_NAMES = {each.name: each.title for each in REDUCERS}
+_HIGH = 560
+_STABLE = 3_000  # up to so many examples a second map by another seed is made unasked
+
+
+def controls_of(now: state.Selection) -> None:
+    """Which reducer, in how many dimensions, with what settings."""
+    way = _reducer(now)
+    st.segmented_control("Map", _NAMES, format_func=_NAMES.get, **state.bind("reducer", way.name))
+    st.segmented_control(
+        "Dimensions", (2, 3), format_func=lambda dim: f"{dim}-D", **state.bind("dims", now.dims)
+    )
+    if way.parameters:
+        with st.popover("Settings", type="tertiary", icon=":material/tune:"):
+            st.caption(f"{way.summary} {way.reference}.")
+            controls.draw_settings(way, controls.settings_of(way, now), ())
+            st.number_input(
+                "Seed",
+                0,
+                2**31 - 1,
+                help="The same seed gives the same map.",
+                **state.bind("seed", now.seed),
+            )
+
+
+def draw(
+    now: state.Selection,
+    data: Dataset,
+    capture: Capture,
+    layer: str,
+    tint: Tint | None,
+    picked: Subset | None,
+) -> Projection | None:
+    """Draw the best map there is by now; the one shown."""
+    way = _reducer(now)
+    asked = _handle(now, capture, layer, way, controls.settings_of(way, now))
+    handles = {way.title: asked}
+    if way.name != "pca":
+        handles["PCA"] = _handle(now, capture, layer, _of("pca"), {})
+    under_way = waiting.under_way(handles)
+    ready = [handle for handle in handles.values() if handle.state == "done"]
+    shown: Projection | None = ready[0].result() if ready else None
+    if shown is not None:
+        mask = None if picked is None else picked.mask(data)
+        _scatter(now, data, capture, layer, shown, tint, mask)
+        stable = _stability(now, capture, layer, way, shown)
+        if stable is not None and not waiting.settled(stable):
+            under_way["Stability"] = stable
+        _trust(shown, stable)
+    for title, handle in handles.items():
+        waiting.failed(title, handle)
+    waiting.watch(under_way)
+    return shown
+
+
+def _reducer(now: state.Selection) -> Reducer:
+    return _of(now.reducer if now.reducer in _NAMES else "umap")
+
+
+def _of(name: str) -> Reducer:
+    return next(each for each in REDUCERS if each.name == name)
+
+
+def _handle(
+    now: state.Selection,
+    capture: Capture,
+    layer: str,
+    way: Reducer,
+    settings: Mapping[str, Value],
+    **more: Any,
+) -> Handle:
+    parameters = {
+        "capture": str(capture.folder),
+        "layer": layer,
+        "method": way.name,
+        "dim": now.dims,
+        "settings": dict(settings),
+        **more,
+    }
+    seed = now.seed if way.stochastic else 0
+    return cached.handle(Call("project", cached.model_ref(now.model), (), parameters, seed=seed))
+
+
+def _stability(
+    now: state.Selection, capture: Capture, layer: str, way: Reducer, shown: Projection
+) -> Handle | None:
+    """A second map, by another seed, once the first is there."""
+    if not way.stochastic or shown.method != way.name or len(shown.ids) > _STABLE:
+        return None
+    settings = controls.settings_of(way, now)
+    return _handle(now, capture, layer, way, settings, judged=False, stability=True)
+
+
+def _scatter(
+    now: state.Selection,
+    data: Dataset,
+    capture: Capture,
+    layer: str,
+    shown: Projection,
+    tint: Tint | None,
+    mask: npt.NDArray[np.bool_] | None,
+) -> None:
+    def pick(rows: npt.NDArray[np.int64]) -> None:
+        if not len(rows):
+            state.change(subset="")
+            return
+        try:
+            state.change(subset=subsets.keep(cached.place(), subsets.picked(data, rows)))
+        except FluoroscopeError as error:
+            state.tell(str(error))
+
+    def click(row: int) -> None:
+        state.change(example=cached.row_name(now.model, row), target="top")
+
+    axes = [
+        f"{'→' if place == 0 else '↑'} component {place + 1} · {share:.0%} of the variance"
+        for place, share in enumerate(shown.explained[:2])
+    ]
+    trust = shown.trust
+    scatter.draw(
+        scatter.Points(
+            shown.points,
+            map=sha256_of_json([capture.weights, shown.provenance.parameters, shown.seed])[:16],
+            data=f"{data.fingerprint[:16]}:{now.dims}",
+            title=f"{_NAMES[shown.method]} map of {len(data):,} examples, by the layer {layer}",
+            tint=tint,
+            false=trust.marked if trust is not None and now.rings != "no" else None,
+            picked=mask,
+            axes=axes if shown.points.shape[1] == 2 else (),
+            pins=_pins(now),
+            cards=cards.address(cached.cards(now.model, str(capture.folder)))
+            if len(data) <= cards.MOST
+            else "",
+        ),
+        dark=is_dark(st.context.theme.type),
+        key="map",
+        high=_HIGH,
+        on_pick=pick,
+        on_click=click,
+    )
+
+
+def _pins(now: state.Selection) -> list[scatter.Pin]:
+    """The example in hand, where it is one of the data."""
+    try:
+        model, row = cached.row_of(now.example)
+    except FluoroscopeError:
+        return []
+    return [scatter.Pin("in hand", row)] if model == now.model else []
+
+
+def _trust(shown: Projection, stable: Handle | None) -> None:
+    """How far the map can be believed, in numbers and in words."""
+    trust = shown.trust
+    if trust is None:
+        return
+    marked = int(trust.marked.sum())
+    stability = stable.result().stability if stable and stable.state == "done" else None
+    numbers = [
+        (
+            "Trustworthiness",
+            f"{trust.trustworthiness:.3f}",
+            "Whether neighbours on the map are neighbours in the layer: 1 is best, above 0.95 is "
+            "good, 0.5 is chance (Venna and Kaski 2001).",
+        ),
+        (
+            "Continuity",
+            f"{trust.continuity:.3f}",
+            "Whether neighbours in the layer stay neighbours on the map: 1 is best, above 0.95 is "
+            "good.",
+        ),
+        (
+            "Neighbours kept",
+            f"{trust.kept:.0%}",
+            f"Of the {trust.k} nearest in the layer, how many are among the nearest here.",
+        ),
+    ]
+    if stability is not None:
+        numbers.append(
+            (
+                "Stable",
+                f"{stability:.0%}",
+                "Of the neighbours on this map, how many a map with another seed keeps.",
+            )
+        )
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        for title, value, help_ in numbers:
+            st.markdown(f":gray[{title}] **{value}**", help=help_, width="content")
+        st.toggle(
+            f"{marked:,} with false neighbours",
+            help="Points at least half of whose neighbours here are not near in the layer: their "
+            "place means little. They are ringed.",
+            **state.bind("rings", _rings(), lambda on: "" if on else "no"),
+        )
+    st.caption(f"{_verdict(shown)} {trust.sentence.capitalize()}, {shown.engine}.")
+    for note in shown.notes:
+        st.caption(state.plain(note))
+
+
+def _rings() -> bool:
+    return state.selection().rings != "no"
+
+
+def _verdict(shown: Projection) -> str:
+    trust = shown.trust
+    if trust is None:
+        return ""
+    if min(trust.trustworthiness, trust.continuity) >= 0.95:
+        near = "What lies close together here is close in the layer."
+    elif trust.trustworthiness >= 0.95:
+        near = "What lies close together here is close in the layer, but some groups are torn."
+    else:
+        near = "Points of different kinds lie on top of each other here: look at another map too."
+    far = {
+        "pca": "Distances far apart are true to the share of variance that is shown.",
+        "umap": "Sizes of groups and gaps between them mean little.",
+        "tsne": "Distances between groups and their sizes mean nothing.",
+    }[shown.method]
+    return f"{near} {far}"

@@ -1,0 +1,68 @@
+"""Projection: the map of what a model takes for alike, and what is picked on it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.data import subset as subsets
+from core.errors import FluoroscopeError
+from dashboard import cached, ruler, state
+from dashboard.projecting import captured, chosen, plane, tints
+
+
+def main() -> None:
+    """Draw the page for the selection in hand."""
+    st.markdown("Which examples does the model take for alike, and where does it mix them up?")
+    now = state.selection()
+    data = captured.data_of(now)
+    if data is None:
+        return
+    capture = captured.captured(now, data)
+    if capture is None:
+        return
+    picked = cached.subset(now.subset, now.model)
+    if now.subset and picked is None:
+        st.info("The examples of this link were picked out of other data, or are gone.")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        layer = captured.show_layer(now, capture)
+        known = tints.choices(capture, now.unit)
+        tint = now.tint if now.tint in known else next(iter(known), "")
+        plane.controls_of(now)
+        if known:
+            st.selectbox(
+                "Colour",
+                list(known),
+                format_func=known.get,
+                width=180,
+                **state.bind("tint", tint),
+            )
+    wide = ruler.width() >= 840
+    left, right = st.columns([7, 3], gap="medium") if wide else (st.container(), st.container())
+    with left:
+        colours = tints.tint(capture, layer, tint) if known else None
+        plane.draw(now, data, capture, layer, colours, picked)
+    with right:
+        if picked is None:
+            _hints(now, data.fingerprint)
+        else:
+            chosen.draw(now, data, capture, picked)
+    if picked is not None:
+        chosen.table(now, data, capture, picked)
+
+
+def _hints(now: state.Selection, fingerprint: str) -> None:
+    """What can be done, and what was kept."""
+    st.caption("Draw around points to see which examples they are and what sets them apart.")
+    with st.container():
+        try:
+            kept = subsets.named(cached.place(), fingerprint)
+        except FluoroscopeError as error:
+            st.error(state.plain(str(error)))
+            return
+        for key, each in list(kept.items())[:12]:
+            if state.pressed(state.plain(each.title), f"subset:{key}", type="tertiary"):
+                state.change(subset=key)
+                st.rerun()
+
+
+main()
