@@ -22,6 +22,7 @@ MODES = ("overlay", "map")
 LEVELS = ("token", "word", "sentence")
 SHOWS = ("map", "lines", "token", "picture", "rollout", "flow", "mean")
 ORDERS = ("layer", "type", "entropy")
+PANELS = ("example", "data", "part", "alike", "lens", "cut")
 TABS = ("watch", "compare", "machine", "start", "logs")
 ACROSS = ("epoch", "step", "time", "examples")
 _KEPT = "selection"
@@ -45,7 +46,10 @@ class Selection:
     looked from (-1 none in particular), ``off`` the heads switched off as ``layer:head``. ``runs``
     are names of runs, ``across`` what their curves go over, ``smoothing`` in percent; ``logs`` is a
     folder of event files. ``subset`` is the key of the examples picked out of the model's data;
-    ``module`` and ``unit`` are the layer and the unit in hand (-1 none); ``reducer`` makes the map
+    ``panel`` is the part of the Layers page, ``statistic`` what colours its layers, ``pair`` two
+    classes as ``3-5``, ``other`` a model to compare with, ``cut`` what is switched off as
+    ``layer:unit`` or ``layer:``; ``module`` and ``unit`` are the layer and the unit in hand (-1
+    none); ``reducer`` makes the map
     with ``seed`` in ``dims`` dimensions, whose points are coloured by ``tint``, and ringed where
     they have false neighbours unless ``rings`` is ``no``.
     """
@@ -83,8 +87,13 @@ class Selection:
     recipe: str = ""
     logs: str = ""
     subset: str = ""
+    panel: str = "example"
+    statistic: str = ""
+    pair: str = ""
+    other: str = ""
     module: str = ""
     unit: int = -1
+    cut: tuple[str, ...] = ()
     reducer: str = "umap"
     dims: int = 2
     seed: int = 0
@@ -140,6 +149,11 @@ class Selection:
             recipe=one("recipe"),
             logs=one("logs"),
             subset=one("subset"),
+            panel=one("panel", PANELS),
+            statistic=one("statistic"),
+            pair=one("pair"),
+            other=one("other"),
+            cut=tuple(dict.fromkeys(filter(None, one_list(query, "cut")))),
             module=one("module"),
             unit=whole("unit", 9_999_999),
             reducer=one("reducer"),
@@ -154,7 +168,7 @@ class Selection:
         query: dict[str, str | list[str]] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("methods", "runs", "off"):
+            if item.name in ("methods", "runs", "off", "cut"):
                 if value:
                     query[item.name] = ",".join(value)
             elif item.name == "settings":

@@ -52,7 +52,7 @@ def _lines(data: Dataset, capture: Capture) -> list[str]:
         if labels is None or labels[row] < 0:
             lines.append(f"{names[said]} · {share}")
         elif labels[row] == said:
-            lines.append(f"{names[said]}, rightly · {share}")
+            lines.append(f"{names[said]}, right · {share}")
         else:
             lines.append(f"{names[labels[row]]}, taken for {names[said]} · {share}")
     return lines or [str(each) for each in data.ids]

@@ -19,6 +19,7 @@ from core.results.activations import Capture
 from core.tasks import Task
 from dashboard import cached, downloads, state
 from dashboard.figures.picked import class_balance, confused_pairs
+from dashboard.projecting import common
 from dashboard.theme import is_dark
 
 _MOST_ROWS = 300
@@ -43,6 +44,7 @@ def draw(chosen: state.Selection, data: Dataset, capture: Capture, picked: Subse
         mean = cached.mean_picture(chosen.model, picked.rows)
         if mean is not None:
             st.image(mean, caption="Mean picture of those picked", width=112)
+    common.draw(chosen, data, picked)
     _name(picked)
 
 
@@ -71,6 +73,7 @@ def table(chosen: state.Selection, data: Dataset, capture: Capture, picked: Subs
             "Text": st.column_config.TextColumn(width="large"),
         },
     )
+    st.page_link("views/attribution.py", label="Why? Attributions of the example in hand")
     st.download_button(
         "Save the list",
         data=lambda: _listed(data, capture, picked.rows).to_csv(index=False).encode(),
@@ -97,7 +100,16 @@ def _standing(chosen: state.Selection, capture: Capture, mask: npt.NDArray[np.bo
     pairs = confused_pairs(capture.labels[known], capture.predictions[known])
     for true, said, count in pairs[:3]:
         names = (state.plain(capture.classes[true]), state.plain(capture.classes[said]))
-        st.markdown(f"{names[0]} taken for {names[1]} · {count}×")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"{names[0]} taken for {names[1]} · {count}×", width="content")
+            if state.pressed(
+                "Where do they part?",
+                f"part:{true}:{said}",
+                type="tertiary",
+                help="In which layer the two classes can be told apart.",
+            ):
+                state.change(panel="part", pair=f"{min(true, said)}-{max(true, said)}")
+                st.switch_page("views/layers.py")
 
 
 def _name(picked: Subset) -> None:

@@ -1,0 +1,84 @@
+"""What several attributions have in common: their mean over a grid, or over the words they share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from core.errors import BadInput
+from core.results.attribution import Attribution
+from core.tasks import Target, Tokens
+
+
+@dataclass(frozen=True)
+class MeanWord:
+    """A word over several texts: its mean contribution where it occurs, and in how many texts."""
+
+    word: str
+    mean: float
+    texts: int
+
+
+def mean_map(attributions: Sequence[Attribution], title: str) -> Attribution:
+    """The mean of maps of one shape, over the mean picture; ``title`` stands for the targets.
+
+    Raises ``BadInput`` when there is none, or shapes or methods differ.
+    """
+    if not attributions:
+        raise BadInput("There is nothing to take the mean of.", "Pick some examples.")
+    first = attributions[0]
+    for each in attributions:
+        if each.values.shape != first.values.shape or each.method != first.method:
+            raise BadInput(
+                f"'{each.example}' has a map of {each.method} with shape {each.values.shape}, "
+                f"'{first.example}' one of {first.method} with {first.values.shape}.",
+                "Take pictures of one size, and one method.",
+            )
+    pictures = [each.picture for each in attributions if each.picture is not None]
+    picture = None
+    if len(pictures) == len(attributions):
+        picture = np.rint(np.mean(pictures, axis=0)).astype(np.uint8)
+    return replace(
+        first,
+        example=f"mean of {len(attributions)} examples",
+        target=Target(first.target.index, title),
+        values=np.mean([each.values for each in attributions], axis=0, dtype=np.float64).astype(
+            np.float32
+        ),
+        score=float(np.mean([each.score for each in attributions])),
+        picture=picture,
+        baseline_score=None,
+        delta=None,
+        provenance=replace(
+            first.provenance,
+            inputs=tuple(one for each in attributions for one in each.provenance.inputs),
+            seconds=sum(each.provenance.seconds for each in attributions),
+        ),
+    )
+
+
+def mean_words(attributions: Sequence[Attribution], most: int = 16) -> tuple[MeanWord, ...]:
+    """The words of the input that contribute most: those with the largest sum of |mean| over the
+    texts in which they occur; a word's value in a text is the sum over its tokens there.
+    """
+    sums: dict[str, list[float]] = defaultdict(list)
+    for each in attributions:
+        axis = each.axis
+        if not isinstance(axis, Tokens):
+            continue
+        here: dict[str, float] = defaultdict(float)
+        for number in range(max(axis.words, default=-1) + 1):
+            tokens = [i for i, word in enumerate(axis.words) if word == number]
+            if axis.special[tokens[0]] or axis.parts[tokens[0]]:
+                continue
+            text = axis.text[axis.spans[tokens[0]][0] : axis.spans[tokens[-1]][1]]
+            word = text.strip().lower().strip(".,;:!?\"'()")
+            if word:
+                here[word] += float(each.values[tokens].sum())
+        for word, value in here.items():
+            sums[word].append(value)
+    words = [MeanWord(word, float(np.mean(found)), len(found)) for word, found in sums.items()]
+    return tuple(sorted(words, key=lambda each: -abs(each.mean) * each.texts)[:most])

@@ -1,0 +1,63 @@
+"""The Projection page: full on first start, picked examples, settings, and what is not there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.data import subset
+from core.data.dataset import dataset
+from core.models.catalogue import card
+from core.workspace import Workspace
+from tests.pages.driving import handles, opened, param, settle, words
+
+PAGE = "views/projection.py"
+MODELS = ["digits_cnn", "fashion_vit", "text_rnn", "tiny_lm"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_page_is_full_for_every_kind_of_model(model: str) -> None:
+    app = opened(PAGE, model=model)
+    assert not app.error
+    said = words(app)
+    assert "Trustworthiness" in said
+    assert "Sizes of groups and gaps between them mean little" in said
+    ended = [handle for handle in handles(app) if handle.call.verb == "project"]
+    assert [handle.call.parameters["method"] for handle in ended].count("umap") >= 1
+    assert all(handle.state == "done" for handle in ended)
+
+
+def test_another_reducer_layer_and_colour() -> None:
+    app = opened(PAGE, model="digits_cnn", reducer="pca", module="conv1", tint="loss", dims="3")
+    assert "Distances far apart are true" in words(app)
+    (made,) = [each for each in handles(app) if each.call.verb == "project"]
+    result = made.result()
+    assert result.points.shape == (1000, 3)
+    assert "conv1" in result.source
+    assert param(app, "tint") == ["loss"]
+
+
+def test_picked_examples_are_told_and_let_go(place: Workspace) -> None:
+    data = dataset(card("digits_cnn"))
+    key = subset.keep(place, subset.picked(data, np.arange(0, 1000, 20)))
+    app = opened(PAGE, model="digits_cnn", subset=key, reducer="pca")
+    assert "50 examples" in words(app)
+    assert "of them, on" in words(app)
+    assert len(app.dataframe[0].value) == 50
+    app.button(key=f"ask:{key}").click()
+    settle(app)
+    assert "mean of 25 examples" in words(app)
+    app.button(key="let-go").click()
+    settle(app)
+    assert "subset" not in app.query_params
+
+
+def test_what_is_not_there_is_told_and_passed_over() -> None:
+    app = opened(
+        PAGE, model="digits_cnn", module="no_such", subset="0" * 16, reducer="magic", tint="taste"
+    )
+    said = words(app)
+    assert "There is no captured layer" in said
+    assert "picked out of other data, or are gone" in said
+    assert not app.error
+    assert "Trustworthiness" in said
