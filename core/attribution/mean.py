@@ -1,4 +1,4 @@
-"""What several attributions have in common: their mean over a grid, or over the words they share."""
+"""What several attributions have in common: their mean over a grid, or over shared words."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def mean_map(attributions: Sequence[Attribution], title: str) -> Attribution:
         first,
         example=f"mean of {len(attributions)} examples",
         target=Target(first.target.index, title),
-        values=np.mean([each.values for each in attributions], axis=0, dtype=np.float64).astype(
-            np.float32
-        ),
+        values=np.asarray(np.mean([each.values for each in attributions], axis=0), np.float32),
         score=float(np.mean([each.score for each in attributions])),
         picture=picture,
         baseline_score=None,

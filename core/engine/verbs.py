@@ -48,6 +48,7 @@ VERBS = Verbs(
         "layers": "core.activations.work:layers_verb",
         "insides": "core.activations.verbs:insides",
         "layer_behaviour": "core.activations.verbs:layer_behaviour",
+        "layer_times": "core.activations.timing:layer_times",
         "layer_probes": "core.activations.verbs:layer_probes",
         "predict": "core.models.predict:predict",
         "produce": "core.models.produce:produce",
@@ -56,7 +57,7 @@ VERBS = Verbs(
     loader="core.models.loader:load",
     prepare=("core.device:probe_threads",),
     modules=("captum.attr", "sklearn.linear_model", "skimage.segmentation"),
-    # Describing times the model: a busy moment must not stay its truth. A capture is in a folder of
+    # These time the model: a busy moment must not stay its truth. A capture is in a folder of
     # its own, where it is found again.
-    fleeting=("describe", "capture"),
+    fleeting=("describe", "layer_times", "capture"),
 )

@@ -9,7 +9,7 @@ from core.results.attention import (
     AttentionOverview,
 )
 from core.results.attribution import Attribution
-from core.results.behaviour import Behaviour, Insides, LayerBehaviour, Probes
+from core.results.behaviour import Behaviour, Insides, LayerBehaviour, LayerTimes, Probes
 from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.prediction import Prediction
@@ -33,6 +33,7 @@ __all__ = [
     "Insides",
     "LayerBehaviour",
     "LayerInfo",
+    "LayerTimes",
     "Placement",
     "Prediction",
     "Probes",

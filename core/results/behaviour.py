@@ -118,3 +118,24 @@ class Insides:
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.kinds) == len(self.values):
             raise ValueError(f"{len(self.names)} names, {len(self.values)} layers")
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """Time of each leaf layer in one forward of one typical example.
+
+    ``seconds`` float64 ``[layer]`` are medians over ``rounds``, all calls of a layer together;
+    ``forward`` is the median of whole forwards without clocks, so that their sum may be below or,
+    by what the clocks cost, above it.
+    """
+
+    model: str
+    layers: tuple[str, ...]
+    seconds: Floats
+    forward: float
+    rounds: int
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        if self.seconds.shape != (len(self.layers),):
+            raise ValueError(f"seconds {self.seconds.shape}, {len(self.layers)} layers")
