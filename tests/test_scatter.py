@@ -85,7 +85,7 @@ def test_magnitudes_rise_along_the_scale() -> None:
 def test_marks_and_the_example_in_hand() -> None:
     mask = np.arange(10) < 3
     shown = some(10, picked=mask, false=~mask, pins=[Pin("here", 4), Pin("new", place=(3.0, 3.0))])
-    head, places, _, flags = decoded(packed(shown, dark=False))
+    head, _, _, flags = decoded(packed(shown, dark=False))
     assert ((flags & PICKED > 0) == mask).all()
     assert ((flags & FALSE > 0) == ~mask).all()
     _, middle, half = quantised(shown.points)

@@ -64,19 +64,25 @@ def mean_words(attributions: Sequence[Attribution], most: int = 16) -> tuple[Mea
     """
     sums: dict[str, list[float]] = defaultdict(list)
     for each in attributions:
-        axis = each.axis
-        if not isinstance(axis, Tokens):
-            continue
-        here: dict[str, float] = defaultdict(float)
-        for number in range(max(axis.words, default=-1) + 1):
-            tokens = [i for i, word in enumerate(axis.words) if word == number]
-            if axis.special[tokens[0]] or axis.parts[tokens[0]]:
-                continue
-            text = axis.text[axis.spans[tokens[0]][0] : axis.spans[tokens[-1]][1]]
-            word = text.strip().lower().strip(".,;:!?\"'()")
-            if word:
-                here[word] += float(each.values[tokens].sum())
-        for word, value in here.items():
+        for word, value in word_values(each).items():
             sums[word].append(value)
     words = [MeanWord(word, float(np.mean(found)), len(found)) for word, found in sums.items()]
     return tuple(sorted(words, key=lambda each: -abs(each.mean) * each.texts)[:most])
+
+
+def word_values(attribution: Attribution) -> dict[str, float]:
+    """What each word of the input contributes, all its occurrences together; empty for an input
+    that is no text.
+    """
+    axis = attribution.axis
+    found: dict[str, float] = defaultdict(float)
+    if not isinstance(axis, Tokens):
+        return found
+    for number in range(max(axis.words, default=-1) + 1):
+        tokens = [place for place, word in enumerate(axis.words) if word == number]
+        if axis.special[tokens[0]] or axis.parts[tokens[0]]:
+            continue
+        text = axis.text[axis.spans[tokens[0]][0] : axis.spans[tokens[-1]][1]]
+        if word := text.strip().lower().strip(".,;:!?\"'()"):
+            found[word] += float(attribution.values[tokens].sum())
+    return dict(found)

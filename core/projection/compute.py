@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from core.activations.behaviour import pooled
+from core.data.dataset import open_dataset
 from core.errors import BadInput, BadParameter
 from core.models.loaded import LoadedModel
 from core.parameters import Value, checked
 from core.progress import Meter
-from core.projection.reducers import Reducer, reducer
-from core.projection.space import Laid, space
+from core.projection.reducers import ATTRIBUTIONS, Reducer, reducer
+from core.projection.space import Laid, Vectors, space
 from core.projection.trust import agreement, judge
 from core.provenance import Provenance
 from core.results.activations import open_capture
 from core.results.projection import Projection
 from core.tasks import Example
 
-Floats = npt.NDArray[np.float32]
 _METRIC = "metric"
-
-
-@dataclass(frozen=True)
-class Vectors:
-    """What is to be mapped: ``values`` float32 ``[example, unit]``, one id each. ``source`` says in
-    words where they are from, ``model`` and ``weights`` whose activations they are, if anybody's.
-    """
-
-    values: Floats
-    ids: tuple[str, ...]
-    source: str
-    fingerprint: str
-    model: str = ""
-    weights: str = ""
 
 
 def project(
@@ -50,13 +32,20 @@ def project(
     seed: int,
     meter: Meter,
 ) -> Projection:
-    """The verb ``project``: a map of ``layer`` in the capture in the folder ``capture``, by
-    ``method`` with ``settings`` in ``dim`` dimensions. With ``judged`` (the default) it says how
-    far it can be trusted; with ``stability`` a second map by another seed is compared with it.
+    """The verb ``project``: a map of ``layer`` in the capture in the folder ``capture``, or of the
+    attributions of its examples where ``layer`` is ``attributions``, by ``method`` with
+    ``settings`` in ``dim`` dimensions. With ``judged`` (the default) it says how far it can be
+    trusted; with ``stability`` a second map by another seed is compared with it.
 
     Raises ``BadInput``, ``BadParameter`` and ``UnknownName``.
     """
-    vectors = captured(str(parameters.get("capture", "")), str(parameters.get("layer", "")))
+    folder, layer = str(parameters.get("capture", "")), str(parameters.get("layer", ""))
+    if layer == ATTRIBUTIONS:
+        from core.projection.attributed import attributed
+
+        vectors = attributed(model, open_dataset(open_capture(folder).data), seed, meter)
+    else:
+        vectors = captured(folder, layer)
     if vectors.weights != model.ref.fingerprint:
         raise BadInput(
             f"This capture is of other weights than '{model.ref.name}' has now: their fingerprints "

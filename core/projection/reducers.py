@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from core.errors import UnknownName
 from core.parameters import Parameter
 
+ATTRIBUTIONS = "attributions"  # what is mapped in place of a layer
 METRIC = Parameter(
     "metric",
     "choice",

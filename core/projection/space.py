@@ -14,6 +14,20 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Vectors:
+    """What is to be mapped: ``values`` float32 ``[example, unit]``, one id each. ``source`` says in
+    words where they are from, ``model`` and ``weights`` whose activations they are, if anybody's.
+    """
+
+    values: Floats
+    ids: tuple[str, ...]
+    source: str
+    fingerprint: str
+    model: str = ""
+    weights: str = ""
+
+
+@dataclass(frozen=True)
 class Space:
     """Vectors float32 ``[example, unit]`` in which near means near in the straight line:
     ``fingerprint`` is the SHA-256 of the values as they came and of the metric.

@@ -8,6 +8,7 @@ from core.activations.shelf import request, shelved
 from core.data.dataset import Dataset
 from core.engine.call import Call
 from core.errors import FluoroscopeError
+from core.projection.reducers import ATTRIBUTIONS
 from core.results.activations import Capture, open_capture
 from dashboard import cached, state, waiting
 
@@ -48,17 +49,23 @@ def layer_in_hand(chosen: state.Selection, capture: Capture) -> str:
     return wide[-1] if wide else capture.names[-1]
 
 
-def show_layer(chosen: state.Selection, capture: Capture, label: str = "Layer") -> str:
-    """Draw the choice of a layer; the one in hand."""
-    name = layer_in_hand(chosen, capture)
+def show_layer(chosen: state.Selection, capture: Capture) -> str:
+    """Draw the choice of a layer, or of attributions; the one in hand."""
+    name = chosen.module if chosen.module == ATTRIBUTIONS else layer_in_hand(chosen, capture)
     if chosen.module and chosen.module != name:
         st.info(f"There is no captured layer '{state.plain(chosen.module)}'; this is another one.")
     units = {each.name: each.units for each in capture.layers}
     st.selectbox(
-        label,
-        list(capture.names),
-        format_func=lambda each: f"{each} · {units[each]:,} unit{'s' * (units[each] != 1)}",
+        "Layer",
+        [*capture.names, ATTRIBUTIONS],
+        format_func=lambda each: _spelt(each, units.get(each, 0)),
         width=260,
         **state.bind("module", name),
     )
     return name
+
+
+def _spelt(name: str, units: int) -> str:
+    if name == ATTRIBUTIONS:
+        return "Attributions · gradient × input"
+    return f"{name} · {units:,} unit{'s' * (units != 1)}"

@@ -25,7 +25,7 @@ def main() -> None:
         st.info("The examples of this link were picked out of other data, or are gone.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         layer = captured.show_layer(now, capture)
-        known = tints.choices(capture, now.unit)
+        known = tints.choices(capture, now.unit if layer in capture.names else -1)
         tint = now.tint if now.tint in known else next(iter(known), "")
         plane.controls_of(now)
         if known:

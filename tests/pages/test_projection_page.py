@@ -61,3 +61,11 @@ def test_what_is_not_there_is_told_and_passed_over() -> None:
     assert "picked out of other data, or are gone" in said
     assert not app.error
     assert "Trustworthiness" in said
+
+
+@pytest.mark.parametrize("model", ["digits_cnn", "text_rnn"])
+def test_attributions_are_mapped_too(model: str) -> None:
+    app = opened(PAGE, model=model, module="attributions", reducer="pca")
+    assert not app.error
+    (made,) = [each for each in handles(app) if each.call.verb == "project"]
+    assert made.result().source.startswith("attributions of")
