@@ -98,18 +98,14 @@ def _standing(chosen: state.Selection, capture: Capture, mask: npt.NDArray[np.bo
     line = f"Right on **{right[known].mean():.0%}** of them"
     st.markdown(line + (f", on {right[rest].mean():.0%} of the rest." if rest.any() else "."))
     pairs = confused_pairs(capture.labels[known], capture.predictions[known])
+    if pairs:
+        st.caption("Taken for another. In which layer can they be told apart?")
     for true, said, count in pairs[:3]:
         names = (state.plain(capture.classes[true]), state.plain(capture.classes[said]))
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"{names[0]} taken for {names[1]} · {count}×", width="content")
-            if state.pressed(
-                "Where do they part?",
-                f"part:{true}:{said}",
-                type="tertiary",
-                help="In which layer the two classes can be told apart.",
-            ):
-                state.change(panel="part", pair=f"{min(true, said)}-{max(true, said)}")
-                st.switch_page("views/layers.py")
+        label = f"{names[0]} for {names[1]} · {count}×"
+        if state.pressed(label, f"part:{true}:{said}", type="tertiary"):
+            state.change(panel="part", pair=f"{min(true, said)}-{max(true, said)}")
+            st.switch_page("views/layers.py")
 
 
 def _name(picked: Subset) -> None:
@@ -154,7 +150,7 @@ def _facts(data: Dataset, capture: Capture, rows: Sequence[int]) -> dict[str, Se
         found["Confidence"] = capture.confidence[places].tolist()
     if capture.loss is not None:
         found["Loss"] = capture.loss[places].tolist()
-    for name, values in list(capture.columns.items())[:6]:
+    for name, values in [each for each in capture.columns.items() if each[0] != "text"][:6]:
         found[name] = values[places].tolist()
     found["Id"] = [data.ids[row] for row in places]
     return found

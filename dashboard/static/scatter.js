@@ -44,7 +44,11 @@ class Scene {
     this.flags = bytes.slice(at + count, at + 2 * count);
     const old = this.head && this.head.count === count && this.head.map !== head.map && this.shown;
     if (!this.head || this.head.map !== head.map) this.only = -1;
-    if (this.head && this.head.data !== head.data) this.home();
+    if (!this.head || this.head.data !== head.data) {
+      this.home();
+      this.hold(dim === 3 ? 'move' : 'lasso');
+      this.root.querySelector('[value=move]').textContent = dim === 3 ? 'Turn' : 'Move';
+    }
     this.cards = this.head && this.head.cards && head.cards
       && this.head.cards.url === head.cards.url ? this.cards : null;
     this.head = head;
@@ -136,7 +140,7 @@ class Scene {
         to[2 * i + 1] = cy - from[3 * i + 1] * scale;
       }
     } else {
-      const m = this.turn, s = scale * 0.75;
+      const m = this.turn, s = scale * 0.85;
       for (let i = 0; i < count; i++) {
         const a = from[3 * i], b = from[3 * i + 1], c = from[3 * i + 2];
         to[2 * i] = cx + (m[0] * a + m[1] * b + m[2] * c) * s;
@@ -256,12 +260,15 @@ class Scene {
     for (const button of this.root.querySelectorAll('.tools button'))
       button.onclick = () => {
         if (button.value === 'home') { this.home(); this.later(); return; }
-        this.mode = button.value;
-        for (const each of this.root.querySelectorAll('.tools button'))
-          if (each.value !== 'home')
-            each.setAttribute('aria-pressed', String(each === button));
-        this.canvas.style.cursor = this.mode === 'move' ? 'grab' : 'crosshair';
+        this.hold(button.value);
       };
+  }
+
+  hold(mode) {  // what dragging does
+    this.mode = mode;
+    for (const each of this.root.querySelectorAll('.tools button[aria-pressed]'))
+      each.setAttribute('aria-pressed', String(each.value === mode));
+    this.canvas.style.cursor = mode === 'move' ? 'grab' : 'crosshair';
   }
 
   move(dx, dy) {
