@@ -29,6 +29,7 @@ def main() -> None:
             "Explain": [
                 st.Page(_VIEWS / "attribution.py", title="Attribution", default=True),
                 st.Page(_VIEWS / "attention.py", title="Attention"),
+                st.Page(_VIEWS / "layers.py", title="Layers"),
                 st.Page(_VIEWS / "projection.py", title="Projection"),
             ],
         }

@@ -42,6 +42,7 @@ VERBS = Verbs(
         "attention_overview": "core.attention.compute:attention_overview",
         "attribute": "core.attribution.compute:attribute",
         "capture": "core.activations.work:capture_verb",
+        "compare_layers": "core.activations.compare:compare_layers",
         "cover": "core.attribution.cover:cover",
         "describe": "core.attribution.describe:describe",
         "flip": "core.attribution.flip:flip",

@@ -9,7 +9,14 @@ from core.results.attention import (
     AttentionOverview,
 )
 from core.results.attribution import Attribution
-from core.results.behaviour import Behaviour, Insides, LayerBehaviour, LayerTimes, Probes
+from core.results.behaviour import (
+    Behaviour,
+    CrossSimilarity,
+    Insides,
+    LayerBehaviour,
+    LayerTimes,
+    Probes,
+)
 from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.prediction import Prediction
@@ -26,6 +33,7 @@ __all__ = [
     "Attribution",
     "Behaviour",
     "BlobSeries",
+    "CrossSimilarity",
     "Fit",
     "Flip",
     "HistogramSeries",

@@ -139,3 +139,23 @@ class LayerTimes:
     def __post_init__(self) -> None:
         if self.seconds.shape != (len(self.layers),):
             raise ValueError(f"seconds {self.seconds.shape}, {len(self.layers)} layers")
+
+
+@dataclass(frozen=True)
+class CrossSimilarity:
+    """Linear CKA of the layers ``rows`` of ``model`` with the layers ``columns`` of ``other`` over
+    the same ``examples``: float64 ``[row, column]``, 0 to 1, NaN for constant layers.
+    """
+
+    model: str
+    other: str
+    data: str
+    examples: int
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    similarity: Floats
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        if self.similarity.shape != (len(self.rows), len(self.columns)):
+            raise ValueError(f"similarity {self.similarity.shape}")

@@ -1,0 +1,1 @@
+"""The Layers page: what every layer does, for one example and over a data set."""

@@ -1,0 +1,107 @@
+"""What the layer in hand answers to the example in hand, and what one of its units is about."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.engine.call import Call
+from core.errors import FluoroscopeError
+from core.results import Insides, Prediction
+from core.results.activations import Capture
+from core.tasks import Example, Tokens
+from dashboard import cached, downloads, ruler, state, waiting
+from dashboard.explaining.kinds import of
+from dashboard.figures.inside import MOST, one_unit, unit_grid, units_over_positions
+from dashboard.inside import unit
+from dashboard.theme import is_dark
+
+
+def draw(now: state.Selection, data: Dataset | None, capture: Capture | None, layer: str) -> None:
+    """The units of the layer; a click takes one in hand."""
+    of(now).text(now)
+    try:
+        what = cached.example(now.example)
+    except FluoroscopeError as error:
+        st.error(state.plain(str(error)))
+        return
+    model = cached.model_ref(now.model)
+    answering = cached.handle(Call("predict", model, (what,), urgent=True))
+    looking = cached.handle(Call("insides", model, (what,), {"layers": [layer]}, urgent=True))
+    handles = {"Prediction": answering, "Activations": looking}
+    under_way = waiting.under_way(handles)
+    failed = [waiting.failed(title, handle) for title, handle in handles.items()]
+    if under_way or any(failed):
+        waiting.watch(under_way)
+        return
+    prediction: Prediction = answering.result()[0]
+    found: Insides = looking.result()[0]
+    values = found.values[0]
+    strength = np.nan_to_num(np.abs(values.reshape(len(values), -1)).mean(axis=1))
+    chosen = now.unit if 0 <= now.unit < len(values) else int(strength.argmax())
+    wide = ruler.width() >= 900
+    left, right = st.columns([3, 2], gap="large") if wide else (st.container(), st.container())
+    with left:
+        _units(found, layer, chosen, prediction, int(ruler.width() * (0.55 if wide else 0.95)))
+    with right:
+        _one(what, prediction, layer, values, chosen)
+    unit.draw(now, data, capture, layer, chosen, what, prediction)
+
+
+def _units(found: Insides, layer: str, chosen: int, prediction: Prediction, width: int) -> None:
+    values, dark = found.values[0], is_dark(st.context.theme.type)
+    count = len(values)
+    if values.ndim == 2:
+        axis = prediction.axis
+        labels = axis.pieces if isinstance(axis, Tokens) else ()
+        figure = units_over_positions(values, labels, picked=chosen, dark=dark)
+        shape = f"{count:,} units × {values.shape[1]} positions"
+    elif values.ndim in (1, 3):
+        figure = unit_grid(values, picked=chosen, width=width, dark=dark)
+        size = "" if values.ndim == 1 else f", each a map of {values.shape[1]} × {values.shape[2]}"
+        shape = f"{count:,} unit{'s' * (count != 1)}{size}"
+    else:
+        st.info(f"Activations of shape {values.shape} have no picture; their numbers can be saved.")
+        downloads.button(one_unit(values.reshape(count, -1)), [found], f"{layer}.activations")
+        return
+    some = f", the {MOST} strongest are shown" if count > MOST else ""
+    st.caption(f"{shape}{some}. Click one.")
+
+    def clicked() -> None:
+        if points := state.read("units").selection.points:
+            state.change(unit=int(points[0]["customdata"][0]))
+
+    st.plotly_chart(
+        figure,
+        theme=None,
+        config=downloads.CHART,
+        key="units",
+        width="content" if values.ndim != 2 else "stretch",
+        on_select=clicked,
+        selection_mode="points",
+    )
+    downloads.button(figure, [found], f"{found.example}.{layer}"[:80])
+
+
+def _one(
+    what: Example,
+    prediction: Prediction,
+    layer: str,
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    chosen: int,
+) -> None:
+    """The unit in hand, full size, beside what the network saw."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.number_input("Unit", 0, len(values) - 1, width=140, **state.bind("unit", chosen))
+        mean = float(np.nanmean(values[chosen]))
+        st.markdown(f"mean **{mean:.3g}** · largest **{float(np.nanmax(values[chosen])):.3g}**")
+    if values.ndim == 3:
+        dark = is_dark(st.context.theme.type)
+        figure = one_unit(values[chosen], title=f"{layer} · unit {chosen}", dark=dark)
+        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="one-unit")
+    if prediction.picture is not None:
+        picture = prediction.picture
+        times = max(1, 140 // max(picture.shape[:2]))
+        big = picture.repeat(times, axis=0).repeat(times, axis=1)
+        st.image(big, caption=f"{what.name}: what the network sees")

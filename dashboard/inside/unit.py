@@ -1,0 +1,76 @@
+"""One unit: the examples that it answers to most and least, and how it treats the classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.results import Prediction
+from core.results.activations import Capture
+from core.tasks import Example, Task
+from dashboard import cached, downloads, gallery, state
+from dashboard.figures.oneunit import unit_histogram
+from dashboard.projecting.tints import unit_activation
+from dashboard.theme import is_dark
+
+_MOST = 12
+
+
+def draw(
+    now: state.Selection,
+    data: Dataset | None,
+    capture: Capture | None,
+    layer: str,
+    chosen: int,
+    what: Example,
+    prediction: Prediction,
+) -> None:
+    """What is known of the unit from all examples."""
+    if data is None or capture is None or layer not in capture.names:
+        return
+    if chosen >= capture.about(layer).units:
+        return
+    values = unit_activation(capture, layer, chosen)
+    st.markdown(f"**Unit {chosen} over {len(values):,} examples**")
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.caption(f"Answered to most, from {values[order[0]]:.3g} down")
+        _examples(now, data, order[:_MOST], values, "most")
+        st.caption(f"Answered to least, from {values[order[-1]]:.3g} up")
+        _examples(now, data, order[::-1][:_MOST], values, "least")
+    with right:
+        labels = capture.labels if capture.classes else None
+        figure = unit_histogram(
+            values, labels, capture.classes, dark=is_dark(st.context.theme.type)
+        )
+        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="unit-histogram")
+
+
+def _examples(
+    now: state.Selection,
+    data: Dataset,
+    rows: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float32],
+    key: str,
+) -> None:
+    def pick(name: str) -> None:
+        state.change(example=name, target="top")
+
+    if cached.model_card(now.model).task is Task.IMAGE_CLASSIFICATION:
+        names = [cached.row_name(now.model, int(row)) for row in rows]
+        items = [
+            gallery.Thumbnail(name, f"{values[row]:.3g} · {data.ids[row]}", cached.thumbnail(name))
+            for name, row in zip(names, rows, strict=True)
+        ]
+        gallery.strip(items, now.example, pick, key=f"unit-{key}")
+        return
+    for row in rows[: _MOST // 2]:
+        words = " ".join(data[int(row)].data.decode("utf-8", "replace").split())[:140]
+        name = cached.row_name(now.model, int(row))
+        label = f"`{values[row]:.3g}` {state.plain(words)}"
+        if state.pressed(label, f"{key}:{row}", type="tertiary"):
+            pick(name)
+            st.rerun()

@@ -1,0 +1,65 @@
+"""Layers: what every layer does, for one example and over the data, and what happens without it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.engine.call import Call
+from core.results import Architecture, Behaviour
+from dashboard import cached, state, waiting
+from dashboard.inside import alike, example, part, statistics, whole
+from dashboard.projecting import captured
+
+_PANELS = {
+    "example": "This example",
+    "data": "Over the data",
+    "part": "Where classes part",
+    "alike": "Which layers are alike",
+}
+
+
+def main() -> None:
+    """Draw the page for the selection in hand."""
+    st.markdown("What does each layer do, and where does the answer take shape?")
+    now = state.selection()
+    model = cached.model_ref(now.model)
+    describing = cached.handle(Call("describe", model))
+    under_way = waiting.under_way({"Architecture": describing})
+    if under_way or waiting.failed("Architecture", describing):
+        waiting.watch(under_way)
+        return
+    architecture: Architecture = describing.result()
+    data = captured.data_of(now)
+    capture = None if data is None else captured.captured(now, data)
+    behaviour: Behaviour | None = None
+    if capture is not None:
+        looking = cached.handle(
+            Call("layer_behaviour", model, (), {"capture": str(capture.folder)})
+        )
+        under_way = waiting.under_way({"Statistics of layers": looking})
+        if looking.state == "done":
+            behaviour = looking.result()
+        waiting.failed("Statistics of layers", looking)
+        waiting.watch(under_way)
+    layer = whole.draw(now, architecture, behaviour)
+    panels = list(_PANELS)
+    panel = now.panel if now.panel in panels else panels[0]
+    st.segmented_control(
+        "Part",
+        panels,
+        format_func=_PANELS.get,
+        label_visibility="collapsed",
+        **state.bind("panel", panel),
+    )
+    match panel:
+        case "data":
+            statistics.draw(now, data, capture, behaviour, layer)
+        case "part":
+            part.draw(now, capture)
+        case "alike":
+            alike.draw(now, capture, behaviour)
+        case _:
+            example.draw(now, data, capture, layer)
+
+
+main()
