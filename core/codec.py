@@ -47,6 +47,7 @@ from core.results import (
     Projection,
     Series,
     Trust,
+    WithoutUnits,
 )
 from core.tasks import Example, PixelGrid, Target, Task, Tokens
 
@@ -82,6 +83,7 @@ RESULT_TYPES: tuple[type, ...] = (
     Task,
     Tokens,
     Trust,
+    WithoutUnits,
 )
 _DOCUMENT = "document.json"
 _TAG = "~"

@@ -15,6 +15,7 @@ BOUNDED = {"Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Hardsigmoid": (0.0, 1.0)
 SATURATED_SHARE = 0.95
 _BINS = 64
 _NEAR_BOUND = 0.05  # of the distance between the bounds
+_MOST_RANKED = 4_000
 _SAME = 0.999
 _MOST_UNITS = 4_096  # of which pairs are compared
 _MOST_PAIRS = 500
@@ -42,7 +43,7 @@ def behaviour(
 ) -> LayerBehaviour:
     """What a layer does: ``values`` ``[example, unit]`` are means over positions, ``labels`` int64
     ``[example]`` with -1 for none. ``single`` ``[place, unit]`` are activations at single positions
-    of some of the examples; the distribution, zeros, saturation and duplicates are theirs, since
+    of some of the examples; distribution, zeros, saturation, duplicates and rank are theirs, since
     the mean of a linear unit over a picture follows its brightness alone. Without it, or positions,
     they are those of ``values``. What is NaN or infinite is left out and counted.
 
@@ -78,7 +79,7 @@ def behaviour(
         dead=tuple(np.flatnonzero(dead).tolist()),
         saturated=_saturated(places, kind),
         duplicates=_duplicates(places - places.mean(axis=0), dead),
-        effective_rank=effective_rank(centred),
+        effective_rank=effective_rank(_spread(places)),
         selectivity=np.empty(0) if known is None else selectivity(data, known),
         nonfinite=nonfinite,
     )
@@ -116,6 +117,13 @@ def selectivity(values: Floats, labels: npt.NDArray[np.int64]) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Floats = np.where(still, np.nan, between / whole)
     return found
+
+
+def _spread(places: Floats) -> Floats:
+    """At most 4,000 of the places, evenly, without their mean."""
+    some = places[:: -(-len(places) // _MOST_RANKED)]
+    centred: Floats = some - some.mean(axis=0)
+    return centred
 
 
 def _saturated(data: Floats, kind: str) -> tuple[int, ...]:

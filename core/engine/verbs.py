@@ -37,6 +37,8 @@ class Verbs:
 VERBS = Verbs(
     functions={
         "ablate_heads": "core.attention.ablate:ablate_heads",
+        "ablate_units": "core.activations.ablate:ablate_units",
+        "ablated_metrics": "core.activations.ablate:ablated_metrics",
         "attention": "core.attention.compute:attention",
         "attention_flow": "core.attention.compute:attention_flow",
         "attention_overview": "core.attention.compute:attention_overview",

@@ -16,6 +16,7 @@ from core.results.behaviour import (
     LayerBehaviour,
     LayerTimes,
     Probes,
+    WithoutUnits,
 )
 from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
@@ -49,4 +50,5 @@ __all__ = [
     "Projection",
     "Series",
     "Trust",
+    "WithoutUnits",
 ]

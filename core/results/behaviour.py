@@ -17,12 +17,13 @@ class LayerBehaviour:
     """One layer over a data set.
 
     ``mean``, ``deviation``, ``low``, ``high``, ``counts`` over ``edges``, ``sparsity`` (the share
-    of exact zeros), ``saturated`` and ``duplicates`` are of activations at single positions
-    (pixels, tokens) of some examples; the others of the means over positions of all examples.
+    of exact zeros), ``saturated``, ``duplicates`` and ``effective_rank`` are of activations at
+    single positions (pixels, tokens) of some examples; the others of the means over positions of
+    all examples.
     Units: ``dead`` answer the same to every example; ``saturated`` lie at the end of a bounded
     activation (sigmoid, tanh) at 95 % of the places; ``duplicates`` are pairs whose correlation is
     above 0.999. ``effective_rank`` is the exponential of the entropy of the singular values of the
-    centred activations (Roy and Vetterli 2007), at most ``units`` and the number of examples.
+    centred activations (Roy and Vetterli 2007), at most ``units`` and the number of places.
     ``selectivity`` float64 ``[unit]`` is the share of a unit's variance that the class explains
     (correlation ratio, 0 to 1), NaN for dead units; empty without labels. ``nonfinite`` activations
     were NaN or infinite; examples with such do not count.
@@ -159,3 +160,28 @@ class CrossSimilarity:
     def __post_init__(self) -> None:
         if self.similarity.shape != (len(self.rows), len(self.columns)):
             raise ValueError(f"similarity {self.similarity.shape}")
+
+
+@dataclass(frozen=True)
+class WithoutUnits:
+    """How often a classifier is right with all of its units (``before``) and without some of them
+    (``after``), over ``examples``: shares from 0 to 1, ``classes_before`` and ``classes_after``
+    float64 ``[class]``, NaN for a class that does not occur. ``changed`` is the share of examples
+    that get another answer.
+    """
+
+    model: str
+    data: str
+    classes: tuple[str, ...]
+    examples: int
+    before: float
+    after: float
+    classes_before: Floats
+    classes_after: Floats
+    changed: float
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        shape = (len(self.classes),)
+        if self.classes_before.shape != shape or self.classes_after.shape != shape:
+            raise ValueError(f"{self.classes_before.shape} for {len(self.classes)} classes")
