@@ -47,6 +47,7 @@ from core.results import (
     Projection,
     Series,
     Trust,
+    UnitAttribution,
     WithoutUnits,
 )
 from core.tasks import Example, PixelGrid, Target, Task, Tokens
@@ -83,6 +84,7 @@ RESULT_TYPES: tuple[type, ...] = (
     Task,
     Tokens,
     Trust,
+    UnitAttribution,
     WithoutUnits,
 )
 _DOCUMENT = "document.json"

@@ -174,7 +174,7 @@ def _around(model: LoadedModel, parameters: Mapping[str, Any], seed: int) -> tup
     """The context of a forward without the units, and what goes into the provenance."""
     settings = checked((WITH,), {"with": parameters.get("with", "zero")}, "ablate_units")
     wanted = _asked(parameters.get("cut", ()))
-    units, sizes = _places(model, tuple(wanted), seed)
+    units, sizes = unit_places(model, tuple(wanted), seed)
     fill: dict[str, dict[int | None, float]] = {}
     for name, asked in wanted.items():
         for unit in asked:
@@ -216,7 +216,7 @@ def _asked(cut: Any) -> dict[str, list[int | None]]:
     return found
 
 
-def _places(
+def unit_places(
     model: LoadedModel, names: tuple[str, ...], seed: int
 ) -> tuple[dict[str, int], dict[str, int]]:
     """By layer: the dimension of its units, and how many there are."""

@@ -23,6 +23,7 @@ from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.prediction import Prediction
 from core.results.production import Production
 from core.results.projection import Placement, Projection, Trust
+from core.results.units import UnitAttribution
 
 __all__ = [
     "Architecture",
@@ -50,5 +51,6 @@ __all__ = [
     "Projection",
     "Series",
     "Trust",
+    "UnitAttribution",
     "WithoutUnits",
 ]
