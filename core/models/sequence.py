@@ -110,6 +110,12 @@ class SequenceAdapter(TextAdapter):
             columns += [chances] * (number == 0) + [chances.sum(dim=1, keepdim=True)]
         return torch.cat(columns, dim=1)
 
+    def vocabulary(self, module: nn.Module, source: Tensor, said: Tensor) -> Tensor:
+        """Scores of all tokens of the vocabulary in each place of the output ``said``:
+        ``[example, token, vocabulary]``.
+        """
+        return self._scores(module, source, self._before(module, said))
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Each output's own probability: they are not alternatives, so they do not sum to 1."""
         return logits.exp()

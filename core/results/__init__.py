@@ -12,6 +12,7 @@ from core.results.attribution import Attribution
 from core.results.behaviour import (
     Behaviour,
     CrossSimilarity,
+    GradientFlow,
     Insides,
     LayerBehaviour,
     LayerTimes,
@@ -20,6 +21,7 @@ from core.results.behaviour import (
 )
 from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
+from core.results.lens import LogitLens
 from core.results.prediction import Prediction
 from core.results.production import Production
 from core.results.projection import Placement, Projection, Trust
@@ -38,12 +40,14 @@ __all__ = [
     "CrossSimilarity",
     "Fit",
     "Flip",
+    "GradientFlow",
     "HistogramSeries",
     "History",
     "Insides",
     "LayerBehaviour",
     "LayerInfo",
     "LayerTimes",
+    "LogitLens",
     "Placement",
     "Prediction",
     "Probes",

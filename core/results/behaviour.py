@@ -185,3 +185,25 @@ class WithoutUnits:
         shape = (len(self.classes),)
         if self.classes_before.shape != shape or self.classes_after.shape != shape:
             raise ValueError(f"{self.classes_before.shape} for {len(self.classes)} classes")
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    """The gradient of the loss over ``examples`` of a data set, float64 ``[layer]`` each:
+    ``outputs`` the mean norm at a layer's output, ``gradients`` the norm of the gradient of the
+    mean loss by its own weights, ``weights`` the norm of these; 0 for a layer without weights.
+    """
+
+    model: str
+    data: str
+    layers: tuple[str, ...]
+    examples: int
+    outputs: Floats
+    gradients: Floats
+    weights: Floats
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        for each in (self.outputs, self.gradients, self.weights):
+            if each.shape != (len(self.layers),):
+                raise ValueError(f"{each.shape} for {len(self.layers)} layers")
