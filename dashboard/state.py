@@ -48,7 +48,8 @@ class Selection:
     folder of event files. ``subset`` is the key of the examples picked out of the model's data;
     ``panel`` is the part of the Layers page, ``statistic`` what colours its layers, ``pair`` two
     classes as ``3-5``, ``other`` a model to compare with, ``cut`` what is switched off as
-    ``layer:unit`` or ``layer:``; ``module`` and ``unit`` are the layer and the unit in hand (-1
+    ``layer:unit`` or ``layer:`` and ``instead`` what these say then, ``drive`` how units that drive
+    an answer are found; ``module`` and ``unit`` are the layer and the unit in hand (-1
     none); ``reducer`` makes the map
     with ``seed`` in ``dims`` dimensions, whose points are coloured by ``tint``, and ringed where
     they have false neighbours unless ``rings`` is ``no``.
@@ -94,6 +95,8 @@ class Selection:
     module: str = ""
     unit: int = -1
     cut: tuple[str, ...] = ()
+    instead: str = "zero"
+    drive: str = "layer_conductance"
     reducer: str = "umap"
     dims: int = 2
     seed: int = 0
@@ -154,6 +157,8 @@ class Selection:
             pair=one("pair"),
             other=one("other"),
             cut=tuple(dict.fromkeys(filter(None, one_list(query, "cut")))),
+            instead=one("instead", ("zero", "mean")),
+            drive=one("drive"),
             module=one("module"),
             unit=whole("unit", 9_999_999),
             reducer=one("reducer"),

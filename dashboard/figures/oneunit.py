@@ -110,3 +110,57 @@ def strongest_units(
     )
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     return figure
+
+
+def class_changes(
+    classes: Sequence[str],
+    before: npt.NDArray[np.float64],
+    after: npt.NDArray[np.float64],
+    *,
+    most: int = 16,
+    dark: bool = False,
+) -> go.Figure:
+    """Share right of each class with everything (marks) and without some units (bars); of many
+    classes those that change most.
+    """
+    order = np.argsort(-np.abs(after - before), kind="stable")[:most]
+    order = np.sort(order)
+    tone = greys(dark)
+    names = [escaped(elided(classes[index], 22)) for index in order]
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=after[order],
+                y=names,
+                orientation="h",
+                marker={"color": [class_colour(int(index)) for index in order]},
+                hovertemplate="%{y}<br>%{x:.1%} right without<extra></extra>",
+                showlegend=False,
+            ),
+            go.Scatter(
+                x=before[order],
+                y=names,
+                mode="markers",
+                marker={
+                    "symbol": "line-ns",
+                    "size": 14,
+                    "line": {"color": tone.text, "width": 2},
+                },
+                hovertemplate="%{y}<br>%{x:.1%} right with everything<extra></extra>",
+                showlegend=False,
+            ),
+        ],
+        layout={
+            "template": template(dark),
+            "height": 76 + _ROW * len(order),
+            "title": {
+                "text": "<b>Right, by class</b>"
+                f"<span style='color:{tone.quiet}'> · bars: without, marks: with everything</span>"
+            },
+            "margin": {"l": 8, "r": 8, "t": 36, "b": 28},
+            "bargap": 0.35,
+        },
+    )
+    figure.update_xaxes(tickformat=".0%", range=(0, 1.02), nticks=6)
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    return figure

@@ -12,6 +12,7 @@ from core.results.activations import Capture
 from core.tasks import Example, Task
 from dashboard import cached, downloads, gallery, state
 from dashboard.figures.oneunit import unit_histogram
+from dashboard.inside import drive
 from dashboard.projecting.tints import unit_activation
 from dashboard.theme import is_dark
 
@@ -28,6 +29,7 @@ def draw(
     prediction: Prediction,
 ) -> None:
     """What is known of the unit from all examples."""
+    drive.draw(now, layer, chosen, what, prediction)
     if data is None or capture is None or layer not in capture.names:
         return
     if chosen >= capture.about(layer).units:

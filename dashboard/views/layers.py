@@ -7,7 +7,7 @@ import streamlit as st
 from core.engine.call import Call
 from core.results import Architecture, Behaviour
 from dashboard import cached, state, waiting
-from dashboard.inside import alike, example, part, statistics, whole
+from dashboard.inside import alike, cut, example, lens, part, statistics, whole
 from dashboard.projecting import captured
 
 _PANELS = {
@@ -15,6 +15,8 @@ _PANELS = {
     "data": "Over the data",
     "part": "Where classes part",
     "alike": "Which layers are alike",
+    "lens": "Answer on the way",
+    "cut": "Without it",
 }
 
 
@@ -42,7 +44,7 @@ def main() -> None:
         waiting.failed("Statistics of layers", looking)
         waiting.watch(under_way)
     layer = whole.draw(now, architecture, behaviour)
-    panels = list(_PANELS)
+    panels = [name for name in _PANELS if name != "lens" or lens.fits(now)]
     panel = now.panel if now.panel in panels else panels[0]
     st.segmented_control(
         "Part",
@@ -58,6 +60,10 @@ def main() -> None:
             part.draw(now, capture)
         case "alike":
             alike.draw(now, capture, behaviour)
+        case "lens":
+            lens.draw(now)
+        case "cut":
+            cut.draw(now, data, capture, layer)
         case _:
             example.draw(now, data, capture, layer)
 
