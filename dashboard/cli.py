@@ -16,7 +16,9 @@ from dashboard.commands.attribute import attribute
 from dashboard.commands.capture import capture
 from dashboard.commands.flip import flip
 from dashboard.commands.jobs import jobs
+from dashboard.commands.layers import layers
 from dashboard.commands.lists import listing
+from dashboard.commands.project import project
 from dashboard.commands.serve import serve
 from dashboard.commands.training import list_runs, train
 from dashboard.commands.writing import generate, translate
@@ -34,6 +36,8 @@ app.add_typer(listing, name="list")
 app.command()(attribute)
 app.command()(attention)
 app.command()(capture)
+app.command()(layers)
+app.command()(project)
 app.command()(flip)
 app.command()(translate)
 app.command()(generate)

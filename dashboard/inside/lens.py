@@ -14,7 +14,7 @@ from dashboard.theme import is_dark
 
 _CAVEAT = (
     "The lens hands each block's output on as if it were that of the last one. Early blocks may "
-    "use another basis, so that nonsense there does not mean that nothing is known yet (Belrose et al. "
+    "use another basis: nonsense there does not mean that nothing is known yet (Belrose et al. "
     "2023, arXiv 2303.08112)."
 )
 

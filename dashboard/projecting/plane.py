@@ -22,7 +22,8 @@ from core.projection.reducers import REDUCERS, Reducer
 from core.provenance import sha256_of_json
 from core.results.activations import Capture
 from core.results.projection import Projection
-from dashboard import cached, controls, scatter, state, waiting
+from dashboard import cached, controls, downloads, scatter, state, waiting
+from dashboard.figures.projection import projection_map
 from dashboard.projecting import cards
 from dashboard.projecting.tints import Tint
 from dashboard.theme import is_dark
@@ -76,6 +77,7 @@ def draw(
         if stable is not None and not waiting.settled(stable):
             under_way["Stability"] = stable
         _trust(shown, stable)
+        _export(now, layer, shown, tint, mask)
     for title, handle in handles.items():
         waiting.failed(title, handle)
     waiting.watch(under_way)
@@ -167,6 +169,25 @@ def _scatter(
         on_pick=pick,
         on_click=click,
     )
+
+
+def _export(
+    now: state.Selection,
+    layer: str,
+    shown: Projection,
+    tint: Tint | None,
+    mask: npt.NDArray[np.bool_] | None,
+) -> None:
+    figure = projection_map(
+        [shown],
+        None if tint is None else tint.values,
+        () if tint is None else tint.names,
+        colour="" if tint is None else tint.title,
+        marked=now.rings != "no",
+        picked=mask,
+        dark=is_dark(st.context.theme.type),
+    )
+    downloads.button(figure, [shown], f"{now.model}.{layer}.{shown.method}"[:80])
 
 
 def _pins(now: state.Selection) -> list[scatter.Pin]:
