@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from core.activations.behaviour import pooled
 from core.activations.capture import looks
-from core.activations.plan import base, planned
+from core.activations.plan import Planned, base, planned
 from core.attention.compute import first_output
 from core.data.dataset import open_dataset
 from core.errors import BadInput, BadParameter, NotValid, UnknownName
@@ -174,12 +174,12 @@ def _around(model: LoadedModel, parameters: Mapping[str, Any], seed: int) -> tup
     """The context of a forward without the units, and what goes into the provenance."""
     settings = checked((WITH,), {"with": parameters.get("with", "zero")}, "ablate_units")
     wanted = _asked(parameters.get("cut", ()))
-    units, sizes = unit_places(model, tuple(wanted), seed)
+    layers = with_units(model, tuple(wanted), seed)
+    units = {name: layers[name].order[1] for name in wanted}
     fill: dict[str, dict[int | None, float]] = {}
     for name, asked in wanted.items():
         for unit in asked:
-            if unit is not None and not 0 <= unit < sizes[name]:
-                raise UnknownName.of(f"unit of {name}", unit, range(sizes[name]))
+            check_unit(layers[name], unit)
         fill[name] = dict.fromkeys(asked, 0.0)
     if settings["with"] == "mean":
         found = open_capture(str(parameters.get("capture", "")))
@@ -216,10 +216,18 @@ def _asked(cut: Any) -> dict[str, list[int | None]]:
     return found
 
 
-def unit_places(
-    model: LoadedModel, names: tuple[str, ...], seed: int
-) -> tuple[dict[str, int], dict[str, int]]:
-    """By layer: the dimension of its units, and how many there are."""
+def check_unit(layer: Planned, unit: int | None) -> None:
+    """Raise ``UnknownName`` unless the layer has this unit; None stands for all."""
+    count = layer.shape[0]
+    if unit is not None and not 0 <= unit < count:
+        raise UnknownName.of(f"unit of {layer.name}", unit, range(count))
+
+
+def with_units(model: LoadedModel, names: tuple[str, ...], seed: int) -> dict[str, Planned]:
+    """What is known of the outputs of layers, by name.
+
+    Raises ``UnknownName`` for a layer that there is not, ``NotValid`` for one without units.
+    """
     key = f"units of {names}"
     if key not in model.memo:
         batches = looks(model)
@@ -230,13 +238,12 @@ def unit_places(
             if name not in found:
                 raise UnknownName.of("layer", name, found)
             if found[name].scalar:
-                raise NotValid(f"'{name}' answers with one number: it has no units.", "Cut all.")
-        model.memo[key] = (
-            {name: found[name].order[1] for name in names},
-            {name: found[name].shape[0] for name in names},
-        )
-    places: tuple[dict[str, int], dict[str, int]] = model.memo[key]
-    return places
+                raise NotValid(
+                    f"'{name}' answers with one number: it has no units.", "Choose another layer."
+                )
+        model.memo[key] = found
+    known: dict[str, Planned] = model.memo[key]
+    return known
 
 
 def _replaced(output: Any, fill: Mapping[int | None, float], dimension: int) -> Any:

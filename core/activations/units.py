@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,10 @@ from captum.attr import (
 )
 from torch import Tensor, nn
 
-from core.activations.ablate import unit_places
+from core.activations.ablate import check_unit, with_units
+from core.activations.tap import tapped, unit_dimension
 from core.attribution.scored import Scored, select
-from core.errors import BadModel, NotValid, UnknownName
+from core.errors import BadModel, NotValid
 from core.models.adapter import Batch
 from core.models.loaded import LoadedModel
 from core.parameters import Parameter, checked
@@ -54,22 +55,25 @@ def unit_attribution(
     layer conductance (Dhamdhere et al. 2018, arXiv 1805.12233), internal influence (Leino et al.
     2018, arXiv 1802.03788) or layer gradient × activation.
 
-    Raises ``UnknownName`` for a layer that there is not, ``NotValid`` for one without units, one
-    that is used several times, and one through which no gradient goes.
+    Raises ``UnknownName`` for a layer that there is not, ``NotValid`` for one without units and one
+    through which no gradient goes.
     """
     layer = str(parameters.get("layer", ""))
     given = {name: parameters[name] for name in ("method", "n_steps") if name in parameters}
     settings = checked((_METHOD, _STEPS), given, "unit_attribution")
     method, steps = str(settings["method"]), int(settings["n_steps"])
-    dimension = _dimension(model, layer, seed)
+    known = with_units(model, (layer,), seed)[layer]
+    dimension = unit_dimension(known)
     passes = 1 if method == "layer_gradient_x_activation" else steps
     meter.expect(passes * len(inputs), METHODS[method])
     found = []
     for example in inputs:
         started = time.perf_counter()
         batch = model.adapter.encode([example], model)
-        with _scored(model, batch, str(parameters.get("target", "top")), seed, meter) as score:
-            part = score.module.get_submodule(layer)
+        with ExitStack() as stack:
+            spec = str(parameters.get("target", "top"))
+            score = stack.enter_context(_scored(model, batch, spec, seed, meter))
+            part = stack.enter_context(tapped(score.module, known))
             features = batch.features.detach().clone().requires_grad_()
             more: dict[str, Any] = {}
             if method == "layer_gradient_x_activation":
@@ -123,18 +127,18 @@ def neuron_attribution(
     layer, unit = str(parameters.get("layer", "")), int(parameters.get("unit", 0))
     given = {"n_steps": parameters["n_steps"]} if "n_steps" in parameters else {}
     steps = int(checked((_STEPS,), given, "neuron_attribution")["n_steps"])
-    dimension, units = _dimension(model, layer, seed), unit_places(model, (layer,), seed)[1][layer]
-    if not 0 <= unit < units:
-        raise UnknownName.of(f"unit of {layer}", unit, range(units))
+    known = with_units(model, (layer,), seed)[layer]
+    check_unit(known, unit)
 
-    chosen = partial(_chosen, dimension, unit)
+    chosen = partial(_chosen, unit_dimension(known), unit)
     meter.expect((steps + 2) * len(inputs), "What drives the unit")
     found = []
     for example in inputs:
         started = time.perf_counter()
         batch = model.adapter.encode([example], model)
-        with _scored(model, batch, "top", seed, meter) as score:
-            part = score.module.get_submodule(layer)
+        with ExitStack() as stack:
+            score = stack.enter_context(_scored(model, batch, "top", seed, meter))
+            part = stack.enter_context(tapped(score.module, known))
             baseline = _baseline(model, batch, seed)
             features = batch.features.detach().clone().requires_grad_()
             attribute = partial(
@@ -229,16 +233,6 @@ def _scored(
 
 def _baseline(model: LoadedModel, batch: Batch, seed: int) -> Tensor:
     return model.adapter.baseline(batch, model.adapter.baselines[0], seed, None)
-
-
-def _dimension(model: LoadedModel, layer: str, seed: int) -> int:
-    if "#" in layer or "[" in layer:
-        raise NotValid(
-            f"'{layer}' is one of several calls or outputs of its layer, which cannot be told "
-            "apart on the way back.",
-            "Choose another layer.",
-        )
-    return unit_places(model, (layer,), seed)[0][layer]
 
 
 def _provenance(

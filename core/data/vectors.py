@@ -78,7 +78,7 @@ def _arrays(path: Path, kind: str) -> tuple[npt.NDArray[Any], dict[str, npt.NDAr
     if kind == ".npy":
         return _numbers(np.load(path, allow_pickle=False, mmap_mode="r"), path.name), {}
     if kind == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
     else:
         from safetensors.numpy import load_file

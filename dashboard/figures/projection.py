@@ -74,7 +74,7 @@ def projection_map(
         template=template(dark),
         height=560,
         margin={"l": 16, "r": 16, "t": 60, "b": 60},
-        title={"text": f"<b>{escaped(_title(projections[0]))}</b>"},
+        title={"text": f"<b>{escaped(_title(projections[0]))}</b>", "x": 0.012},
         legend={"y": -0.02, "yanchor": "top", "itemsizing": "constant"},
     )
     if values is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.engine.call import Call
+from core.errors import NotValid
 from core.results import Attribution, Prediction, UnitAttribution
 from core.tasks import Example
 from dashboard import cached, downloads, ruler, state, waiting
@@ -57,6 +58,9 @@ def _units(now: state.Selection, layer: str, chosen: int, what: Example) -> None
     )
     handle = cached.handle(call)
     under_way = waiting.under_way({_METHODS[method]: handle})
+    if isinstance(handle.error, NotValid):
+        st.info(state.plain(str(handle.error)))
+        return
     if under_way or waiting.failed(_METHODS[method], handle):
         waiting.watch(under_way)
         return
@@ -97,6 +101,9 @@ def _unit(
     )
     handle = cached.handle(call)
     under_way = waiting.under_way({"What drives it": handle})
+    if isinstance(handle.error, NotValid):
+        st.info(state.plain(str(handle.error)))
+        return
     if under_way or waiting.failed("What drives it", handle):
         waiting.watch(under_way)
         return
@@ -104,7 +111,10 @@ def _unit(
     dark = is_dark(st.context.theme.type)
     if found.picture is not None:
         width = int(ruler.width() * (0.46 if ruler.width() >= 800 else 0.95))
-        figure = attribution_maps([found], dark=dark, width=width, columns=2)
+        titles, units = {found.method: "What drives it"}, {found.method: found.unit}
+        figure = attribution_maps(
+            [found], dark=dark, width=width, columns=2, titles=titles, units=units
+        )
     else:
         figure = token_bars([found], {found.method: "What drives it"}, dark=dark)
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="driven")

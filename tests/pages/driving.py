@@ -35,16 +35,19 @@ def handles(app: AppTest) -> list[Any]:
 
 
 def settle(app: AppTest) -> AppTest:
-    """Run until nothing is under way: wait for each call of the session, then run again."""
+    """Run until nothing is under way: wait for each call of the session, then run again, for what
+    is there may ask for more.
+    """
     deadline = time.monotonic() + SECONDS
     app.run()
     while time.monotonic() < deadline:
-        under_way = [x for x in handles(app) if x.state in ("waiting", "running")]
+        known = handles(app)
+        under_way = [x for x in known if x.state in ("waiting", "running")]
         for handle in under_way:
             with suppress(FluoroscopeError):  # the page shall say it
                 handle.result(timeout=SECONDS)
         app.run()
-        if not under_way:
+        if not under_way and len(handles(app)) == len(known):
             return app
     pytest.fail("the page did not settle")
 
