@@ -10,7 +10,7 @@ import torch
 from captum.attr import LayerConductance
 
 from core.activations.capture import capture
-from core.activations.units import METHODS, neuron_attribution, unit_attribution
+from core.attribution.units import METHODS, neuron_attribution, unit_attribution
 from core.data.dataset import dataset
 from core.errors import Cancelled, UnknownName
 from core.models.catalogue import card, reference

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from core.errors import BadInput
-from core.results.attribution import Attribution
+from core.results.attribution import Attribution, MeanWord
 from core.tasks import Target, Tokens
-
-
-@dataclass(frozen=True)
-class MeanWord:
-    """A word over several texts: its mean contribution where it occurs, and in how many texts."""
-
-    word: str
-    mean: float
-    texts: int
 
 
 def mean_map(attributions: Sequence[Attribution], title: str) -> Attribution:

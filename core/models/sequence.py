@@ -111,9 +111,7 @@ class SequenceAdapter(TextAdapter):
         return torch.cat(columns, dim=1)
 
     def vocabulary(self, module: nn.Module, source: Tensor, said: Tensor) -> Tensor:
-        """Scores of all tokens of the vocabulary in each place of the output ``said``:
-        ``[example, token, vocabulary]``.
-        """
+        """Scores in each place of the output ``said``: ``[example, token, vocabulary]``."""
         return self._scores(module, source, self._before(module, said))
 
     def probabilities(self, logits: Tensor) -> Tensor:

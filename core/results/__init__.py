@@ -8,7 +8,7 @@ from core.results.attention import (
     AttentionMaps,
     AttentionOverview,
 )
-from core.results.attribution import Attribution
+from core.results.attribution import Attribution, MeanWord
 from core.results.behaviour import (
     Behaviour,
     CrossSimilarity,
@@ -48,6 +48,7 @@ __all__ = [
     "LayerInfo",
     "LayerTimes",
     "LogitLens",
+    "MeanWord",
     "Placement",
     "Prediction",
     "Probes",

@@ -56,3 +56,12 @@ class Attribution:
         """Values summed over channels, ``[row, column]``."""
         total: npt.NDArray[np.float32] = self.values.sum(axis=0, dtype=np.float32)
         return total
+
+
+@dataclass(frozen=True)
+class MeanWord:
+    """A word over several texts: its mean contribution where it occurs, and in how many texts."""
+
+    word: str
+    mean: float
+    texts: int

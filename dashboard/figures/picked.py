@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from core.attribution.mean import MeanWord
+from core.results import MeanWord
 from dashboard.figures.caption import elided, escaped
 from dashboard.theme import class_colour, greys, mixed, signed, template
 

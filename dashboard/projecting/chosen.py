@@ -19,7 +19,7 @@ from core.results.activations import Capture
 from core.tasks import Task
 from dashboard import cached, downloads, state
 from dashboard.figures.picked import class_balance, confused_pairs
-from dashboard.projecting import common
+from dashboard.projecting import meanmap
 from dashboard.theme import is_dark
 
 _MOST_ROWS = 300
@@ -44,7 +44,7 @@ def draw(chosen: state.Selection, data: Dataset, capture: Capture, picked: Subse
         mean = cached.mean_picture(chosen.model, picked.rows)
         if mean is not None:
             st.image(mean, caption="Mean picture of those picked", width=112)
-    common.draw(chosen, data, picked)
+    meanmap.draw(chosen, data, picked)
     _name(picked)
 
 
