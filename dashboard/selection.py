@@ -38,7 +38,8 @@ class Selection:
     an answer are found; ``module`` and ``unit`` are the layer and the unit in hand (-1
     none); ``reducer`` makes the map
     with ``seed`` in ``dims`` dimensions, whose points are coloured by ``tint``, and ringed where
-    they have false neighbours unless ``rings`` is ``no``.
+    they have false neighbours unless ``rings`` is ``no``; ``beside`` are layers whose maps stand
+    beside it.
     """
 
     model: str = ""
@@ -88,6 +89,7 @@ class Selection:
     seed: int = 0
     tint: str = ""
     rings: str = ""
+    beside: tuple[str, ...] = ()
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -152,6 +154,7 @@ class Selection:
             seed=whole("seed", 2**31 - 1),
             tint=one("tint"),
             rings=one("rings", ("no",)),
+            beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),
         )
 
     def to_query(self) -> dict[str, str | list[str]]:
@@ -159,7 +162,7 @@ class Selection:
         query: dict[str, str | list[str]] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("methods", "runs", "off", "cut"):
+            if item.name in ("methods", "runs", "off", "cut", "beside"):
                 if value:
                     query[item.name] = ",".join(value)
             elif item.name == "settings":

@@ -24,7 +24,7 @@ from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.lens import LogitLens
 from core.results.prediction import Prediction
 from core.results.production import Production
-from core.results.projection import Placement, Projection, Trust
+from core.results.projection import Clusters, Placement, Projection, Trust
 from core.results.units import UnitAttribution
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Attribution",
     "Behaviour",
     "BlobSeries",
+    "Clusters",
     "CrossSimilarity",
     "Fit",
     "Flip",

@@ -111,3 +111,18 @@ class Placement:
             raise ValueError(
                 f"{len(self.ids)} ids, points {self.points.shape}, {self.strangeness.shape}"
             )
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Groups of examples: ``labels`` int64 ``[example]``, -1 for those in none; ``names`` by group;
+    ``strength`` float32 ``[example]``, 0 to 1, how much an example belongs to its group.
+    """
+
+    labels: npt.NDArray[np.int64]
+    strength: Floats
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != self.strength.shape:
+            raise ValueError(f"{self.labels.shape} labels, {self.strength.shape} strengths")

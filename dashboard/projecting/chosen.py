@@ -15,6 +15,7 @@ from core.data import subset as subsets
 from core.data.dataset import Dataset
 from core.data.subset import Subset
 from core.errors import FluoroscopeError
+from core.projection.words import overrepresented
 from core.results.activations import Capture
 from core.tasks import Task
 from dashboard import cached, downloads, state
@@ -44,6 +45,8 @@ def draw(chosen: state.Selection, data: Dataset, capture: Capture, picked: Subse
         mean = cached.mean_picture(chosen.model, picked.rows)
         if mean is not None:
             st.image(mean, caption="Mean picture of those picked", width=112)
+    elif mask.any() and not mask.all():
+        _words(data, mask)
     meanmap.draw(chosen, data, picked)
     _name(picked)
 
@@ -106,6 +109,17 @@ def _standing(chosen: state.Selection, capture: Capture, mask: npt.NDArray[np.bo
         if state.pressed(label, f"part:{true}:{said}", type="tertiary"):
             state.change(panel="part", pair=f"{min(true, said)}-{max(true, said)}")
             st.switch_page("views/layers.py")
+
+
+def _words(data: Dataset, mask: npt.NDArray[np.bool_]) -> None:
+    """Words that the picked texts have more often than the rest."""
+    texts = [data[row].data.decode("utf-8", "replace") for row in range(len(data))]
+    found = [each for each in overrepresented(texts, mask, 10) if each.inside > 1]
+    if found:
+        words = "  ".join(f"**{state.plain(each.word)}** {each.inside}" for each in found)
+        st.markdown(
+            f"Words more often here: {words}", help="With the number of texts; by log-odds."
+        )
 
 
 def _name(picked: Subset) -> None:

@@ -4,7 +4,7 @@ ready, and how far what is seen can be believed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,18 +18,22 @@ from core.engine.call import Call
 from core.engine.executor import Handle
 from core.errors import FluoroscopeError
 from core.parameters import Value
-from core.projection.reducers import REDUCERS, Reducer
+from core.projection.align import aligned
+from core.projection.reducers import ATTRIBUTIONS, REDUCERS, Reducer
 from core.provenance import sha256_of_json
 from core.results.activations import Capture
-from core.results.projection import Projection
-from dashboard import cached, controls, downloads, scatter, state, waiting
+from core.results.projection import Clusters, Placement, Projection
+from core.tasks import Example
+from dashboard import cached, controls, downloads, ruler, scatter, state, waiting
 from dashboard.figures.projection import projection_map
 from dashboard.projecting import cards
-from dashboard.projecting.tints import Tint
+from dashboard.projecting.tints import GROUP, Tint
 from dashboard.theme import is_dark
 
 _NAMES = {each.name: each.title for each in REDUCERS}
 _HIGH = 560
+_MOST_BESIDE = 6
+_STRANGE = 3.0  # times the usual distance to the nearest example
 _STABLE = 3_000  # up to so many examples a second map by another seed is made unasked
 
 
@@ -63,7 +67,8 @@ def draw(
 ) -> Projection | None:
     """Draw the best map there is by now; the one shown."""
     way = _reducer(now)
-    asked = _handle(now, capture, layer, way, controls.settings_of(way, now))
+    settings = controls.settings_of(way, now)
+    asked = _handle(now, capture, layer, way, settings)
     handles = {way.title: asked}
     if way.name != "pca":
         handles["PCA"] = _handle(now, capture, layer, _of("pca"), {})
@@ -71,8 +76,16 @@ def draw(
     ready = [handle for handle in handles.values() if handle.state == "done"]
     shown: Projection | None = ready[0].result() if ready else None
     if shown is not None:
+        if now.tint == GROUP and shown.method == way.name:
+            grouping = _handle(now, capture, layer, way, settings, verb="cluster")
+            under_way |= waiting.under_way({"Groups": grouping})
+            waiting.failed("Groups", grouping)
+            if grouping.state == "done":
+                found: Clusters = grouping.result()
+                tint = Tint(GROUP, "Group", found.labels, found.names)
         mask = None if picked is None else picked.mask(data)
-        _scatter(now, data, capture, layer, shown, tint, mask)
+        pins = _pins(now) or _placed(now, capture, layer, way, shown, under_way)
+        plot(now, data, capture, layer, shown, tint, mask, pins)
         stable = _stability(now, capture, layer, way, shown)
         if stable is not None and not waiting.settled(stable):
             under_way["Stability"] = stable
@@ -80,6 +93,9 @@ def draw(
         _export(now, layer, shown, tint, mask)
     for title, handle in handles.items():
         waiting.failed(title, handle)
+    if shown is not None and shown.method == way.name:
+        mask = None if picked is None else picked.mask(data)
+        under_way |= _beside(now, data, capture, layer, way, shown, tint, mask)
     waiting.watch(under_way)
     return shown
 
@@ -98,6 +114,8 @@ def _handle(
     layer: str,
     way: Reducer,
     settings: Mapping[str, Value],
+    verb: str = "project",
+    inputs: tuple[Example, ...] = (),
     **more: Any,
 ) -> Handle:
     parameters = {
@@ -109,7 +127,7 @@ def _handle(
         **more,
     }
     seed = now.seed if way.stochastic else 0
-    return cached.handle(Call("project", cached.model_ref(now.model), (), parameters, seed=seed))
+    return cached.handle(Call(verb, cached.model_ref(now.model), inputs, parameters, seed=seed))
 
 
 def _stability(
@@ -122,7 +140,7 @@ def _stability(
     return _handle(now, capture, layer, way, settings, judged=False, stability=True)
 
 
-def _scatter(
+def plot(
     now: state.Selection,
     data: Dataset,
     capture: Capture,
@@ -130,7 +148,14 @@ def _scatter(
     shown: Projection,
     tint: Tint | None,
     mask: npt.NDArray[np.bool_] | None,
+    pins: Sequence[scatter.Pin],
+    *,
+    points: npt.NDArray[np.float32] | None = None,
+    key: str = "map",
+    high: int = _HIGH,
 ) -> None:
+    """The points of a map, those of ``shown`` unless others are given."""
+
     def pick(rows: npt.NDArray[np.int64]) -> None:
         if not len(rows):
             state.change(subset="")
@@ -150,25 +175,84 @@ def _scatter(
     trust = shown.trust
     scatter.draw(
         scatter.Points(
-            shown.points,
+            shown.points if points is None else points,
             map=sha256_of_json([capture.weights, shown.provenance.parameters, shown.seed])[:16],
             data=f"{data.fingerprint[:16]}:{now.dims}",
             title=f"{_NAMES[shown.method]} map of {len(data):,} examples, by the layer {layer}",
             tint=tint,
             false=trust.marked if trust is not None and now.rings != "no" else None,
             picked=mask,
-            axes=axes if shown.points.shape[1] == 2 else (),
-            pins=_pins(now),
+            axes=axes if shown.points.shape[1] == 2 and points is None else (),
+            pins=pins,
             cards=cards.address(cached.cards(now.model, str(capture.folder)))
             if len(data) <= cards.MOST
             else "",
         ),
         dark=is_dark(st.context.theme.type),
-        key="map",
-        high=_HIGH,
+        key=key,
+        high=high,
         on_pick=pick,
         on_click=click,
     )
+
+
+def _beside(
+    now: state.Selection,
+    data: Dataset,
+    capture: Capture,
+    layer: str,
+    way: Reducer,
+    shown: Projection,
+    tint: Tint | None,
+    mask: npt.NDArray[np.bool_] | None,
+) -> dict[str, Handle]:
+    """Maps of other layers, turned to lie as this one does; those that are under way."""
+    names = [name for name in capture.names if name != layer]
+    chosen = [name for name in now.beside if name in names][:_MOST_BESIDE]
+    st.multiselect(
+        "Beside it, the maps of",
+        names,
+        max_selections=_MOST_BESIDE,
+        placeholder="Other layers",
+        **state.bind("beside", chosen, tuple),
+    )
+    settings = controls.settings_of(way, now)
+    handles = {name: _handle(now, capture, name, way, settings) for name in chosen}
+    under_way = waiting.under_way(handles)
+    ready = {name: handle.result() for name, handle in handles.items() if handle.state == "done"}
+    for name, handle in handles.items():
+        waiting.failed(name, handle)
+    if not ready:
+        return under_way
+    turned, apart = aligned([shown.points, *(each.points for each in ready.values())])
+    across = min(len(ready), 3 if ruler.width() >= 1000 else 2)
+    for start in range(0, len(ready), across):
+        columns = st.columns(across)
+        for column, place in zip(
+            columns, range(start, min(start + across, len(ready))), strict=False
+        ):
+            name, each = list(ready.items())[place]
+            with column:
+                trust = "" if each.trust is None else f" · trust {each.trust.trustworthiness:.3f}"
+                st.caption(f"**{state.plain(name)}**{trust} · apart {apart[place + 1]:.0%}")
+                plot(
+                    now,
+                    data,
+                    capture,
+                    name,
+                    each,
+                    tint,
+                    mask,
+                    _pins(now),
+                    points=turned[place + 1],
+                    key=f"beside:{place}",
+                    high=300,
+                )
+    st.caption(
+        "Turned, mirrored and scaled as a whole to lie as the first one does (Procrustes); what is "
+        "left apart is 0 % for the same shape."
+    )
+    return under_way
 
 
 def _export(
@@ -197,6 +281,31 @@ def _pins(now: state.Selection) -> list[scatter.Pin]:
     except FluoroscopeError:
         return []
     return [scatter.Pin("in hand", row)] if model == now.model else []
+
+
+def _placed(
+    now: state.Selection,
+    capture: Capture,
+    layer: str,
+    way: Reducer,
+    shown: Projection,
+    under_way: dict[str, Handle],
+) -> list[scatter.Pin]:
+    """The example in hand where it is none of the data: placed among them."""
+    if layer == ATTRIBUTIONS or shown.method != way.name:
+        return []
+    try:
+        what = cached.example(now.example)
+    except FluoroscopeError:
+        return []
+    settings = controls.settings_of(way, now)
+    handle = _handle(now, capture, layer, way, settings, verb="place", inputs=(what,))
+    under_way |= waiting.under_way({"Example in hand": handle})
+    if handle.state != "done" or handle.error is not None:
+        return []
+    there: Placement = handle.result()
+    name = "in hand" if there.strangeness[0] < _STRANGE else "in hand, unlike all of these"
+    return [scatter.Pin(name, place=tuple(there.points[0].tolist()))]
 
 
 def _trust(shown: Projection, stable: Handle | None) -> None:

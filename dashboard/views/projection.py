@@ -39,7 +39,7 @@ def main() -> None:
     wide = ruler.width() >= 840
     left, right = st.columns([7, 3], gap="medium") if wide else (st.container(), st.container())
     with left:
-        colours = tints.tint(capture, layer, tint) if known else None
+        colours = tints.tint(capture, layer, tint) if known and tint != tints.GROUP else None
         plane.draw(now, data, capture, layer, colours, picked)
     with right:
         if picked is None:
