@@ -18,28 +18,26 @@ from core.engine.call import Call
 from core.engine.executor import Handle
 from core.errors import FluoroscopeError
 from core.parameters import Value
-from core.projection.align import aligned
 from core.projection.reducers import ATTRIBUTIONS, REDUCERS, Reducer
 from core.provenance import sha256_of_json
 from core.results.activations import Capture
 from core.results.projection import Clusters, Placement, Projection
 from core.tasks import Example
-from dashboard import cached, controls, downloads, ruler, scatter, state, waiting
+from dashboard import cached, controls, downloads, scatter, state, waiting
 from dashboard.figures.projection import projection_map
-from dashboard.projecting import cards
+from dashboard.projecting import cards, trusted
 from dashboard.projecting.tints import GROUP, Tint
 from dashboard.theme import is_dark
 
 _NAMES = {each.name: each.title for each in REDUCERS}
 _HIGH = 560
-_MOST_BESIDE = 6
 _STRANGE = 3.0  # times the usual distance to the nearest example
 _STABLE = 3_000  # up to so many examples a second map by another seed is made unasked
 
 
 def controls_of(now: state.Selection) -> None:
     """Which reducer, in how many dimensions, with what settings."""
-    way = _reducer(now)
+    way = reducer_of(now)
     st.segmented_control("Map", _NAMES, format_func=_NAMES.get, **state.bind("reducer", way.name))
     st.segmented_control(
         "Dimensions", (2, 3), format_func=lambda dim: f"{dim}-D", **state.bind("dims", now.dims)
@@ -66,41 +64,38 @@ def draw(
     picked: Subset | None,
 ) -> Projection | None:
     """Draw the best map there is by now; the one shown."""
-    way = _reducer(now)
+    way = reducer_of(now)
     settings = controls.settings_of(way, now)
-    asked = _handle(now, capture, layer, way, settings)
+    asked = handle_of(now, capture, layer, way, settings)
     handles = {way.title: asked}
     if way.name != "pca":
-        handles["PCA"] = _handle(now, capture, layer, _of("pca"), {})
+        handles["PCA"] = handle_of(now, capture, layer, _of("pca"), {})
     under_way = waiting.under_way(handles)
     ready = [handle for handle in handles.values() if handle.state == "done"]
     shown: Projection | None = ready[0].result() if ready else None
     if shown is not None:
         if now.tint == GROUP and shown.method == way.name:
-            grouping = _handle(now, capture, layer, way, settings, verb="cluster")
+            grouping = handle_of(now, capture, layer, way, settings, verb="cluster")
             under_way |= waiting.under_way({"Groups": grouping})
             waiting.failed("Groups", grouping)
             if grouping.state == "done":
                 found: Clusters = grouping.result()
                 tint = Tint(GROUP, "Group", found.labels, found.names)
         mask = None if picked is None else picked.mask(data)
-        pins = _pins(now) or _placed(now, capture, layer, way, shown, under_way)
+        pins = pins_of(now) or _placed(now, capture, layer, way, shown, under_way)
         plot(now, data, capture, layer, shown, tint, mask, pins)
         stable = _stability(now, capture, layer, way, shown)
         if stable is not None and not waiting.settled(stable):
             under_way["Stability"] = stable
-        _trust(shown, stable)
+        trusted.draw(shown, stable)
         _export(now, layer, shown, tint, mask)
     for title, handle in handles.items():
         waiting.failed(title, handle)
-    if shown is not None and shown.method == way.name:
-        mask = None if picked is None else picked.mask(data)
-        under_way |= _beside(now, data, capture, layer, way, shown, tint, mask)
     waiting.watch(under_way)
     return shown
 
 
-def _reducer(now: state.Selection) -> Reducer:
+def reducer_of(now: state.Selection) -> Reducer:
     return _of(now.reducer if now.reducer in _NAMES else "umap")
 
 
@@ -108,7 +103,7 @@ def _of(name: str) -> Reducer:
     return next(each for each in REDUCERS if each.name == name)
 
 
-def _handle(
+def handle_of(
     now: state.Selection,
     capture: Capture,
     layer: str,
@@ -137,7 +132,7 @@ def _stability(
     if not way.stochastic or shown.method != way.name or len(shown.ids) > _STABLE:
         return None
     settings = controls.settings_of(way, now)
-    return _handle(now, capture, layer, way, settings, judged=False, stability=True)
+    return handle_of(now, capture, layer, way, settings, judged=False, stability=True)
 
 
 def plot(
@@ -196,65 +191,6 @@ def plot(
     )
 
 
-def _beside(
-    now: state.Selection,
-    data: Dataset,
-    capture: Capture,
-    layer: str,
-    way: Reducer,
-    shown: Projection,
-    tint: Tint | None,
-    mask: npt.NDArray[np.bool_] | None,
-) -> dict[str, Handle]:
-    """Maps of other layers, turned to lie as this one does; those that are under way."""
-    names = [name for name in capture.names if name != layer]
-    chosen = [name for name in now.beside if name in names][:_MOST_BESIDE]
-    st.multiselect(
-        "Beside it, the maps of",
-        names,
-        max_selections=_MOST_BESIDE,
-        placeholder="Other layers",
-        **state.bind("beside", chosen, tuple),
-    )
-    settings = controls.settings_of(way, now)
-    handles = {name: _handle(now, capture, name, way, settings) for name in chosen}
-    under_way = waiting.under_way(handles)
-    ready = {name: handle.result() for name, handle in handles.items() if handle.state == "done"}
-    for name, handle in handles.items():
-        waiting.failed(name, handle)
-    if not ready:
-        return under_way
-    turned, apart = aligned([shown.points, *(each.points for each in ready.values())])
-    across = min(len(ready), 3 if ruler.width() >= 1000 else 2)
-    for start in range(0, len(ready), across):
-        columns = st.columns(across)
-        for column, place in zip(
-            columns, range(start, min(start + across, len(ready))), strict=False
-        ):
-            name, each = list(ready.items())[place]
-            with column:
-                trust = "" if each.trust is None else f" · trust {each.trust.trustworthiness:.3f}"
-                st.caption(f"**{state.plain(name)}**{trust} · apart {apart[place + 1]:.0%}")
-                plot(
-                    now,
-                    data,
-                    capture,
-                    name,
-                    each,
-                    tint,
-                    mask,
-                    _pins(now),
-                    points=turned[place + 1],
-                    key=f"beside:{place}",
-                    high=300,
-                )
-    st.caption(
-        "Turned, mirrored and scaled as a whole to lie as the first one does (Procrustes); what is "
-        "left apart is 0 % for the same shape."
-    )
-    return under_way
-
-
 def _export(
     now: state.Selection,
     layer: str,
@@ -274,7 +210,7 @@ def _export(
     downloads.button(figure, [shown], f"{now.model}.{layer}.{shown.method}"[:80])
 
 
-def _pins(now: state.Selection) -> list[scatter.Pin]:
+def pins_of(now: state.Selection) -> list[scatter.Pin]:
     """The example in hand, where it is one of the data."""
     try:
         model, row = cached.row_of(now.example)
@@ -299,80 +235,10 @@ def _placed(
     except FluoroscopeError:
         return []
     settings = controls.settings_of(way, now)
-    handle = _handle(now, capture, layer, way, settings, verb="place", inputs=(what,))
+    handle = handle_of(now, capture, layer, way, settings, verb="place", inputs=(what,))
     under_way |= waiting.under_way({"Example in hand": handle})
     if handle.state != "done" or handle.error is not None:
         return []
     there: Placement = handle.result()
     name = "in hand" if there.strangeness[0] < _STRANGE else "in hand, unlike all of these"
     return [scatter.Pin(name, place=tuple(there.points[0].tolist()))]
-
-
-def _trust(shown: Projection, stable: Handle | None) -> None:
-    """How far the map can be believed, in numbers and in words."""
-    trust = shown.trust
-    if trust is None:
-        return
-    marked = int(trust.marked.sum())
-    stability = stable.result().stability if stable and stable.state == "done" else None
-    numbers = [
-        (
-            "Trustworthiness",
-            f"{trust.trustworthiness:.3f}",
-            "Whether neighbours on the map are neighbours in the layer: 1 is best, above 0.95 is "
-            "good, 0.5 is chance (Venna and Kaski 2001).",
-        ),
-        (
-            "Continuity",
-            f"{trust.continuity:.3f}",
-            "Whether neighbours in the layer stay neighbours on the map: 1 is best, above 0.95 is "
-            "good.",
-        ),
-        (
-            "Neighbours kept",
-            f"{trust.kept:.0%}",
-            f"Of the {trust.k} nearest in the layer, how many are among the nearest here.",
-        ),
-    ]
-    if stability is not None:
-        numbers.append(
-            (
-                "Stable",
-                f"{stability:.0%}",
-                "Of the neighbours on this map, how many a map with another seed keeps.",
-            )
-        )
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        for title, value, help_ in numbers:
-            st.markdown(f":gray[{title}] **{value}**", help=help_, width="content")
-        st.toggle(
-            f"{marked:,} with false neighbours",
-            help="Points at least half of whose neighbours here are not near in the layer: their "
-            "place means little. They are ringed.",
-            **state.bind("rings", _rings(), lambda on: "" if on else "no"),
-        )
-    st.caption(f"{_verdict(shown)} {trust.sentence.capitalize()}, {shown.engine}.")
-    for note in shown.notes:
-        st.caption(state.plain(note))
-
-
-def _rings() -> bool:
-    return state.selection().rings != "no"
-
-
-def _verdict(shown: Projection) -> str:
-    trust = shown.trust
-    if trust is None:
-        return ""
-    if min(trust.trustworthiness, trust.continuity) >= 0.95:
-        near = "What lies close together here is close in the layer."
-    elif trust.trustworthiness >= 0.95:
-        near = "What lies close together here is close in the layer, but some groups are torn."
-    else:
-        near = "Points of different kinds lie on top of each other here: look at another map too."
-    far = {
-        "pca": "Distances far apart are true to the share of variance that is shown.",
-        "umap": "Sizes of groups and gaps between them mean little.",
-        "tsne": "Distances between groups and their sizes mean nothing.",
-    }[shown.method]
-    return f"{near} {far}"

@@ -7,7 +7,7 @@ import streamlit as st
 from core.data import subset as subsets
 from core.errors import FluoroscopeError
 from dashboard import cached, ruler, state
-from dashboard.projecting import captured, chosen, plane, tints
+from dashboard.projecting import beside, captured, chosen, plane, tints
 
 
 def main() -> None:
@@ -40,7 +40,9 @@ def main() -> None:
     left, right = st.columns([7, 3], gap="medium") if wide else (st.container(), st.container())
     with left:
         colours = tints.tint(capture, layer, tint) if known and tint != tints.GROUP else None
-        plane.draw(now, data, capture, layer, colours, picked)
+        shown = plane.draw(now, data, capture, layer, colours, picked)
+        if shown is not None:
+            beside.draw(now, data, capture, layer, shown, colours, picked)
     with right:
         if picked is None:
             _hints(now, data.fingerprint)

@@ -69,3 +69,14 @@ def test_attributions_are_mapped_too(model: str) -> None:
     assert not app.error
     (made,) = [each for each in handles(app) if each.call.verb == "project"]
     assert made.result().source.startswith("attributions of")
+
+
+def test_groups_an_upload_and_other_layers_beside() -> None:
+    app = opened(PAGE, model="digits_cnn", tint="group", beside="conv2,dense1,no_such")
+    assert not app.error
+    made = {handle.call.verb: handle for handle in handles(app)}
+    assert len(made["cluster"].result().names) >= 5
+    assert made["place"].result().points.shape == (1, 2)
+    mapped = [each.call.parameters["layer"] for each in handles(app) if each.call.verb == "project"]
+    assert {"conv2", "dense1"} <= set(mapped)
+    assert "Procrustes" in words(app)
