@@ -68,6 +68,7 @@ class Points:
     """What the component draws: ``points`` float32 ``[example, 2 or 3]``, ``map`` a name that is
     another one for other points, ``data`` one for other examples. ``false`` and ``picked`` are bool
     ``[example]``. ``cards`` is the address of what is shown of a point under the pointer.
+    A ``compact`` map has no legend of its own.
     """
 
     points: npt.NDArray[np.float32]
@@ -80,6 +81,7 @@ class Points:
     axes: Sequence[str] = ()
     pins: Sequence[Pin] = ()
     cards: str = ""
+    compact: bool = False
 
 
 def draw(
@@ -136,6 +138,7 @@ def packed(shown: Points, *, dark: bool) -> bytes:
         "title": shown.title,
         "axes": list(shown.axes),
         "rings": shown.false is not None,
+        "compact": shown.compact,
         "pins": [
             {
                 "name": pin.name,

@@ -62,8 +62,8 @@ def draw(
     layer: str,
     tint: Tint | None,
     picked: Subset | None,
-) -> Projection | None:
-    """Draw the best map there is by now; the one shown."""
+) -> tuple[Projection | None, Tint | None]:
+    """Draw the best map there is by now; the one shown, and its colours."""
     way = reducer_of(now)
     settings = controls.settings_of(way, now)
     asked = handle_of(now, capture, layer, way, settings)
@@ -92,7 +92,7 @@ def draw(
     for title, handle in handles.items():
         waiting.failed(title, handle)
     waiting.watch(under_way)
-    return shown
+    return shown, tint
 
 
 def reducer_of(now: state.Selection) -> Reducer:
@@ -179,6 +179,7 @@ def plot(
             picked=mask,
             axes=axes if shown.points.shape[1] == 2 and points is None else (),
             pins=pins,
+            compact=points is not None,
             cards=cards.address(cached.cards(now.model, str(capture.folder)))
             if len(data) <= cards.MOST
             else "",

@@ -80,6 +80,7 @@ class Scene {
     const { legend, bar, tone, axes, title } = this.head;
     for (const name in tone) this.root.style.setProperty('--' + name, tone[name]);
     this.canvas.setAttribute('aria-label', title);
+    this.root.classList.toggle('compact', this.head.compact);
     const box = this.root.querySelector('.legend');
     box.replaceChildren();
     for (const entry of legend) {

@@ -39,8 +39,10 @@ def main() -> None:
     wide = ruler.width() >= 840
     left, right = st.columns([7, 3], gap="medium") if wide else (st.container(), st.container())
     with left:
-        colours = tints.tint(capture, layer, tint) if known and tint != tints.GROUP else None
-        shown = plane.draw(now, data, capture, layer, colours, picked)
+        others = [key for key in known if key != tints.GROUP]
+        meanwhile = tint if tint in others else next(iter(others), "")  # until groups are found
+        colours = tints.tint(capture, layer, meanwhile) if meanwhile else None
+        shown, colours = plane.draw(now, data, capture, layer, colours, picked)
         if shown is not None:
             beside.draw(now, data, capture, layer, shown, colours, picked)
     with right:
