@@ -39,7 +39,7 @@ class Selection:
     none); ``reducer`` makes the map
     with ``seed`` in ``dims`` dimensions, whose points are coloured by ``tint``, and ringed where
     they have false neighbours unless ``rings`` is ``no``; ``beside`` are layers whose maps stand
-    beside it.
+    beside it, and ``vectors`` an uploaded file that is mapped instead.
     """
 
     model: str = ""
@@ -90,6 +90,7 @@ class Selection:
     tint: str = ""
     rings: str = ""
     beside: tuple[str, ...] = ()
+    vectors: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -154,6 +155,7 @@ class Selection:
             seed=whole("seed", 2**31 - 1),
             tint=one("tint"),
             rings=one("rings", ("no",)),
+            vectors=one("vectors"),
             beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),
         )
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -157,6 +159,17 @@ def pressed(label: str, key: str, **options: Any) -> bool:
 
 def _press(kept: str) -> None:
     st.session_state[kept] = True
+
+
+def pick_rows(name: str, rows: npt.NDArray[np.int64]) -> None:
+    """Remember the rows picked of a file; none forgets them."""
+    st.session_state["rows"] = (name, rows)
+
+
+def picked_rows(name: str) -> npt.NDArray[np.int64]:
+    """The rows picked of a file in this browser session."""
+    kept, rows = st.session_state.get("rows", ("", np.empty(0, np.int64)))
+    return rows if kept == name else np.empty(0, np.int64)
 
 
 def estimates() -> dict[str, Any]:

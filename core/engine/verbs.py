@@ -62,6 +62,7 @@ VERBS = Verbs(
         "produce": "core.models.produce:produce",
         "project": "core.projection.compute:project",
         "unit_attribution": "core.attribution.units:unit_attribution",
+        "vector_columns": "core.projection.uploaded:vector_columns",
     },
     loader="core.models.loader:load",
     prepare=("core.device:probe_threads",),

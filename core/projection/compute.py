@@ -17,6 +17,7 @@ from core.progress import Meter
 from core.projection.reducers import ATTRIBUTIONS, Reducer, reducer
 from core.projection.space import Laid, Vectors, space
 from core.projection.trust import agreement, judge
+from core.projection.uploaded import uploaded
 from core.provenance import Provenance
 from core.results.activations import open_capture
 from core.results.projection import Projection
@@ -35,18 +36,21 @@ def project(
     """The verb ``project``: a map of ``layer`` in the capture in the folder ``capture``, or of the
     attributions of its examples where ``layer`` is ``attributions``, by ``method`` with
     ``settings`` in ``dim`` dimensions. With ``judged`` (the default) it says how far it can be
-    trusted; with ``stability`` a second map by another seed is compared with it.
+    trusted; with ``stability`` a second map by another seed is compared with it. A file in
+    ``inputs`` is mapped instead, where there is one.
 
     Raises ``BadInput``, ``BadParameter`` and ``UnknownName``.
     """
     folder, layer = str(parameters.get("capture", "")), str(parameters.get("layer", ""))
-    if layer == ATTRIBUTIONS:
+    if inputs:
+        vectors = uploaded(inputs[0])
+    elif layer == ATTRIBUTIONS:
         from core.projection.attributed import attributed
 
         vectors = attributed(model, open_dataset(open_capture(folder).data), seed, meter)
     else:
         vectors = captured(folder, layer)
-    if vectors.weights != model.ref.fingerprint:
+    if vectors.weights not in ("", model.ref.fingerprint):
         raise BadInput(
             f"This capture is of other weights than '{model.ref.name}' has now: their fingerprints "
             "differ.",

@@ -30,7 +30,7 @@ from dashboard.projecting.tints import GROUP, Tint
 from dashboard.theme import is_dark
 
 _NAMES = {each.name: each.title for each in REDUCERS}
-_HIGH = 560
+HIGH = 560
 _STRANGE = 3.0  # times the usual distance to the nearest example
 _STABLE = 3_000  # up to so many examples a second map by another seed is made unasked
 
@@ -147,7 +147,7 @@ def plot(
     *,
     points: npt.NDArray[np.float32] | None = None,
     key: str = "map",
-    high: int = _HIGH,
+    high: int = HIGH,
 ) -> None:
     """The points of a map, those of ``shown`` unless others are given."""
 

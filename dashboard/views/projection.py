@@ -7,13 +7,17 @@ import streamlit as st
 from core.data import subset as subsets
 from core.errors import FluoroscopeError
 from dashboard import cached, ruler, state
-from dashboard.projecting import beside, captured, chosen, plane, tints
+from dashboard.projecting import beside, captured, chosen, own, plane, tints
 
 
 def main() -> None:
     """Draw the page for the selection in hand."""
     st.markdown("Which examples does the model take for alike, and where does it mix them up?")
     now = state.selection()
+    own.choose(now)
+    if now.vectors:
+        own.draw(now)
+        return
     data = captured.data_of(now)
     if data is None:
         return

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.data import subset
@@ -80,3 +83,20 @@ def test_groups_an_upload_and_other_layers_beside() -> None:
     mapped = [each.call.parameters["layer"] for each in handles(app) if each.call.verb == "project"]
     assert {"conv2", "dense1"} <= set(mapped)
     assert "Procrustes" in words(app)
+
+
+def test_vectors_of_ones_own(place: Workspace, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(60, 5)) + 6 * np.eye(5)[np.arange(60) % 3]
+    frame = pd.DataFrame({"id": [f"v{row}" for row in range(60)], "vector": values.tolist()})
+    frame.assign(kind=list("abc") * 20).to_parquet(tmp_path / "mine.parquet")
+    name = "upload:" + place.save_upload("mine.parquet", (tmp_path / "mine.parquet").read_bytes())
+    app = opened(PAGE, model="digits_cnn", vectors=name)
+    assert not app.error
+    assert "Trustworthiness" in words(app)
+    (box,) = [each for each in app.selectbox if each.label == "Colour"]
+    assert box.options == ["kind"]
+    app.button(key="no-vectors").click()
+    settle(app)
+    assert "vectors" not in app.query_params
+    bad = "upload:" + place.save_upload("mine.npy", b"nothing")
+    assert "cannot be read" in words(opened(PAGE, model="digits_cnn", vectors=bad))
