@@ -11,8 +11,8 @@ import base64
 import binascii
 import json
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ import numpy.typing as npt
 import streamlit as st
 from plotly.colors import sample_colorscale
 
+from core.projection.density import WHOLE, density, inside, within
 from dashboard import state
 from dashboard.projecting.tints import Tint
 from dashboard.theme import MAGNITUDE, accent, class_colour, greys
 
 NONE = 255
+MANY = 150_000  # points from which their density is shown
+AT_ONCE = 60_000  # of these, drawn one by one in a part of the map
 PICKED, FALSE = 1, 2
 SHAPES = 4  # disc, square, diamond, triangle: the palette is gone through once with each
 _HUES = 7
@@ -96,6 +99,8 @@ def draw(
     """Draw the points. ``on_pick`` gets the rows inside a box or lasso, none for Escape;
     ``on_click`` the row of a point that was clicked.
     """
+    many = len(shown.points) > MANY and shown.points.shape[1] == 2
+    rows, data = crowded(shown, state.looked(key), dark=dark) if many else (None, None)
     script, look = _assets()
     component = st.components.v2.component(
         "fluoroscope_scatter",
@@ -107,22 +112,78 @@ def draw(
 
     def drawn() -> None:
         if answer := state.read(key).drawn:
-            on_pick(rows_of(str(answer.get("rows", "")), count))
+            if many:
+                on_pick(inside(normed(shown.points), answer.get("outline", ())))
+            else:
+                on_pick(rows_of(str(answer.get("rows", "")), count))
 
     def clicked() -> None:
         answer = state.read(key).clicked
-        if answer and 0 <= int(answer.get("row", -1)) < count:
-            on_click(int(answer["row"]))
+        row = int(answer.get("row", -1)) if answer else -1
+        if 0 <= row < (count if rows is None else len(rows)):
+            on_click(row if rows is None else int(rows[row]))
+
+    def moved() -> None:
+        state.look(key, state.read(key).looked)
 
     component(
-        key=key, data=packed(shown, dark=dark), on_drawn_change=drawn, on_clicked_change=clicked
+        key=key,
+        data=data or packed(shown, dark=dark),
+        on_drawn_change=drawn,
+        on_clicked_change=clicked,
+        on_looked_change=moved,
     )
 
 
-def packed(shown: Points, *, dark: bool) -> bytes:
-    """The bytes that the script reads: a header, then 2 bytes per coordinate and 2 per point."""
+def crowded(shown: Points, look: object, *, dark: bool) -> tuple[npt.NDArray[np.int64], bytes]:
+    """Of too many points those in the part that is looked at, with their rows; or how many lie
+    where, when these are too many too. ``look`` is left, low, right, high from -1 to 1.
+    """
+    places = normed(shown.points)
+    box = WHOLE
+    if isinstance(look, (list, tuple)) and len(look) == 4:
+        box = tuple(min(1.5, max(-1.5, float(each))) for each in look)  # type: ignore[assignment]
+    rows = within(places, box)
+    if len(rows) <= AT_ONCE and box != WHOLE:
+        tint = shown.tint
+        some = replace(
+            shown,
+            points=places[rows],
+            tint=None if tint is None else replace(tint, values=tint.values[rows]),
+            false=None if shown.false is None else shown.false[rows],
+            picked=None if shown.picked is None else shown.picked[rows],
+            pins=(),
+            cards="",
+        )
+        return rows, packed(some, dark=dark, framed=True)
+    drawn = places if shown.picked is None else places[shown.picked]
+    cells = density(drawn, box)
+    bare = replace(shown, points=np.empty((0, 2), np.float32), tint=None, false=None, picked=None)
+    more = {"density": {"box": list(box), "size": list(cells.shape), "many": len(rows)}}
+    empty = np.empty(0, np.int64)
+    return empty, packed(
+        replace(bare, pins=()), dark=dark, framed=True, more=more
+    ) + cells.tobytes()
+
+
+def normed(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Places of a map from -1 to 1 along its longest side, as the script has them."""
+    low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
+    middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-30)
+    return ((points - middle) / half).astype(np.float32)
+
+
+def packed(
+    shown: Points, *, dark: bool, framed: bool = False, more: Mapping[str, Any] | None = None
+) -> bytes:
+    """The bytes that the script reads: a header, then 2 bytes per coordinate and 2 per point. With
+    ``framed`` points are in the frame of a larger map already, from -1 to 1.
+    """
     count, dim = shown.points.shape
-    places, middle, half = quantised(shown.points)
+    if framed:
+        places, middle, half = _steps(shown.points.astype(np.float64)), np.zeros(dim), 1.0
+    else:
+        places, middle, half = quantised(shown.points)
     colours, header = _coloured(shown.tint, count, dark)
     flags = np.zeros(count, np.uint8)
     if shown.picked is not None:
@@ -139,6 +200,8 @@ def packed(shown: Points, *, dark: bool) -> bytes:
         "axes": list(shown.axes),
         "rings": shown.false is not None,
         "compact": shown.compact,
+        "many": framed,
+        **(more or {}),
         "pins": [
             {
                 "name": pin.name,
@@ -170,7 +233,11 @@ def quantised(
     """
     low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
     middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-30)
-    return np.rint(((points - middle) / half + 1) * 32767.5).astype("<u2"), middle, half
+    return _steps((points - middle) / half), middle, half
+
+
+def _steps(places: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
+    return np.rint((np.clip(places, -1, 1) + 1) * 32767.5).astype("<u2")
 
 
 def rows_of(text: str, count: int) -> npt.NDArray[np.int64]:

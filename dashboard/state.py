@@ -161,6 +161,16 @@ def _press(kept: str) -> None:
     st.session_state[kept] = True
 
 
+def look(key: str, box: Any) -> None:
+    """Remember which part of a map is looked at."""
+    st.session_state[f"look:{key}"] = box
+
+
+def looked(key: str) -> Any:
+    """The part of a map that is looked at, None for all of it."""
+    return st.session_state.get(f"look:{key}")
+
+
 def pick_rows(name: str, rows: npt.NDArray[np.int64]) -> None:
     """Remember the rows picked of a file; none forgets them."""
     st.session_state["rows"] = (name, rows)

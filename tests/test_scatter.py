@@ -12,7 +12,18 @@ import numpy.typing as npt
 import pytest
 
 from dashboard.projecting.tints import Tint
-from dashboard.scatter import FALSE, NONE, PICKED, Pin, Points, packed, quantised, rows_of
+from dashboard.scatter import (
+    FALSE,
+    NONE,
+    PICKED,
+    Pin,
+    Points,
+    crowded,
+    normed,
+    packed,
+    quantised,
+    rows_of,
+)
 
 Decoded = tuple[dict[str, Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
@@ -109,3 +120,33 @@ def test_a_hundred_thousand_points_take_few_bytes() -> None:
     values = np.arange(100_000) % 10
     tint = Tint("label", "True class", values, tuple("0123456789"))
     assert len(packed(some(100_000, tint=tint), dark=False)) <= 0.75 * 9 * 100_000
+
+
+def test_too_many_points_are_cells_and_single_points_in_a_part() -> None:
+    points = np.random.default_rng(2).normal(size=(200_000, 2)).astype(np.float32)
+    shown = Points(points, "m", "d", "t", picked=None)
+    rows, data = crowded(shown, None, dark=False)
+    assert len(rows) == 0
+    assert len(data) <= 0.2 * 2**20
+    (length,) = struct.unpack_from("<I", data)
+    head = json.loads(data[4 : 4 + length])
+    cells = np.frombuffer(data[4 + length :], np.uint8).reshape(head["density"]["size"])
+    assert (cells > 0).any()
+    places = normed(points)
+    centre = tuple(np.median(places, axis=0))
+    box = [centre[0] - 0.05, centre[1] - 0.05, centre[0] + 0.05, centre[1] + 0.05]
+    rows, data = crowded(shown, box, dark=False)
+    expected = [
+        i for i, (x, y) in enumerate(places) if box[0] <= x <= box[2] and box[1] <= y <= box[3]
+    ]
+    assert rows.tolist() == expected
+    head, found, _, _ = decoded(data)
+    assert head["many"]
+    np.testing.assert_allclose(found / 32767.5 - 1, places[rows], atol=2e-5)
+
+
+@pytest.mark.parametrize("look", ["nonsense", [1, 2], [0, 0, 0, 0], [9, 9, -9, -9]])
+def test_a_part_that_is_none_shows_no_point(look: object) -> None:
+    points = np.random.default_rng(2).normal(size=(160_000, 2)).astype(np.float32)
+    rows, _ = crowded(Points(points, "m", "d", "t"), look, dark=True)
+    assert len(rows) <= 1

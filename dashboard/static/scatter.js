@@ -53,6 +53,7 @@ class Scene {
       && this.head.cards.url === head.cards.url ? this.cards : null;
     this.head = head;
     this.places = places;
+    this.cells = head.density ? bytes.slice(at + 2 * count) : null;
     this.picked = this.flags.some((flag) => flag & PICKED);
     this.furnish();
     if (old && !QUIET.matches) this.morph(old); else { this.shown = places; this.later(); }
@@ -179,7 +180,48 @@ class Scene {
           blot(pixels, width, height, at[2 * i], at[2 * i + 1], ring, rgb(tone.text), 0.8);
       }
     this.ink.putImageData(image, 0, 0);
+    if (this.cells) this.crowd(page);
     this.pins(sharp);
+    if (this.head.many) this.tellLook();
+  }
+
+  crowd(page) {  // how many points lie where
+    const { box, size } = this.head.density, [rows, columns] = size;
+    const { width, height, scale, sharp } = this.measure();
+    if (this.drawn !== this.cells) {
+      this.drawn = this.cells;
+      this.sheet = new OffscreenCanvas(columns, rows);
+      const ink = this.sheet.getContext('2d'), image = ink.createImageData(columns, rows);
+      const full = rgb(this.head.tone.accent);
+      this.cells.forEach((value, i) => {
+        if (!value) return;
+        const share = 0.25 + 0.75 * value / 255;
+        for (let c = 0; c < 3; c++)
+          image.data[4 * i + c] = page[c] + (full[c] - page[c]) * share;
+        image.data[4 * i + 3] = 255;
+      });
+      ink.putImageData(image, 0, 0);
+    }
+    const [left, low, right, high] = box;
+    const cx = width / 2 + this.x * sharp, cy = height / 2 + this.y * sharp;
+    this.ink.imageSmoothingEnabled = false;
+    this.ink.drawImage(this.sheet, cx + left * scale, cy - high * scale,
+      (right - left) * scale, (high - low) * scale);
+  }
+
+  tellLook() {  // which part of a map of too many points is seen
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => {
+      const { width, height, scale, sharp } = this.measure();
+      const cx = width / 2 + this.x * sharp, cy = height / 2 + this.y * sharp;
+      const whole = this.zoom <= 1.3;
+      const box = whole ? null : [-cx, cy - height, width - cx, cy].map(
+        (each) => Math.round(each / scale * 1e4) / 1e4);
+      const said = JSON.stringify(box);
+      if (said === (this.said || 'null')) return;
+      this.said = said;
+      this.keep('looked', box);
+    }, 250);
   }
 
   pins(sharp) {  // the example in hand
@@ -310,7 +352,15 @@ class Scene {
   }
 
   pick(polygon) {
-    const sharp = this.canvas.width / this.canvas.clientWidth, bits = new Uint8Array(
+    const sharp = this.canvas.width / this.canvas.clientWidth;
+    if (this.head.many) {
+      const { width, height, scale } = this.measure();
+      const cx = width / 2 + this.x * sharp, cy = height / 2 + this.y * sharp;
+      this.tell('drawn', { outline: polygon.map(
+        ([x, y]) => [(x * sharp - cx) / scale, (cy - y * sharp) / scale]) });
+      return;
+    }
+    const bits = new Uint8Array(
       Math.ceil(this.head.count / 8));
     let any = 0;
     for (let i = 0; i < this.head.count; i++) {
@@ -453,9 +503,10 @@ function mark(shape, colour) {
   return `<svg width="12" height="12" viewBox="0 0 12 12" fill="${colour}">${body}</svg>`;
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement, setTriggerValue, setStateValue }) {
   const root = parentElement.querySelector('.scatter');
   const scene = root.scene || (root.scene = new Scene(root));
   scene.tell = setTriggerValue;
+  scene.keep = setStateValue;
   scene.take(data);
 }
