@@ -10,9 +10,11 @@ import torch
 from captum.attr import LayerConductance
 
 from core.activations.capture import capture
+from core.activations.filters import filters
+from core.attribution.relevant import relevant_examples
 from core.attribution.units import METHODS, neuron_attribution, unit_attribution
 from core.data.dataset import dataset
-from core.errors import Cancelled, UnknownName
+from core.errors import Cancelled, NotValid, UnknownName
 from core.models.catalogue import card, reference
 from core.models.loader import load
 from core.progress import Meter
@@ -80,6 +82,31 @@ def test_what_drives_a_unit_sums_to_its_activation() -> None:
         batch = model.adapter.encode([data[2]], model)
         model.adapter.logits(module, batch.features, *batch.context)
     assert found.score == pytest.approx(float(heard[0][0, 5].mean()), rel=1e-4)
+
+
+def test_relevant_examples_against_one_at_a_time(tmp_path: Path) -> None:
+    model, data = load(reference("digits_cnn"), "cpu"), dataset(card("digits_cnn"), limit=20)
+    capture(model, data, tmp_path / "c")
+    asked = {"capture": str(tmp_path / "c"), "layer": "conv2", "unit": 7}
+    found = relevant_examples(model, (), asked, 0, Meter())
+    assert found.rows.tolist() == list(range(20))
+    for row in (0, 3, 19):
+        one = {"layer": "conv2", "method": "layer_gradient_x_activation"}
+        (alone,) = unit_attribution(model, (data[row],), one, 0, Meter())
+        assert found.values[row] == pytest.approx(alone.values[7], rel=1e-3, abs=1e-5)
+    with pytest.raises(UnknownName):
+        relevant_examples(model, (), {**asked, "unit": 64}, 0, Meter())
+
+
+def test_filters_are_the_weights() -> None:
+    model = load(reference("digits_cnn"), "cpu")
+    found = filters(model, (), {"layer": "conv1"}, 0, Meter())
+    with model.exclusive() as module:
+        assert np.array_equal(found.weight, module.get_submodule("conv1").weight.detach().numpy())
+    with pytest.raises(NotValid, match="conv1, conv2"):
+        filters(model, (), {"layer": "dense1"}, 0, Meter())
+    with pytest.raises(UnknownName):
+        filters(model, (), {"layer": ""}, 0, Meter())
 
 
 def test_refusals_and_cancel_leave_no_hook() -> None:

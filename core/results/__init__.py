@@ -25,7 +25,7 @@ from core.results.lens import LogitLens
 from core.results.prediction import Prediction
 from core.results.production import Production
 from core.results.projection import Clusters, Placement, Projection, Trust
-from core.results.units import UnitAttribution
+from core.results.units import Filters, RelevantExamples, UnitAttribution
 
 __all__ = [
     "Architecture",
@@ -39,6 +39,7 @@ __all__ = [
     "BlobSeries",
     "Clusters",
     "CrossSimilarity",
+    "Filters",
     "Fit",
     "Flip",
     "GradientFlow",
@@ -55,6 +56,7 @@ __all__ = [
     "Probes",
     "Production",
     "Projection",
+    "RelevantExamples",
     "Series",
     "Trust",
     "UnitAttribution",

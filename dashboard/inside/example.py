@@ -8,12 +8,12 @@ import streamlit as st
 from core.data.dataset import Dataset
 from core.engine.call import Call
 from core.errors import FluoroscopeError
-from core.results import Insides, Prediction
+from core.results import Filters, Insides, Prediction
 from core.results.activations import Capture
 from core.tasks import Example, Tokens
 from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.explaining.kinds import of
-from dashboard.figures.inside import MOST, one_unit, unit_grid, units_over_positions
+from dashboard.figures.inside import MOST, filter_grid, one_unit, unit_grid, units_over_positions
 from dashboard.inside import unit
 from dashboard.theme import is_dark
 
@@ -46,6 +46,8 @@ def draw(now: state.Selection, data: Dataset | None, capture: Capture | None, la
         _units(found, layer, chosen, prediction, int(ruler.width() * (0.55 if wide else 0.95)))
     with right:
         _one(what, prediction, layer, values, chosen)
+    if "Conv2d" in found.kinds[0]:
+        _filters(now, layer, chosen)
     unit.draw(now, data, capture, layer, chosen, what, prediction)
 
 
@@ -82,6 +84,27 @@ def _units(found: Insides, layer: str, chosen: int, prediction: Prediction, widt
         selection_mode="points",
     )
     downloads.button(figure, [found], f"{found.example}.{layer}"[:80])
+
+
+def _filters(now: state.Selection, layer: str, chosen: int) -> None:
+    """The weights of a convolution, on demand."""
+    with st.expander("Filters"):
+        if not st.toggle("Show the filters of this layer", key=f"filters:{layer}"):
+            return
+        call = Call("filters", cached.model_ref(now.model), (), {"layer": layer}, urgent=True)
+        handle = cached.handle(call)
+        under_way = waiting.under_way({"Filters": handle})
+        if under_way or waiting.failed("Filters", handle):
+            waiting.watch(under_way)
+            return
+        found: Filters = handle.result()
+        dark, width = is_dark(st.context.theme.type), int(ruler.width() * 0.9)
+        figure = filter_grid(found.weight, picked=chosen, width=width, dark=dark)
+        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="filters", width="content")
+        channels, rows, columns = found.weight.shape[1:]
+        mean = "" if channels == 1 else f", the mean over {channels} channels"
+        st.caption(f"{len(found.weight):,} filters of {rows} × {columns}{mean}.")
+        downloads.button(figure, [found], f"{now.model}.{layer}.filters"[:80])
 
 
 def _one(

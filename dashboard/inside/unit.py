@@ -7,10 +7,12 @@ import numpy.typing as npt
 import streamlit as st
 
 from core.data.dataset import Dataset
-from core.results import Prediction
+from core.engine.call import Call
+from core.errors import NotValid
+from core.results import Prediction, RelevantExamples
 from core.results.activations import Capture
 from core.tasks import Example, Task
-from dashboard import cached, downloads, gallery, state
+from dashboard import cached, downloads, gallery, state, waiting
 from dashboard.figures.oneunit import unit_histogram
 from dashboard.inside import drive
 from dashboard.projecting.tints import unit_activation
@@ -43,12 +45,39 @@ def draw(
         _examples(now, data, order[:_MOST], values, "most")
         st.caption(f"Answered to least, from {values[order[-1]]:.3g} up")
         _examples(now, data, order[::-1][:_MOST], values, "least")
+        _mattered(now, data, capture, layer, chosen)
     with right:
         labels = capture.labels if capture.classes else None
         figure = unit_histogram(
             values, labels, capture.classes, dark=is_dark(st.context.theme.type)
         )
         st.plotly_chart(figure, theme=None, config=downloads.CHART, key="unit-histogram")
+
+
+def _mattered(
+    now: state.Selection, data: Dataset, capture: Capture, layer: str, chosen: int
+) -> None:
+    """Those for whose answer the unit speaks most, which need not be those it answers to most."""
+    call = Call(
+        "relevant_examples",
+        cached.model_ref(now.model),
+        (),
+        {"capture": str(capture.folder), "layer": layer, "unit": chosen},
+    )
+    handle = cached.handle(call)
+    under_way = waiting.under_way({"Relevance": handle})
+    if under_way or isinstance(handle.error, NotValid) or waiting.failed("Relevance", handle):
+        waiting.watch(under_way)
+        return
+    found: RelevantExamples = handle.result()
+    values = np.zeros(len(capture), np.float32)
+    values[found.rows] = found.values
+    order = found.rows[np.argsort(-found.values, kind="stable")]
+    st.caption(
+        f"Mattered most for the answer, of {len(found.rows):,} examples, from "
+        f"{values[order[0]]:.3g} {'logits' if capture.classes else 'nats'} down"
+    )
+    _examples(now, data, order[:_MOST], values, "mattered")
 
 
 def _examples(

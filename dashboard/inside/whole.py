@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core.engine.call import Call
-from core.results import Architecture, Behaviour, LayerBehaviour, LayerInfo, LayerTimes
+from core.results import (
+    Architecture,
+    Behaviour,
+    GradientFlow,
+    LayerBehaviour,
+    LayerInfo,
+    LayerTimes,
+)
+from core.results.activations import Capture
 from dashboard import cached, downloads, state, waiting
 from dashboard.figures.depth import layer_strip
 from dashboard.inside.statistic import STATISTICS, ailments
@@ -17,10 +26,19 @@ _OF_NETWORK = {
     "operations": "Multiply-adds",
     "time": "Time in a forward, ms",
 }
+_OF_LEARNING = {
+    "flow": "Gradient of the loss at the output",
+    "pull": "Gradient of the loss by the weights, per weight norm",
+}
 _DROPPED = ("Dropout", "Identity")
 
 
-def draw(now: state.Selection, architecture: Architecture, behaviour: Behaviour | None) -> str:
+def draw(
+    now: state.Selection,
+    architecture: Architecture,
+    behaviour: Behaviour | None,
+    capture: Capture | None,
+) -> str:
     """The strip of all layers and, below it, their table; the name of the layer in hand."""
     leaves = {each.name: each for each in architecture.layers if each.leaf}
     over = {each.name: each for each in behaviour.layers} if behaviour else {}
@@ -29,7 +47,7 @@ def draw(now: state.Selection, architecture: Architecture, behaviour: Behaviour 
     if now.module and layer != now.module:
         st.info(f"There is no layer '{state.plain(now.module)}'; this is another one.")
     options = {**({key: each.title for key, each in STATISTICS.items()} if over else {})}
-    options |= _OF_NETWORK
+    options |= _OF_NETWORK | (_OF_LEARNING if capture is not None else {})
     chosen = now.statistic if now.statistic in options else next(iter(options))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.selectbox(
@@ -47,9 +65,15 @@ def draw(now: state.Selection, architecture: Architecture, behaviour: Behaviour 
             width=300,
             **state.bind("module", layer if layer in names else names[0]),
         )
-    _strip(now, chosen, options[chosen], leaves, over, layer)
+    _strip(now, chosen, options[chosen], leaves, over, layer, capture)
     if chosen in STATISTICS:
         st.caption(f"The band is healthy. {STATISTICS[chosen].why}")
+    elif chosen in _OF_LEARNING:
+        st.caption(
+            "Over 64 examples, nothing is updated. Healthy: within a factor of a thousand from the "
+            "first layer to the last; far smaller in front, it vanishes, far larger, it explodes "
+            "(Glorot and Bengio 2010)."
+        )
     with st.expander("All layers as a table"):
         st.dataframe(pd.DataFrame(_rows(architecture, over)), hide_index=True)
     return layer
@@ -62,6 +86,7 @@ def _strip(
     leaves: dict[str, LayerInfo],
     over: dict[str, LayerBehaviour],
     layer: str,
+    capture: Capture | None,
 ) -> None:
     healthy = None
     kinds = {name: each.kind for name, each in leaves.items()}
@@ -76,6 +101,19 @@ def _strip(
         form = ".3f"
         values = dict(zip(found.layers, (found.seconds * 1e3).tolist(), strict=True))
         title = f"{title} (of {found.forward * 1e3:.3g} ms in all)"
+    elif chosen in _OF_LEARNING and capture is not None:
+        flow = _flow(now, capture)
+        if flow is None:
+            return
+        form = ".2e"
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pull = np.where(flow.weights > 0, flow.gradients / flow.weights, np.nan)
+        numbers = flow.outputs if chosen == "flow" else pull
+        values = {
+            name: value
+            for name, value in zip(flow.layers, numbers.tolist(), strict=True)
+            if np.isfinite(value)
+        }
     else:
         form = ".3s"
         values = {
@@ -115,6 +153,17 @@ def _times(now: state.Selection) -> LayerTimes | None:
         waiting.watch(under_way)
         return None
     found: LayerTimes = handle.result()
+    return found
+
+
+def _flow(now: state.Selection, capture: Capture) -> GradientFlow | None:
+    parameters = {"capture": str(capture.folder)}
+    handle = cached.handle(Call("gradient_flow", cached.model_ref(now.model), (), parameters))
+    under_way = waiting.under_way({"Gradient": handle})
+    if under_way or waiting.failed("Gradient", handle):
+        waiting.watch(under_way)
+        return None
+    found: GradientFlow = handle.result()
     return found
 
 

@@ -43,7 +43,7 @@ def main() -> None:
             behaviour = looking.result()
         waiting.failed("Statistics of layers", looking)
         waiting.watch(under_way)
-    layer = whole.draw(now, architecture, behaviour)
+    layer = whole.draw(now, architecture, behaviour, capture)
     panels = [name for name in _PANELS if name != "lens" or lens.fits(now)]
     panel = now.panel if now.panel in panels else panels[0]
     st.segmented_control(
