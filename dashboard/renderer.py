@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Coroutine
@@ -28,6 +29,9 @@ _DRAW_SECONDS = 60
 _CLOSE_SECONDS = 5
 # Plotly's own size of a figure that does not say one.
 _WIDTH, _HEIGHT = 700, 450
+# A farewell that the browser's pipe gives itself may be read in one piece with a last message; it
+# is no JSON, is passed over, and need not be told.
+_FAREWELL = "JSONError decoding message. Ignoring"
 # Whatever a figure refers to, nothing leaves this machine: there is nobody at this proxy.
 _NO_NETWORK = "http://127.0.0.1:9"
 
@@ -58,6 +62,7 @@ class _Renderer:
     async def _open(self, path: str) -> None:
         from kaleido import Kaleido, PageGenerator
 
+        logging.getLogger("choreographer.channels.pipe").addFilter(_no_farewell)
         page = PageGenerator(mathjax=False)
         page.header = page.header.replace("Kaleido-fier", "Fluoroscope")  # the title of a PDF
         kaleido = Kaleido(
@@ -100,6 +105,10 @@ class _Renderer:
             for task in rest:
                 task.cancel()
             await asyncio.gather(*rest, return_exceptions=True)
+
+
+def _no_farewell(record: logging.LogRecord) -> bool:
+    return record.msg != _FAREWELL
 
 
 def browser() -> str | None:

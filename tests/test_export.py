@@ -449,6 +449,24 @@ print(len(renderer.render(go.Figure(), "svg", 1)) > 1000, renderer._running._kal
         os.kill(int(pid), 0)
 
 
+@pytest.mark.browser
+@pytest.mark.usefixtures("drawing")
+def test_a_farewell_read_together_with_a_last_message_is_not_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from choreographer.channels.pipe import Pipe
+
+    renderer.stop()
+    assert export.export(figure(), [], "png")
+    pipe = Pipe()
+    pipe.open()
+    os.write(pipe._write_from_browser, b'{"id": 7}\0{bye}\n\0')
+    answers, _ = pipe.read_jsons()
+    pipe.close()
+    assert [dict(answer)["id"] for answer in answers] == [7]
+    assert "JSONError" not in caplog.text
+
+
 def test_without_a_browser_the_message_says_what_brings_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from core.results.activations import Capture
 _MOST_VALUES = 40  # different texts in a column that still make a legend
 UNIT = "unit:"
 COLUMN = "column:"
-GROUP = "group"  # of clusters: made of a map, not of a capture
+GROUP = "group"  # of clusters: made of a map, not of a capture, thus none of ``choices``
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ def choices(capture: Capture, unit: int) -> dict[str, str]:
     if capture.loss is not None:
         found["loss"] = "Loss"
     found |= {f"{COLUMN}{name}": name.capitalize() for name in _columns(capture)}
-    found[GROUP] = "Groups found"
     if unit >= 0:
         found[f"{UNIT}{unit}"] = f"Activation of unit {unit}"
     return found

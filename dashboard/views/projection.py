@@ -30,21 +30,20 @@ def main() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         layer = captured.show_layer(now, capture)
         known = tints.choices(capture, now.unit if layer in capture.names else -1)
-        tint = now.tint if now.tint in known else next(iter(known), "")
+        offered = (known or {"": "One colour"}) | {tints.GROUP: "Groups found"}
+        tint = now.tint if now.tint in offered else next(iter(offered))
         plane.controls_of(now)
-        if known:
-            st.selectbox(
-                "Colour",
-                list(known),
-                format_func=known.get,
-                width=180,
-                **state.bind("tint", tint),
-            )
+        st.selectbox(
+            "Colour",
+            list(offered),
+            format_func=offered.get,
+            width=180,
+            **state.bind("tint", tint),
+        )
     wide = ruler.width() >= 840
     left, right = st.columns([7, 3], gap="medium") if wide else (st.container(), st.container())
     with left:
-        others = [key for key in known if key != tints.GROUP]
-        meanwhile = tint if tint in others else next(iter(others), "")  # until groups are found
+        meanwhile = tint if tint in known else next(iter(known), "")  # until groups are found
         colours = tints.tint(capture, layer, meanwhile) if meanwhile else None
         shown, colours = plane.draw(now, data, capture, layer, colours, picked)
         if shown is not None:
