@@ -10,10 +10,10 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from core.results import LayerBehaviour
-from dashboard.figures.caption import elided, escaped
+from dashboard.figures.caption import escaped
+from dashboard.figures.layeraxis import layer_ticks
 from dashboard.theme import accent, greys, template
 
-_LABELLED = 40  # up to so many layers each has its name below it
 _SPREAD = 300.0  # largest over smallest value from which the axis is logarithmic
 
 
@@ -34,7 +34,12 @@ def layer_strip(
     tone = greys(dark)
     known = [value for value in values if math.isfinite(value)]
     positive = [value for value in known if value > 0]
-    far = bool(positive) and len(positive) == len(known) and max(known) > _SPREAD * min(positive)
+    far = (
+        bool(positive)
+        and len(positive) == len(known)
+        and max(known) > _SPREAD * min(positive)
+        and not form.endswith("%")
+    )
     marks = [accent(dark) if name == picked else tone.quiet for name in names]
     figure = go.Figure(
         go.Bar(
@@ -70,15 +75,12 @@ def layer_strip(
             line_width=0,
             layer="below",
         )
-    thin = max(1, math.ceil(len(names) / _LABELLED))
-    figure.update_xaxes(
-        tickvals=list(range(0, len(names), thin)),
-        ticktext=[escaped(elided(name, 24)) for name in names[::thin]],
-        tickangle=-40 if len(names) > 8 else 0,
-        showgrid=False,
-    )
+    figure.update_xaxes(**layer_ticks(names), showgrid=False)
     figure.update_yaxes(
-        tickformat=form, nticks=5, rangemode="tozero", type="log" if far else "linear"
+        tickformat={"e": "~g", "g": "~g", "f": "~g", "s": "~s"}.get(form[-1], form),
+        nticks=5,
+        rangemode="tozero",
+        type="log" if far else "linear",
     )
     return figure
 

@@ -113,11 +113,7 @@ def units_over_positions(
         raise ValueError(f"values {values.shape}, expected [unit, position]")
     units, count = shown_units(values), values.shape[1]
     limit, negative = _limit(values), bool((values < 0).any())
-    names = [str(place) for place in range(count)]
-    if len(labels) == count:
-        names = [
-            f"{escaped(elided(label, 14))}<!--{place}-->" for place, label in enumerate(labels)
-        ]
+    names = _position_names(labels, count)
     figure = go.Figure(
         go.Heatmap(
             z=values[units],
@@ -160,11 +156,14 @@ def units_over_positions(
     if picked in units:
         row = int(np.flatnonzero(units == picked)[0])
         figure.add_hrect(y0=row - 0.5, y1=row + 0.5, line={"color": accent(dark), "width": 2})
-    thin = max(1, math.ceil(count / 40))
-    figure.update_xaxes(
-        tickvals=list(range(0, count, thin)), ticktext=names[::thin], tickangle=-40, showgrid=False
+    figure.update_xaxes(**_position_ticks(names))
+    figure.update_yaxes(
+        title={"text": "units"},
+        showticklabels=False,
+        range=(len(units) - 0.5, -0.5),
+        showgrid=False,
+        zeroline=False,
     )
-    figure.update_yaxes(title={"text": "units"}, showticklabels=False, autorange="reversed")
     return figure
 
 
@@ -197,6 +196,40 @@ def one_unit(values: Values, *, title: str = "", dark: bool = False) -> go.Figur
     return figure
 
 
+def one_unit_over_positions(
+    values: Values, labels: Sequence[str] = (), *, title: str = "", dark: bool = False
+) -> go.Figure:
+    """One unit over tokens or steps: ``values [position]`` as bars, orange above zero, blue below.
+
+    Raises ``ValueError`` for another shape.
+    """
+    if values.ndim != 1:
+        raise ValueError(f"values {values.shape}, expected [position]")
+    names = _position_names(labels, len(values))
+    figure = go.Figure(
+        go.Bar(
+            x=list(range(len(values))),
+            y=values,
+            marker={
+                "color": [mixed(signed(dark), 0.85 if value > 0 else 0.15) for value in values]
+            },
+            customdata=names,
+            hovertemplate="%{customdata}<br>%{y:.3g}<extra></extra>",
+        ),
+        layout={
+            "template": template(dark),
+            "height": 260,
+            "title": {"text": f"<b>{escaped(title)}</b>"},
+            "margin": {"l": 8, "r": 8, "t": 36 if title else 8, "b": 8},
+            "bargap": 0.25,
+            "dragmode": False,
+        },
+    )
+    figure.update_xaxes(**_position_ticks(names))
+    figure.update_yaxes(nticks=5)
+    return figure
+
+
 def filter_grid(
     weight: Values, *, picked: int = -1, width: int = 700, dark: bool = False
 ) -> go.Figure:
@@ -208,6 +241,25 @@ def filter_grid(
     if weight.ndim != 4:
         raise ValueError(f"weight {weight.shape}, expected [unit, channel, row, column]")
     return unit_grid(weight.mean(axis=1, dtype=np.float32), picked=picked, width=width, dark=dark)
+
+
+def _position_names(labels: Sequence[str], count: int) -> list[str]:
+    if len(labels) != count:
+        return [str(place) for place in range(count)]
+    return [escaped(elided(label.strip() or "␣", 14)) for label in labels]
+
+
+def _position_ticks(names: Sequence[str]) -> dict[str, object]:
+    count = len(names)
+    thin = max(1, math.ceil(count / 40))
+    return {
+        "tickvals": list(range(0, count, thin)),
+        "ticktext": names[::thin],
+        "tickangle": -40,
+        "range": (-0.5, count - 0.5),
+        "showgrid": False,
+        "zeroline": False,
+    }
 
 
 def _across(count: int, width: int, flat: bool) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,10 +10,10 @@ import plotly.graph_objects as go
 
 from core.results import Probes
 from dashboard.figures.caption import elided, escaped
+from dashboard.figures.layeraxis import layer_ticks
 from dashboard.theme import MAGNITUDE, accent, greys, template
 
 _NEAR = 0.02  # a layer is as good as the best one when within so much of it
-_LABELLED = 40
 
 
 def probe_curve(probes: Probes, *, dark: bool = False) -> go.Figure:
@@ -25,7 +24,7 @@ def probe_curve(probes: Probes, *, dark: bool = False) -> go.Figure:
     best = float(np.nanmax(probes.accuracy))
     first = int(np.flatnonzero(probes.accuracy >= best - _NEAR)[0])
     places = list(range(len(probes.layers)))
-    what = " and ".join(map(str, probes.classes)) if len(probes.classes) == 2 else "the classes"
+    what = " and ".join(map(str, probes.classes)) if len(probes.classes) == 2 else "The classes"
     figure = go.Figure(
         go.Scatter(
             x=places,
@@ -61,7 +60,7 @@ def probe_curve(probes: Probes, *, dark: bool = False) -> go.Figure:
             showarrow=False,
             font={"size": 12, "color": tone.quiet},
         )
-    figure.update_xaxes(**_ticks(probes.layers), showgrid=False)
+    figure.update_xaxes(**layer_ticks(probes.layers), showgrid=False, zeroline=False)
     figure.update_yaxes(tickformat=".0%", range=(0, 1.03), nticks=6)
     return figure
 
@@ -98,17 +97,11 @@ def similarity_map(
             "margin": {"l": 8, "r": 8, "t": 40, "b": 8},
         },
     )
-    figure.update_xaxes(**_ticks(columns), title={"text": escaped(titles[1])}, showgrid=False)
+    figure.update_xaxes(**layer_ticks(columns), title={"text": escaped(titles[1])}, showgrid=False)
     figure.update_yaxes(
-        **_ticks(rows, -0), title={"text": escaped(titles[0])}, autorange="reversed", showgrid=False
+        **layer_ticks(rows, 0),
+        title={"text": escaped(titles[0])},
+        autorange="reversed",
+        showgrid=False,
     )
     return figure
-
-
-def _ticks(names: Sequence[str], angle: int = -40) -> dict[str, object]:
-    thin = max(1, math.ceil(len(names) / _LABELLED))
-    return {
-        "tickvals": list(range(0, len(names), thin)),
-        "ticktext": [escaped(elided(name, 24)) for name in names[::thin]],
-        "tickangle": angle if len(names) > 6 else 0,
-    }

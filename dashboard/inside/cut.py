@@ -16,7 +16,7 @@ from dashboard.figures.oneunit import class_changes
 from dashboard.figures.prediction import percent
 from dashboard.theme import is_dark
 
-_WITH = {"zero": "Nothing", "mean": "Their mean over the data"}
+_WITH = {"zero": "Zero", "mean": "Their mean over the data"}
 
 
 def name_of(layer: str, unit: int | None) -> str:
@@ -47,7 +47,7 @@ def draw(now: state.Selection, data: Dataset | None, capture: Capture | None, la
             state.change(cut=())
             st.rerun()
         st.selectbox(
-            "They say instead",
+            "In their place",
             list(_WITH) if capture is not None else ["zero"],
             format_func=_WITH.get,
             width=240,

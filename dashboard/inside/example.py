@@ -13,7 +13,15 @@ from core.results.activations import Capture
 from core.tasks import Example, Tokens
 from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.explaining.kinds import of
-from dashboard.figures.inside import MOST, filter_grid, one_unit, unit_grid, units_over_positions
+from dashboard.figures.inside import (
+    MOST,
+    Values,
+    filter_grid,
+    one_unit,
+    one_unit_over_positions,
+    unit_grid,
+    units_over_positions,
+)
 from dashboard.inside import unit
 from dashboard.theme import is_dark
 
@@ -38,12 +46,15 @@ def draw(now: state.Selection, data: Dataset | None, capture: Capture | None, la
     prediction: Prediction = answering.result()[0]
     found: Insides = looking.result()[0]
     values = found.values[0]
+    if values.shape[1:] == (1, 1):  # pooled to a number for each unit: no maps to be looked at
+        values = values[:, 0, 0]
     strength = np.nan_to_num(np.abs(values.reshape(len(values), -1)).mean(axis=1))
     chosen = now.unit if 0 <= now.unit < len(values) else int(strength.argmax())
     wide = ruler.width() >= 900
     left, right = st.columns([3, 2], gap="large") if wide else (st.container(), st.container())
     with left:
-        _units(found, layer, chosen, prediction, int(ruler.width() * (0.55 if wide else 0.95)))
+        width = int(ruler.width() * (0.55 if wide else 0.95))
+        _units(found, values, layer, chosen, prediction, width)
     with right:
         _one(what, prediction, layer, values, chosen)
     if "Conv2d" in found.kinds[0]:
@@ -51,12 +62,17 @@ def draw(now: state.Selection, data: Dataset | None, capture: Capture | None, la
     unit.draw(now, data, capture, layer, chosen, what, prediction)
 
 
-def _units(found: Insides, layer: str, chosen: int, prediction: Prediction, width: int) -> None:
-    values, dark = found.values[0], is_dark(st.context.theme.type)
-    count = len(values)
+def _units(
+    found: Insides,
+    values: Values,
+    layer: str,
+    chosen: int,
+    prediction: Prediction,
+    width: int,
+) -> None:
+    count, dark = len(values), is_dark(st.context.theme.type)
     if values.ndim == 2:
-        axis = prediction.axis
-        labels = axis.pieces if isinstance(axis, Tokens) else ()
+        labels = _labels(prediction, values.shape[1])
         figure = units_over_positions(values, labels, picked=chosen, dark=dark)
         shape = f"{count:,} units × {values.shape[1]} positions"
     elif values.ndim in (1, 3):
@@ -86,32 +102,46 @@ def _units(found: Insides, layer: str, chosen: int, prediction: Prediction, widt
     downloads.button(figure, [found], f"{found.example}.{layer}"[:80])
 
 
+def _labels(prediction: Prediction, count: int) -> tuple[str, ...]:
+    """The tokens at ``count`` positions: all that was read, the input or the output alone; none
+    where that is not clear.
+    """
+    axis = prediction.axis
+    if not isinstance(axis, Tokens):
+        return ()
+    parts = [
+        tuple(piece for piece, part in zip(axis.pieces, axis.parts, strict=True) if part == which)
+        for which in (0, 1)
+    ]
+    fitting = {labels for labels in (axis.pieces, *parts) if len(labels) == count}
+    return fitting.pop() if len(fitting) == 1 else ()
+
+
 def _filters(now: state.Selection, layer: str, chosen: int) -> None:
     """The weights of a convolution, on demand."""
-    with st.expander("Filters"):
-        if not st.toggle("Show the filters of this layer", key=f"filters:{layer}"):
-            return
-        call = Call("filters", cached.model_ref(now.model), (), {"layer": layer}, urgent=True)
-        handle = cached.handle(call)
-        under_way = waiting.under_way({"Filters": handle})
-        if under_way or waiting.failed("Filters", handle):
-            waiting.watch(under_way)
-            return
-        found: Filters = handle.result()
-        dark, width = is_dark(st.context.theme.type), int(ruler.width() * 0.9)
-        figure = filter_grid(found.weight, picked=chosen, width=width, dark=dark)
-        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="filters", width="content")
-        channels, rows, columns = found.weight.shape[1:]
-        mean = "" if channels == 1 else f", the mean over {channels} channels"
-        st.caption(f"{len(found.weight):,} filters of {rows} × {columns}{mean}.")
-        downloads.button(figure, [found], f"{now.model}.{layer}.filters"[:80])
+    if not st.toggle("Filters of this layer", key=f"filters:{layer}"):
+        return
+    call = Call("filters", cached.model_ref(now.model), (), {"layer": layer}, urgent=True)
+    handle = cached.handle(call)
+    under_way = waiting.under_way({"Filters": handle})
+    if under_way or waiting.failed("Filters", handle):
+        waiting.watch(under_way)
+        return
+    found: Filters = handle.result()
+    dark, width = is_dark(st.context.theme.type), int(ruler.width() * 0.9)
+    figure = filter_grid(found.weight, picked=chosen, width=width, dark=dark)
+    st.plotly_chart(figure, theme=None, config=downloads.CHART, key="filters", width="content")
+    channels, rows, columns = found.weight.shape[1:]
+    mean = "" if channels == 1 else f", the mean over {channels} channels"
+    st.caption(f"{len(found.weight):,} filters of {rows} × {columns}{mean}.")
+    downloads.button(figure, [found], f"{now.model}.{layer}.filters"[:80])
 
 
 def _one(
     what: Example,
     prediction: Prediction,
     layer: str,
-    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    values: Values,
     chosen: int,
 ) -> None:
     """The unit in hand, full size, beside what the network saw."""
@@ -119,9 +149,13 @@ def _one(
         st.number_input("Unit", 0, len(values) - 1, width=140, **state.bind("unit", chosen))
         mean = float(np.nanmean(values[chosen]))
         st.markdown(f"mean **{mean:.3g}** · largest **{float(np.nanmax(values[chosen])):.3g}**")
+    dark, title = is_dark(st.context.theme.type), f"{layer} · unit {chosen}"
     if values.ndim == 3:
-        dark = is_dark(st.context.theme.type)
-        figure = one_unit(values[chosen], title=f"{layer} · unit {chosen}", dark=dark)
+        figure = one_unit(values[chosen], title=title, dark=dark)
+        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="one-unit")
+    elif values.ndim == 2:
+        labels = _labels(prediction, values.shape[1])
+        figure = one_unit_over_positions(values[chosen], labels, title=title, dark=dark)
         st.plotly_chart(figure, theme=None, config=downloads.CHART, key="one-unit")
     if prediction.picture is not None:
         picture = prediction.picture

@@ -16,12 +16,14 @@ _ALL = ""
 _MOST_PAIRS = 40
 
 
+def fits(capture: Capture | None) -> bool:
+    """Whether there are labelled examples of at least two classes."""
+    return capture is not None and capture.labels is not None and len(capture.classes) > 1
+
+
 def draw(now: state.Selection, capture: Capture | None) -> None:
     """The accuracy of a linear classifier on each layer's activations, of all classes or of two."""
-    if capture is None:
-        return
-    if capture.labels is None or len(capture.classes) < 2:
-        st.info("These data have no labels, so there are no classes to tell apart.")
+    if capture is None or not fits(capture):
         return
     pair = _pair(now, capture)
     shown = pair and f"{pair[0]}-{pair[1]}"

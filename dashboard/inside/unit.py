@@ -12,7 +12,7 @@ from core.errors import NotValid
 from core.results import Prediction, RelevantExamples
 from core.results.activations import Capture
 from core.tasks import Example, Task
-from dashboard import cached, downloads, gallery, state, waiting
+from dashboard import cached, downloads, gallery, ruler, state, waiting
 from dashboard.figures.oneunit import unit_histogram
 from dashboard.inside import drive
 from dashboard.projecting.tints import unit_activation
@@ -39,7 +39,8 @@ def draw(
     values = unit_activation(capture, layer, chosen)
     st.markdown(f"**Unit {chosen} over {len(values):,} examples**")
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
-    left, right = st.columns([3, 2], gap="large")
+    wide = ruler.width() >= 840
+    left, right = st.columns([3, 2], gap="large") if wide else (st.container(), st.container())
     with left:
         st.caption(f"Answered to most, from {values[order[0]]:.3g} down")
         _examples(now, data, order[:_MOST], values, "most")

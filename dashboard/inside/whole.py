@@ -173,7 +173,7 @@ def _first(names: list[str], leaves: dict[str, LayerInfo]) -> str:
         info = leaves.get(name)
         if info is not None and "Conv" in info.kind:
             return name
-    inner = [name for name in names[:-1] if not _dropped(leaves.get(name))]
+    inner = [name for name in names[:-1] if not _dropped(leaves.get(name.partition("#")[0]))]
     return inner[-1] if inner else names[0]
 
 

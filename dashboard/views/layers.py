@@ -44,7 +44,11 @@ def main() -> None:
         waiting.failed("Statistics of layers", looking)
         waiting.watch(under_way)
     layer = whole.draw(now, architecture, behaviour, capture)
-    panels = [name for name in _PANELS if name != "lens" or lens.fits(now)]
+    left_out = {
+        "lens": not lens.fits(now),
+        "part": capture is not None and not part.fits(capture),
+    }
+    panels = [name for name in _PANELS if not left_out.get(name)]
     panel = now.panel if now.panel in panels else panels[0]
     st.segmented_control(
         "Part",
