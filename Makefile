@@ -22,7 +22,7 @@ help:
 	@echo "make run    start the dashboard         make test   lint, types and all tests"
 	@echo "make lint   ruff                        make types  mypy"
 	@echo "make slow   retrain the sample models   make gpu    tests that need CUDA"
-	@echo "make bench  measure the methods         make clean  remove all that was made"
+	@echo "make bench  measure everything          make clean  remove all that was made"
 
 run: $(RUN_READY)
 	@exec $(BIN)/fluoroscope serve --host "$(HOST)" --port "$(PORT)"
@@ -43,8 +43,12 @@ slow: $(TEST_READY)
 gpu: $(TEST_READY)
 	$(PYTEST) -m gpu
 
+# Each prints ratios beside the floor or a peer in the same run: make bench ONLY="capture projection"
+ONLY ?= capture layers projection scatter attention text attribution
 bench: $(TEST_READY)
-	$(BIN)/python -m tests.benchmarks.attribution
+	@for name in $(ONLY); do \
+	    echo; echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; \
+	done
 
 # The browser tests and the export of figures to PNG, SVG and PDF use it.
 chromium:
