@@ -10,9 +10,7 @@ from __future__ import annotations
 import html
 import io
 import json
-import re
 import secrets
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from core.store import write_atomically
 from core.tasks import Tokens
 from dashboard import renderer
 from dashboard.figures.caption import caption
+from dashboard.framing import framed, look
 from dashboard.metadata import embedded, pdf, plain, png, svg
 
 MIME = {
@@ -43,11 +42,6 @@ MIME = {
 }
 FORMATS = tuple(MIME)
 _WIDTH = 1000
-_HEIGHT = 450
-# Plotly's own margins, where neither a figure nor its template has any.
-_MARGIN = {"l": 80, "r": 80, "t": 100, "b": 80}
-_FRAME = 20
-_LINE = 15
 _TITLES = {method.name: method.title for method in METHODS}
 _USUAL = {
     method.name: {each.name: each.default for each in method.parameters} for method in METHODS
@@ -177,71 +171,16 @@ def _described(results: Sequence[Any]) -> dict[str, Any]:
 
 
 def _framed(figure: go.Figure, results: Sequence[Any], width: int | None) -> go.Figure:
-    """A copy with margins, a solid background and a caption below: what a page gives a figure.
-
-    The plot itself keeps its size. ``width`` in pixels, or None to fill the window.
-    """
-    framed = go.Figure(figure)
-    margin = {side: _margin(figure, side) for side in _MARGIN}
     known = [result for result in results if hasattr(result, "provenance")]
     words = caption(known, titles=_TITLES, defaults=_USUAL) if known else ""
-    lines = textwrap.wrap(words, 150 if width is None else max(40, width // 7))
-    below = _FRAME + (4 + _LINE * len(lines) if lines else 0)
-    grown = {side: size + _FRAME for side, size in margin.items()} | {"b": margin["b"] + below}
-    framed.update_layout(margin=grown, autosize=width is None, width=width)
-    framed.layout.height = (figure.layout.height or _HEIGHT) + _FRAME + below
-    if _transparent(_look(figure, "paper_bgcolor")):
-        framed.layout.paper_bgcolor = "#ffffff"
-    if lines:
-        framed.add_annotation(
-            text="<br>".join(html.escape(line, quote=False) for line in lines),
-            xref="paper",
-            yref="paper",
-            x=0,
-            y=0,
-            yshift=-margin["b"] - 10,
-            xanchor="left",
-            yanchor="top",
-            align="left",
-            showarrow=False,
-            font={"size": 11, "color": _quiet(figure)},
-        )
-    return framed
-
-
-def _look(figure: go.Figure, name: str) -> Any:
-    """A property of the layout: the figure's own, else its template's."""
-    own = figure.layout[name]
-    return figure.layout.template.layout[name] if own is None else own
-
-
-def _quiet(figure: go.Figure) -> str | None:
-    """The colour of words that stand back, such as those at the axes."""
-    colour: str | None = figure.layout.template.layout.xaxis.tickfont.color
-    return colour
-
-
-def _margin(figure: go.Figure, side: str) -> float:
-    template = figure.layout.template.layout.margin[side]
-    own = figure.layout.margin[side]
-    found = template if own is None else own
-    return _MARGIN[side] if found is None else found
-
-
-def _transparent(colour: str | None) -> bool:
-    """Whether something would show through; Plotly's own paper is white."""
-    text = (colour or "").replace(" ", "").lower()
-    if text.startswith("#"):
-        return len(text) in (5, 9) and set(text[-(len(text) // 4) :]) != {"f"}
-    alpha = re.fullmatch(r"\w+\((?:[^,/]*,[^,/]*,[^,/]*,|[^,/]*/)([\d.]+)(%?)\)", text)
-    return alpha is not None and float(alpha[1]) < (100 if alpha[2] else 1)
+    return framed(figure, words, width)
 
 
 def _html(figure: go.Figure, about: Mapping[str, Any]) -> bytes:
     page: str = pio.to_html(
         figure, include_plotlyjs=True, full_html=True, config={"displaylogo": False}
     )
-    paper = _look(figure, "paper_bgcolor") or "#ffffff"
+    paper = look(figure, "paper_bgcolor") or "#ffffff"
     head = (
         '<head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -424,6 +425,20 @@ def test_a_browser_that_died_is_started_again() -> None:
     first._kaleido.subprocess.wait()
     assert export.export(figure(), [], "png").startswith(b"\x89PNG")
     assert renderer._renderer("png") is not first
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("drawing")
+@pytest.mark.parametrize("angle", [-40, -90, None])
+def test_the_caption_stands_below_slanted_labels(angle: int | None) -> None:
+    shown = figure(height=300, margin={"b": 8, "l": 8, "r": 8, "t": 8})
+    names = ["encoder.layers.0.dropout", "x", "y"]
+    shown.update_xaxes(tickvals=[0, 1, 2], ticktext=names, tickangle=angle)
+    drawn = export.export(shown, [attribution()], "svg").decode()
+    (label,) = re.findall(r'<text text-anchor="\w+" x="[^"]*" y="([^"]*)"[^>]*>encoder', drawn)
+    (caption,) = re.findall(r'<g class="annotation".*?translate\([^,]*,([^)]*)\)', drawn)
+    longest = 0.5 * 12 * len(names[0]) * math.sin(math.radians(abs(angle or 0)))
+    assert float(caption) > float(label) + longest
 
 
 @pytest.mark.browser
