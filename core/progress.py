@@ -82,3 +82,22 @@ class Meter:
     def _report(self) -> None:
         if self._notify is not None:
             self._notify(self.progress)
+
+
+class Quiet(Meter):
+    """Ticks another meter but does not announce totals of its own: for one verb within another."""
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self._meter = meter
+
+    def expect(self, passes: float, note: str = "") -> None:
+        """Say nothing: the other meter knows what is to come."""
+
+    def tick(self, passes: float = 1.0) -> None:
+        """Tick the other meter."""
+        self._meter.tick(passes)
+
+    def check(self) -> None:
+        """As the other meter does."""
+        self._meter.check()

@@ -24,7 +24,7 @@ from core.errors import BadInput, BadParameter, NotValid, UnknownName
 from core.models.loaded import LoadedModel
 from core.models.predict import predict
 from core.parameters import Parameter, checked
-from core.progress import Meter
+from core.progress import Meter, Quiet
 from core.provenance import Provenance
 from core.results.activations import open_capture
 from core.results.behaviour import WithoutUnits
@@ -120,7 +120,7 @@ def ablated_metrics(
         places = found.data_rows[rows[start : start + _TOGETHER]]
         examples = data.examples([int(place) for place in places])
         meter.expect(len(rows) - start, "Without it")
-        answers = predict(model, examples, {}, seed, _Quiet(meter), around)
+        answers = predict(model, examples, {}, seed, Quiet(meter), around)
         said += [int(each.logits.argmax()) for each in answers]
     labels, before = np.asarray(found.labels)[rows], found.predictions[rows]
     after = np.array(said)
@@ -154,20 +154,6 @@ def ablated_metrics(
 
 def _share(right: npt.NDArray[np.bool_]) -> float:
     return float(right.mean()) if len(right) else float("nan")
-
-
-class _Quiet(Meter):
-    """Ticks another meter but does not announce totals of its own."""
-
-    def __init__(self, meter: Meter) -> None:
-        super().__init__()
-        self._meter = meter
-
-    def expect(self, passes: float, note: str = "") -> None:
-        pass
-
-    def tick(self, passes: float = 1.0) -> None:
-        self._meter.tick(passes)
 
 
 def _around(model: LoadedModel, parameters: Mapping[str, Any], seed: int) -> tuple[Any, Any]:

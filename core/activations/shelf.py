@@ -114,3 +114,23 @@ def _removed(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def opened(model: ModelRef, parameters: Mapping[str, Any]) -> Capture:
+    """The capture in the folder ``parameters["capture"]``, of these weights and complete.
+
+    Raises ``BadInput`` when it is not there, of other weights or not complete.
+    """
+    found = open_capture(str(parameters.get("capture", "")))
+    if found.weights != model.fingerprint:
+        raise BadInput(
+            f"The capture '{found.folder.name}' is of other weights than '{model.name}' has now: "
+            "their fingerprints differ.",
+            "Capture again.",
+        )
+    if not found.complete:
+        raise BadInput(
+            f"The capture '{found.folder.name}' has {found.done:,} of {found.total:,} examples.",
+            "Let it come to its end.",
+        )
+    return found

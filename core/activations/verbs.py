@@ -16,13 +16,13 @@ import numpy.typing as npt
 from core.activations.behaviour import behaviour, pooled
 from core.activations.capture import capture
 from core.activations.probe import probe, usable
+from core.activations.shelf import opened
 from core.activations.similarity import linear_cka
 from core.data.dataset import Dataset, open_dataset
-from core.errors import BadInput
 from core.models.loaded import LoadedModel
 from core.progress import Meter
 from core.provenance import Provenance
-from core.results.activations import Capture, open_capture
+from core.results.activations import Capture
 from core.results.behaviour import Behaviour, Insides, Probes
 from core.tasks import Example
 
@@ -46,7 +46,7 @@ def layer_behaviour(
     Raises ``BadInput`` when there is no such capture or it is of other weights.
     """
     started = time.perf_counter()
-    found = _opened(model, parameters)
+    found = opened(model.ref, parameters)
     meter.expect(len(found.layers) + 1, "Layers")
     layers, compared = [], []
     rows = np.arange(len(found))[:: -(-len(found) // _MOST_COMPARED)]
@@ -84,7 +84,7 @@ def layer_probes(
     Raises ``BadInput`` as ``layer_behaviour`` does, and when there are no labels or too few.
     """
     started = time.perf_counter()
-    found = _opened(model, parameters)
+    found = opened(model.ref, parameters)
     wanted = tuple(sorted(int(each) for each in parameters.get("classes", ())))
     every = found.labels
     rows = usable(every, FOLDS, wanted)
@@ -194,22 +194,6 @@ def _singles(
 
 def _only(example: Example) -> Callable[[int], Example]:
     return lambda row: example
-
-
-def _opened(model: LoadedModel, parameters: Mapping[str, Any]) -> Capture:
-    found = open_capture(str(parameters.get("capture", "")))
-    if found.weights != model.ref.fingerprint:
-        raise BadInput(
-            f"The capture '{found.folder.name}' is of other weights than '{model.ref.name}' has "
-            "now: their fingerprints differ.",
-            "Capture again.",
-        )
-    if not found.complete:
-        raise BadInput(
-            f"The capture '{found.folder.name}' has {found.done:,} of {found.total:,} examples.",
-            "Let it come to its end.",
-        )
-    return found
 
 
 def _provenance(

@@ -19,6 +19,15 @@ from core.results.behaviour import (
     Probes,
     WithoutUnits,
 )
+from core.results.evaluation import (
+    Curve,
+    Evaluation,
+    Group,
+    Groups,
+    Measure,
+    Reliability,
+    Written,
+)
 from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
 from core.results.lens import LogitLens
@@ -39,10 +48,14 @@ __all__ = [
     "BlobSeries",
     "Clusters",
     "CrossSimilarity",
+    "Curve",
+    "Evaluation",
     "Filters",
     "Fit",
     "Flip",
     "GradientFlow",
+    "Group",
+    "Groups",
     "HistogramSeries",
     "History",
     "Insides",
@@ -51,14 +64,17 @@ __all__ = [
     "LayerTimes",
     "LogitLens",
     "MeanWord",
+    "Measure",
     "Placement",
     "Prediction",
     "Probes",
     "Production",
     "Projection",
     "RelevantExamples",
+    "Reliability",
     "Series",
     "Trust",
     "UnitAttribution",
     "WithoutUnits",
+    "Written",
 ]
