@@ -32,6 +32,7 @@ def main() -> None:
                 st.Page(_VIEWS / "layers.py", title="Layers"),
                 st.Page(_VIEWS / "projection.py", title="Projection"),
             ],
+            "Judge": [st.Page(_VIEWS / "evaluation.py", title="Evaluation")],
         }
     )
     st.title(page.title)  # at once: what follows has much to import

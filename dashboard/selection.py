@@ -11,6 +11,7 @@ MODES = ("overlay", "map")
 LEVELS = ("token", "word", "sentence")
 SHOWS = ("map", "lines", "token", "picture", "rollout", "flow", "mean")
 ORDERS = ("layer", "type", "entropy")
+JUDGED = ("confusions", "curves", "calibration", "groups", "measures")
 PANELS = ("example", "data", "part", "alike", "lens", "cut")
 TABS = ("watch", "compare", "machine", "start", "logs")
 ACROSS = ("epoch", "step", "time", "examples")
@@ -39,7 +40,9 @@ class Selection:
     none); ``reducer`` makes the map
     with ``seed`` in ``dims`` dimensions, whose points are coloured by ``tint``, and ringed where
     they have false neighbours unless ``rings`` is ``no``; ``beside`` are layers whose maps stand
-    beside it, and ``vectors`` an uploaded file that is mapped instead.
+    beside it, and ``vectors`` an uploaded file that is mapped instead. ``judged`` is the part of
+    the Evaluation page, ``positive`` the class whose curves and rates are shown, from ``threshold``
+    percent on, and ``rate`` which of them by the groups of the column ``split``.
     """
 
     model: str = ""
@@ -91,6 +94,11 @@ class Selection:
     rings: str = ""
     beside: tuple[str, ...] = ()
     vectors: str = ""
+    judged: str = "confusions"
+    positive: str = ""
+    threshold: int = 50
+    split: str = "class"
+    rate: str = "right"
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -156,6 +164,11 @@ class Selection:
             tint=one("tint"),
             rings=one("rings", ("no",)),
             vectors=one("vectors"),
+            judged=one("judged", JUDGED),
+            positive=one("positive"),
+            threshold=whole("threshold", 100),
+            split=one("split"),
+            rate=one("rate"),
             beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),
         )
 

@@ -196,7 +196,7 @@ def test_a_distribution_is_a_density_over_its_own_edges() -> None:
 def test_confusions_are_shares_of_the_true_class() -> None:
     (drawn,) = confusion(np.array([[3.0, 1.0], [0.0, 0.0]]), ["a", EVIL], title=EVIL).data
     np.testing.assert_allclose(drawn.z, [[0.75, 0.25], [0, 0]])
-    assert list(drawn.text[0]) == [3, 1]
+    assert [list(row) for row in drawn.text] == [["3", "1"], ["", ""]]
 
 
 def test_the_boundary_is_where_the_probability_is_one_half() -> None:

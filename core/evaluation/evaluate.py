@@ -23,6 +23,7 @@ from core.evaluation.metrics import (
     per_class,
     quotient,
     resampled,
+    share,
 )
 from core.models.loaded import LoadedModel
 from core.parameters import Parameter, checked
@@ -137,11 +138,11 @@ def reliability(confidence: Floats, right: npt.NDArray[np.bool_]) -> Reliability
     bins = bins_of(confidence)
     counts = np.bincount(bins, minlength=BINS)
 
-    def mean(values: npt.NDArray[Any]) -> Floats:
-        sums = np.bincount(bins, values.astype(np.float64), minlength=BINS)
-        return quotient(sums, counts, np.nan)
-
-    return Reliability(np.linspace(0, 1, BINS + 1), counts, mean(confidence), mean(right))
+    mean = quotient(np.bincount(bins, confidence, minlength=BINS), counts, np.nan)
+    sure = np.array([share(right[bins == place]) for place in range(BINS)])
+    return Reliability(
+        np.linspace(0, 1, BINS + 1), counts, mean, sure[:, 0], sure[:, 1], sure[:, 2]
+    )
 
 
 def provenance(

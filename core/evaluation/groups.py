@@ -8,22 +8,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from core.activations.shelf import opened
 from core.errors import BadInput, UnknownName
+from core.evaluation.columns import MOST, PARTS, PICKED, TRUE_CLASS, numeric
 from core.evaluation.evaluate import labelled, provenance
-from core.evaluation.metrics import Floats, Labels, averages, counted
+from core.evaluation.metrics import Floats, Labels, averages, counted, share
 from core.models.loaded import LoadedModel
 from core.progress import Meter
 from core.results.activations import Capture
 from core.results.evaluation import Group, Groups
 from core.tasks import Example
-
-TRUE_CLASS = "class"
-PICKED = "picked"
-_MOST = 40  # groups: the largest
-_PARTS = 4  # of a column of numbers
 
 Mask = npt.NDArray[np.bool_]
 
@@ -69,18 +64,6 @@ def evaluate_groups(
     )
 
 
-def columns(found: Capture) -> tuple[str, ...]:
-    """The columns of a capture by which its examples fall into groups: of 2 to 40 texts, or numbers
-    with at least 8 different values.
-    """
-    kept = [TRUE_CLASS]
-    for name, values in found.columns.items():
-        different = len(np.unique(values if _numbers(values) else values.astype(str)))
-        if different >= 2 * _PARTS if _numbers(values) else 2 <= different <= _MOST:
-            kept.append(name)
-    return tuple(kept)
-
-
 def _masks(found: Capture, rows: Labels, by: str, picked: Any) -> list[tuple[str, Mask]]:
     if by == PICKED:
         inside = np.isin(rows, np.asarray(picked if picked is not None else [], np.int64))
@@ -93,16 +76,16 @@ def _masks(found: Capture, rows: Labels, by: str, picked: Any) -> list[tuple[str
         values = found.columns[by][rows]
     else:
         raise UnknownName.of("column", by, (TRUE_CLASS, *found.columns))
-    if _numbers(values):
+    if numeric(values):
         return _quarters(values.astype(np.float64))
     names, counts = np.unique(values.astype(str), return_counts=True)
-    order = np.sort(np.argsort(-counts, kind="stable")[:_MOST])
+    order = np.sort(np.argsort(-counts, kind="stable")[:MOST])
     return [(str(names[place]) or "(empty)", values.astype(str) == names[place]) for place in order]
 
 
 def _quarters(values: Floats) -> list[tuple[str, Mask]]:
     known = np.isfinite(values)
-    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, _PARTS + 1)))
+    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, PARTS + 1)))
     part = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, max(0, len(edges) - 2))
     found = [
         (f"{edges[each]:.4g} to {edges[each + 1]:.4g}", known & (part == each))
@@ -129,14 +112,6 @@ def _group(name: str, labels: Labels, said: Labels, positive: int) -> Group:
     )
 
 
-def share(mask: Mask) -> Floats:
-    """The share that holds, with its Wilson interval of 95 %; NaN of nothing."""
-    if not len(mask):
-        return np.full(3, np.nan)
-    interval = binomtest(int(mask.sum()), len(mask)).proportion_ci(method="wilson")
-    return np.array([mask.mean(), interval.low, interval.high])
-
-
 def _gaps(groups: Sequence[Group]) -> dict[str, float]:
     found = {}
     for name in ("right", "selected", "caught", "false_alarms"):
@@ -144,7 +119,3 @@ def _gaps(groups: Sequence[Group]) -> dict[str, float]:
         known = [value for value in values if np.isfinite(value)]
         found[name] = max(known) - min(known) if known else float("nan")
     return found
-
-
-def _numbers(values: npt.NDArray[Any]) -> bool:
-    return bool(np.issubdtype(values.dtype, np.number))

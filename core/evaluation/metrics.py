@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from scipy.stats import binomtest
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -140,3 +141,11 @@ def quotient(above: npt.NDArray[Any], below: npt.NDArray[Any], otherwise: float)
     found = np.full(np.shape(above), otherwise, np.float64)
     np.divide(above, below, out=found, where=np.asarray(below) > 0)
     return found
+
+
+def share(mask: npt.NDArray[np.bool_]) -> Floats:
+    """The share that holds, with its Wilson interval of 95 %; NaN of nothing."""
+    if not len(mask):
+        return np.full(3, np.nan)
+    interval = binomtest(int(mask.sum()), len(mask)).proportion_ci(method="wilson")
+    return np.array([mask.mean(), interval.low, interval.high])

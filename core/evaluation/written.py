@@ -21,8 +21,8 @@ from core.progress import Meter, Quiet
 from core.results.evaluation import Measure, Written
 from core.tasks import Example, Task
 
-_LIMIT = Parameter("limit", "int", 200, "At most so many texts, evenly spread.", 1, 100_000)
-_TIMES = 300
+_LIMIT = Parameter("limit", "int", 100, "At most so many texts, evenly spread.", 1, 100_000)
+_TIMES = 200
 _TOGETHER = 32
 
 

@@ -46,13 +46,16 @@ class Curve:
 @dataclass(frozen=True)
 class Reliability:
     """Calibration in bins of equal width: ``edges`` ``[bin + 1]`` of the confidence; in each bin
-    how many examples, their mean confidence and the share that is right (NaN where none is).
+    how many examples, their mean confidence and the share that is ``right`` with its 95 % interval
+    ``low`` to ``high`` (NaN where there is none).
     """
 
     edges: Floats
     counts: npt.NDArray[np.int64]
     confidence: Floats
     right: Floats
+    low: Floats
+    high: Floats
 
     def __post_init__(self) -> None:
         shape = self.counts.shape

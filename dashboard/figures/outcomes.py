@@ -32,7 +32,9 @@ def confusion(
             zmax=1,
             colorscale=MAGNITUDE,
             colorbar={"tickformat": ".0%", "thickness": 12},
-            text=matrix.astype(int) if small else None,
+            text=[[f"{count:.0f}" if count else "" for count in row] for row in matrix]
+            if small
+            else None,
             texttemplate="%{text}" if small else None,
             customdata=matrix.astype(int),
             hovertemplate="%{y} taken for %{x}<br>%{customdata} times, %{z:.1%}<extra></extra>",
