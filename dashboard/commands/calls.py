@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from core.data.dataset import Dataset
     from core.engine.call import Call
     from core.engine.inline import InlineExecutor
+    from core.models.reference import ModelRef
 
 
 def engine(device: str, folder: str | None) -> InlineExecutor:
@@ -41,3 +43,26 @@ def with_bar(engine: InlineExecutor, call: Call, title: str) -> Any:
             call, notify=lambda p: bar.update(line, completed=p.done, total=p.total)
         )
         return handle.result()
+
+
+def captured(
+    engine: InlineExecutor,
+    model: ModelRef,
+    data: Dataset,
+    folder: str | None,
+    seed: int = 0,
+    device: str = "auto",
+) -> str:
+    """The folder of a capture of every layer over the data, made unless it is there."""
+    from core.activations.shelf import request, shelved, tidy
+    from core.engine.call import Call
+    from core.workspace import workspace
+
+    place = workspace(folder)
+    parameters = request(place, model, data, seed=seed)
+    found = shelved(parameters)
+    if found is not None:
+        return str(found.folder)
+    made: str = with_bar(engine, Call("capture", model, (), parameters, seed, device), data.name)
+    tidy(place)
+    return made

@@ -10,8 +10,8 @@ import typer
 
 from core.errors import BadInput
 from dashboard.commands import inputs, options
+from dashboard.commands.calls import captured, with_bar
 from dashboard.commands.calls import engine as started
-from dashboard.commands.calls import with_bar
 from dashboard.commands.table import show
 
 if TYPE_CHECKING:
@@ -45,27 +45,18 @@ def layers(
     """Tell what every layer does: spread, zeros, dead and doubled units, rank, how well classes can
     be told apart; with --out also as figures and a table.
     """
-    from core.activations.shelf import request, shelved, tidy
     from core.data.dataset import dataset
     from core.engine.call import Call
     from core.models.catalogue import card, reference
     from core.paths import located
-    from core.results.activations import open_capture
-    from core.workspace import workspace as place_at
 
     model = inputs.in_workspace(model, workspace)
     wanted = options.formats(formats)
-    place, ref = place_at(workspace), reference(model)
+    ref = reference(model)
     found = dataset(card(model), None if data is None else located(data), limit=limit)
     options.say(found.notes)
     engine = started(options.known_device(device), workspace)
-    parameters = request(place, ref, found, seed=seed)
-    capture = shelved(parameters)
-    if capture is None:
-        call = Call("capture", ref, (), parameters, seed, device)
-        capture = open_capture(with_bar(engine, call, found.name))
-        tidy(place)
-    asked = {"capture": str(capture.folder)}
+    asked = {"capture": captured(engine, ref, found, workspace, seed, device)}
     behaviour: Behaviour = with_bar(
         engine, Call("layer_behaviour", ref, (), asked, seed, device), "Statistics"
     )

@@ -45,7 +45,7 @@ def first(measures: Sequence[Measure]) -> None:
         about = f"{each.title}: {each.about[:1].lower()}{each.about[1:]}"
         place.metric(_FIRST[each.name], spelt(each.name, each.value), help=about)
         if np.isfinite(each.low):
-            place.caption(f"{spelt(each.name, each.low)} to {spelt(each.name, each.high)}")
+            place.caption(f"from {spelt(each.name, each.low)} to {spelt(each.name, each.high)}")
 
 
 def draw(now: state.Selection, found: Evaluation) -> None:

@@ -1,0 +1,183 @@
+"""``fluoroscope evaluate``: how good a model is over a data set, and for whom."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from dashboard.commands import inputs, options
+from dashboard.commands.calls import captured, with_bar
+from dashboard.commands.calls import engine as started
+from dashboard.commands.table import show
+
+if TYPE_CHECKING:
+    from core.results import Evaluation, Groups, Measure, Written
+
+
+def evaluate(
+    model: options.Model,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A folder of class folders or a table with labels; left out: the data that ship "
+            "with the model."
+        ),
+    ] = None,
+    by: Annotated[
+        str, typer.Option(help="Also by the values of this column; class for the true class.")
+    ] = "",
+    positive: Annotated[str, typer.Option(help="The class that rates by group are about.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for figures; made if it is not there.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(help="At most so many examples, evenly spread; 0 for all.", min=0)
+    ] = 0,
+    column: Annotated[str, typer.Option(help="The column with the texts.")] = "",
+    label: Annotated[str, typer.Option(help="The column with the classes.")] = "",
+    formats: Annotated[
+        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
+    ] = "png,json",
+    dark: Annotated[bool, typer.Option(help="Draw on a dark background.")] = False,
+    as_json: options.Json = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    workspace: options.Workspace = None,
+) -> None:
+    """Tell how good a model is: metrics with 95 % intervals by bootstrap, by class, and by group;
+    of a model that writes its perplexity, BLEU and chrF.
+    """
+    from core.data.dataset import dataset
+    from core.engine.call import Call
+    from core.models.catalogue import card, reference
+    from core.paths import located
+
+    model = inputs.in_workspace(model, workspace)
+    wanted = options.formats(formats)
+    ref, about = reference(model), card(model)
+    found = dataset(
+        about, None if data is None else located(data), text=column, label=label, limit=limit
+    )
+    options.say(found.notes)
+    engine = started(options.known_device(device), workspace)
+    asked = {"capture": captured(engine, ref, found, workspace, seed, device)}
+    if not about.classes:
+        call = Call("evaluate_written", ref, (), asked, seed, device)
+        written: Written = with_bar(engine, call, "Evaluation")
+        _print(written.measures, [], None, as_json)
+        return
+    whole: Evaluation = with_bar(
+        engine, Call("evaluate", ref, (), asked, seed, device), "Evaluation"
+    )
+    groups: Groups | None = None
+    if by:
+        more = {"by": by, "positive": positive} if positive else {"by": by}
+        groups = with_bar(
+            engine, Call("evaluate_groups", ref, (), asked | more, seed, device), "Groups"
+        )
+    options.say(whole.notes)
+    _print(whole.measures, _classes(whole), groups, as_json)
+    if out is not None:
+        _write(inputs.folder(out), model, whole, groups, wanted, dark)
+
+
+def _print(
+    measures: tuple[Measure, ...],
+    classes: list[dict[str, Any]],
+    groups: Groups | None,
+    as_json: bool,
+) -> None:
+    numbers = [
+        {
+            "measure": each.name,
+            "value": _rounded(each.value),
+            "low": _rounded(each.low),
+            "high": _rounded(each.high),
+            "good": each.good,
+        }
+        for each in measures
+    ]
+    rows = [] if groups is None else _groups(groups)
+    if as_json:
+        found: dict[str, Any] = {"measures": numbers, "classes": classes}
+        if groups is not None:
+            gaps = {name: _rounded(gap) for name, gap in groups.gaps.items()}
+            found |= {"groups": rows, "gaps": gaps, "positive": groups.positive}
+        print(json.dumps(found, indent=2))
+        return
+    for table in (numbers, classes, rows):
+        if table:
+            show(table, False)
+            print()
+
+
+def _classes(found: Evaluation) -> list[dict[str, Any]]:
+    return [
+        {
+            "class": name,
+            "precision": _rounded(float(found.precision[place])),
+            "recall": _rounded(float(found.recall[place])),
+            "f1": _rounded(float(found.f1[place])),
+            "examples": int(found.support[place]),
+        }
+        for place, name in enumerate(found.classes)
+        if found.support[place]
+    ]
+
+
+def _groups(found: Groups) -> list[dict[str, Any]]:
+    return [
+        {
+            found.column: each.name,
+            "examples": each.examples,
+            "right": _rounded(float(each.right[0])),
+            "low": _rounded(float(each.right[1])),
+            "high": _rounded(float(each.right[2])),
+            "f1": _rounded(each.f1),
+            "selected": _rounded(float(each.selected[0])),
+            "true positives": _rounded(float(each.caught[0])),
+            "false positives": _rounded(float(each.false_alarms[0])),
+        }
+        for each in found.groups
+    ]
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None
+
+
+def _write(
+    folder: Path,
+    model: str,
+    found: Evaluation,
+    groups: Groups | None,
+    formats: list[str],
+    dark: bool,
+) -> None:
+    from dashboard.export import write
+    from dashboard.figures import evaluation as figures
+    from dashboard.figures.outcomes import confusion
+
+    shown = figures.most_confused(found)
+    table = found.confusion[np.ix_(shown, shown)].astype(np.float64)
+    names = [found.classes[each] for each in shown]
+    drawn: dict[str, tuple[Any, Any]] = {
+        "confusion": (confusion(table, names, title="What is taken for what", dark=dark), found),
+        "measures": (figures.measure_intervals(found.measures, dark=dark), found),
+        "roc": (figures.class_curves(found, kind="roc", dark=dark), found),
+        "precision-recall": (figures.class_curves(found, kind="pull", dark=dark), found),
+        "calibration": (figures.reliability_diagram(found.reliability, dark=dark), found),
+    }
+    if groups is not None:
+        for rate in figures.RATES:
+            drawn[f"groups.{rate}"] = (figures.group_rates(groups, rate, dark=dark), groups)
+    stem = Path(model.replace(":", "-")).name
+    for name, (figure, result) in drawn.items():
+        for kind in formats:
+            path = folder / f"{stem}.{name}.{kind}"
+            write(path, figure, [result], kind)
+            print(path)
