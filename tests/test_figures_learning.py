@@ -194,8 +194,10 @@ def test_a_distribution_is_a_density_over_its_own_edges() -> None:
 
 
 def test_confusions_are_shares_of_the_true_class() -> None:
-    (drawn,) = confusion(np.array([[3.0, 1.0], [0.0, 0.0]]), ["a", EVIL], title=EVIL).data
+    drawn, cells = confusion(np.array([[3.0, 1.0], [0.0, 0.0]]), ["a", EVIL], title=EVIL).data
     np.testing.assert_allclose(drawn.z, [[0.75, 0.25], [0, 0]])
+    assert [list(cell) for cell in cells.customdata][:2] == [[0, 0, 3, 0.75], [0, 1, 1, 0.25]]
+    assert cells.text[1].startswith("a taken for &lt;img")
     assert [list(row) for row in drawn.text] == [["3", "1"], ["", ""]]
 
 

@@ -23,11 +23,13 @@ def confusion(
     labels = list(classes) or [str(place) for place in range(len(matrix))]
     names = [escaped(elided(label, 18)) for label in labels]
     small = len(matrix) <= 16
+    places = list(range(len(matrix)))
+    shares = matrix / totals
     figure = go.Figure(
         go.Heatmap(
-            z=matrix / totals,
-            x=names,
-            y=names,
+            z=shares,
+            x=places,
+            y=places,
             zmin=0,
             zmax=1,
             colorscale=MAGNITUDE,
@@ -36,20 +38,43 @@ def confusion(
             if small
             else None,
             texttemplate="%{text}" if small else None,
-            customdata=matrix.astype(int),
-            hovertemplate="%{y} taken for %{x}<br>%{customdata} times, %{z:.1%}<extra></extra>",
+            hoverinfo="skip",
         ),
         layout={
             "template": template(dark),
             "height": min(170 + 26 * len(matrix), 560),
             "title": {"text": f"<b>{escaped(title)}</b>"},
             "margin": {"l": 8, "r": 8, "t": 44, "b": 8},
+            "dragmode": False,
         },
     )
-    figure.update_xaxes(title={"text": "predicted"}, showgrid=False, type="category")
-    figure.update_yaxes(
-        title={"text": "true"}, autorange="reversed", showgrid=False, type="category"
+    cells = [(true, said) for true in places for said in places]
+    figure.add_trace(  # cells themselves cannot be clicked
+        go.Scatter(
+            x=[said for _, said in cells],
+            y=[true for true, _ in cells],
+            mode="markers",
+            marker={"symbol": "square", "size": 20, "color": "rgba(0,0,0,0)"},
+            selected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}},
+            customdata=[
+                [true, said, int(matrix[true, said]), float(shares[true, said])]
+                for true, said in cells
+            ],
+            text=[f"{names[true]} taken for {names[said]}" for true, said in cells],
+            hovertemplate="%{text}<br>%{customdata[2]} times, %{customdata[3]:.1%}<extra></extra>",
+            showlegend=False,
+        )
     )
+    ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
+    slant = -40 if sum(map(len, labels)) > 90 else 0
+    figure.update_xaxes(
+        **ticks,
+        title={"text": "predicted"},
+        tickangle=slant,
+        range=(-0.5, len(matrix) - 0.5),
+    )
+    figure.update_yaxes(**ticks, title={"text": "true"}, range=(len(matrix) - 0.5, -0.5))
     return figure
 
 

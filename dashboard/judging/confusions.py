@@ -36,8 +36,8 @@ def draw(
 
     def clicked() -> None:
         if points := state.read("confusion").selection.points:
-            column, row = (int(points[0][axis]) for axis in ("x", "y"))
-            _pick(data, capture, shown[row], shown[column])
+            true, said = points[0]["customdata"][:2]
+            _pick(data, capture, shown[int(true)], shown[int(said)])
 
     wide = ruler.width() >= 840
     left, right = st.columns([3, 2], gap="large") if wide else (st.container(), st.container())
@@ -56,14 +56,14 @@ def draw(
         )
         st.caption(f"Click a cell to see its examples.{more}")
         downloads.button(figure, [found], f"{now.model}.confusion"[:80])
+        if picked is not None:
+            chosen.table(now, data, capture, picked)
+            nearest.draw(now, capture, picked)
     with right:
         if picked is None:
             _worst(data, capture, found)
         else:
             chosen.draw(now, data, capture, picked)
-            nearest.draw(now, capture, picked)
-    if picked is not None:
-        chosen.table(now, data, capture, picked)
 
 
 def _worst(data: Dataset, capture: Capture, found: Evaluation) -> None:
