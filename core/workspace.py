@@ -48,6 +48,11 @@ class Workspace:
         return self._folder("runs")
 
     @property
+    def compressed(self) -> Path:
+        """Models that were made smaller."""
+        return self._folder("compressed")
+
+    @property
     def jobs(self) -> Path:
         """Long work, by its number."""
         return self._folder("jobs")

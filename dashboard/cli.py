@@ -14,6 +14,7 @@ from core.errors import Cancelled, FluoroscopeError
 from dashboard.commands.attention import attention
 from dashboard.commands.attribute import attribute
 from dashboard.commands.capture import capture
+from dashboard.commands.compress import compress
 from dashboard.commands.evaluate import evaluate
 from dashboard.commands.flip import flip
 from dashboard.commands.jobs import jobs
@@ -40,6 +41,7 @@ app.command()(capture)
 app.command()(layers)
 app.command()(project)
 app.command()(evaluate)
+app.command()(compress)
 app.command()(flip)
 app.command()(translate)
 app.command()(generate)

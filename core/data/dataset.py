@@ -127,11 +127,12 @@ class Dataset:
 
 
 def announced(model: ModelCard) -> str:
-    """The function, as ``"module:function"``, that opens the data which ship with a model or with
-    the recipe that it was trained by; empty if there are none.
+    """The function, as ``"module:function"``, that opens the data which ship with a model, with the
+    one that it was made of, or with the recipe that it was trained by; empty if there are none.
     """
     known = _announced()
-    return known.get(model.name) or known.get(str(model.raw.get("recipe", "")), "")
+    names = (model.name, str(model.raw.get("of", "")), str(model.raw.get("recipe", "")))
+    return next((known[name] for name in names if name in known), "")
 
 
 @cache

@@ -46,6 +46,9 @@ VERBS = Verbs(
         "capture": "core.activations.work:capture_verb",
         "cluster": "core.projection.cluster:cluster",
         "compare_layers": "core.activations.compare:compare_layers",
+        "compress": "core.compression.made:compress",
+        "compression_costs": "core.compression.cost:compression_costs",
+        "compression_drift": "core.compression.drift:compression_drift",
         "cover": "core.attribution.cover:cover",
         "describe": "core.attribution.describe:describe",
         "evaluate": "core.evaluation.evaluate:evaluate",
@@ -74,5 +77,5 @@ VERBS = Verbs(
     modules=("captum.attr", "sklearn.linear_model", "skimage.segmentation"),
     # These time the model: a busy moment must not stay its truth. A capture is in a folder of
     # its own, where it is found again.
-    fleeting=("describe", "layer_times", "capture"),
+    fleeting=("describe", "layer_times", "capture", "compress", "compression_costs"),
 )

@@ -19,6 +19,7 @@ from core.results.behaviour import (
     Probes,
     WithoutUnits,
 )
+from core.results.compression import Cost, Costs, Drift
 from core.results.evaluation import (
     Curve,
     Evaluation,
@@ -47,8 +48,11 @@ __all__ = [
     "Behaviour",
     "BlobSeries",
     "Clusters",
+    "Cost",
+    "Costs",
     "CrossSimilarity",
     "Curve",
+    "Drift",
     "Evaluation",
     "Filters",
     "Fit",

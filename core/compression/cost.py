@@ -1,0 +1,152 @@
+"""The verb ``compression_costs``: what was saved, measured beside the original in turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from core.compression.original import original_of
+from core.models.catalogue import weights_file
+from core.models.loaded import LoadedModel
+from core.progress import Meter
+from core.provenance import Provenance
+from core.results.compression import Cost, Costs
+from core.tasks import Example
+
+_PAIRS = 41
+_LONGEST = 6.0  # seconds for all pairs
+_BATCHES = (1, 8, 32)
+
+
+def compression_costs(
+    model: LoadedModel,
+    inputs: Sequence[Example],
+    parameters: Mapping[str, Any],
+    seed: int,
+    meter: Meter,
+) -> Costs:
+    """Size, parameters, multiply-adds, latency and throughput of a compressed model and of the one
+    that it was made of; forwards of both take turns, so that a busy moment meets both.
+
+    Raises ``BadInput`` when the model is not a compressed one.
+    """
+    started = time.perf_counter()
+    before = original_of(model)
+    meter.expect(_PAIRS + len(_BATCHES), "Timing")
+    pairs = _pairs(before, model, seed, meter)
+    rates = {name: [0.0, 0.0] for name in _BATCHES}
+    for size in _BATCHES:
+        meter.tick()
+        for place, each in enumerate((before, model)):
+            rates[size][place] = size / min(_forwards(each, size, seed, 3))
+    found = [
+        _cost(each, pairs[:, place], {size: rate[place] for size, rate in rates.items()}, seed)
+        for place, each in enumerate((before, model))
+    ]
+    return Costs(
+        found[0],
+        found[1],
+        float(np.median(pairs[:, 0] / pairs[:, 1])),
+        Provenance(
+            model.ref.name,
+            model.ref.fingerprint,
+            (),
+            "compression_costs",
+            {},
+            seed,
+            str(model.device),
+            time.perf_counter() - started,
+        ),
+    )
+
+
+def _pairs(
+    before: LoadedModel, after: LoadedModel, seed: int, meter: Meter
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Seconds ``[pair, (before, after)]`` of forwards of one example, the first pair left out."""
+    found: list[list[float]] = []
+    begun = time.perf_counter()
+    while len(found) < 4 or (len(found) < _PAIRS and time.perf_counter() - begun < _LONGEST):
+        meter.tick()
+        order = (before, after) if len(found) % 2 else (after, before)
+        taken = {id(each): _forwards(each, 1, seed, 1)[0] for each in order}
+        found.append([taken[id(before)], taken[id(after)]])
+    return np.array(found[1:])
+
+
+def _forwards(model: LoadedModel, size: int, seed: int, times: int) -> list[float]:
+    typical = model.adapter.typical(model)
+    features, *context = (
+        tensor.expand(size, *tensor.shape[1:]).contiguous()
+        for tensor in (typical.features, *typical.context)
+    )
+    found = []
+    with model.exclusive(seed) as module, torch.no_grad():
+        for _ in range(times):
+            _wait(model)
+            begun = time.perf_counter()
+            model.adapter.logits(module, features, *context)
+            _wait(model)
+            found.append(time.perf_counter() - begun)
+    return found
+
+
+def _wait(model: LoadedModel) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+
+
+def _cost(model: LoadedModel, latency: Any, rates: Mapping[int, float], seed: int) -> Cost:
+    batch = model.adapter.typical(model)
+    counter = FlopCounterMode(
+        display=False,
+        custom_mapping={torch.ops.aten._int_mm: _of_integers},
+    )
+    with model.exclusive(seed) as module:
+        with torch.no_grad(), _unfused(), counter:
+            model.adapter.logits(module, batch.features, *batch.context)
+        total, nonzero = _counted(module)
+    best = max(rates, key=lambda size: rates[size])
+    return Cost(
+        model.ref.name,
+        weights_file(model.card).stat().st_size,
+        total,
+        nonzero,
+        counter.get_total_flops() // 2,
+        np.asarray(latency, np.float64),
+        best,
+        rates[best],
+    )
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Inside, PyTorch's Transformer layers are not one kernel of which nothing is counted."""
+    was = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was)
+
+
+def _counted(module: nn.Module) -> tuple[int, int]:
+    """Weights, and how many of them are not zero; of integers their number, not their steps."""
+    tensors: list[torch.Tensor] = [*module.parameters()]
+    tensors += [each for name, each in module.named_buffers() if name.endswith("integers")]
+    return (
+        sum(each.numel() for each in tensors),
+        sum(int(torch.count_nonzero(each)) for each in tensors),
+    )
+
+
+def _of_integers(one: Any, other: Any, *_: Any, **__: Any) -> int:
+    rows, inner = one
+    return 2 * int(rows) * int(inner) * int(other[1])
