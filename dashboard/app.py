@@ -32,7 +32,10 @@ def main() -> None:
                 st.Page(_VIEWS / "layers.py", title="Layers"),
                 st.Page(_VIEWS / "projection.py", title="Projection"),
             ],
-            "Judge": [st.Page(_VIEWS / "evaluation.py", title="Evaluation")],
+            "Judge": [
+                st.Page(_VIEWS / "evaluation.py", title="Evaluation"),
+                st.Page(_VIEWS / "compression.py", title="Compression"),
+            ],
         }
     )
     st.title(page.title)  # at once: what follows has much to import

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.attribution.method import AttributionMethod
+from core.compression.methods import CompressionMethod
 from core.errors import UserError
 from core.parameters import Parameter, Value, checked
 from core.projection.reducers import Reducer
 from dashboard import state
 
 
-def settings_of(method: AttributionMethod | Reducer, chosen: state.Selection) -> dict[str, Value]:
+def settings_of(
+    method: AttributionMethod | Reducer | CompressionMethod, chosen: state.Selection
+) -> dict[str, Value]:
     """The settings of a method in this selection, checked; a senseless one becomes its default,
     with a notice.
     """
@@ -32,7 +35,9 @@ def settings_of(method: AttributionMethod | Reducer, chosen: state.Selection) ->
 
 
 def draw_settings(
-    method: AttributionMethod | Reducer, settings: dict[str, Value], layers: Sequence[str]
+    method: AttributionMethod | Reducer | CompressionMethod,
+    settings: dict[str, Value],
+    layers: Sequence[str],
 ) -> None:
     """One widget per parameter, the advanced ones last under a rule; ``layers`` are the choices
     of a ``layer`` parameter.
@@ -50,7 +55,10 @@ def draw_settings(
 
 
 def _widget(
-    method: AttributionMethod | Reducer, parameter: Parameter, value: Value, layers: Sequence[str]
+    method: AttributionMethod | Reducer | CompressionMethod,
+    parameter: Parameter,
+    value: Value,
+    layers: Sequence[str],
 ) -> None:
     bound = state.bind_setting(method.name, parameter.name, value, parameter.default)
     label = f"{parameter.title} ({parameter.unit})" if parameter.unit else parameter.title

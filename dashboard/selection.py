@@ -42,7 +42,8 @@ class Selection:
     they have false neighbours unless ``rings`` is ``no``; ``beside`` are layers whose maps stand
     beside it, and ``vectors`` an uploaded file that is mapped instead. ``judged`` is the part of
     the Evaluation page, ``positive`` the class whose curves and rates are shown, from ``threshold``
-    percent on, and ``rate`` which of them by the groups of the column ``split``.
+    percent on, and ``rate`` which of them by the groups of the column ``split``. ``smaller`` is the
+    way in which the model is compressed.
     """
 
     model: str = ""
@@ -99,6 +100,7 @@ class Selection:
     threshold: int = 50
     split: str = "class"
     rate: str = "right"
+    smaller: str = "int8"
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -169,6 +171,7 @@ class Selection:
             threshold=whole("threshold", 100),
             split=one("split"),
             rate=one("rate"),
+            smaller=one("smaller"),
             beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),
         )
 

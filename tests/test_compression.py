@@ -13,11 +13,12 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from core.compression.apply import apply
 from core.compression.compact import Int8Linear, factors, rank_for, rounded
 from core.compression.cost import compression_costs
 from core.compression.drift import alike, compression_drift
 from core.compression.made import compress
-from core.compression.methods import METHODS, method, settled
+from core.compression.methods import METHODS, settled
 from core.data.dataset import dataset
 from core.errors import BadInput, BadModel, BadParameter, NotValid, UnknownName
 from core.models.catalogue import card, reference
@@ -179,7 +180,7 @@ def test_what_cannot_be_done_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotValid, match="No layer gets smaller"):
         made("digits_cnn", tmp_path / "c", {"method": "lowrank", "energy": 1.0})
     with pytest.raises(NotValid, match="no dense layer"):
-        method("int8").apply(nn.ReLU(), {})
+        apply(nn.ReLU(), {"method": "int8"})
     with pytest.raises(BadInput, match="not a compressed model"):
         compression_costs(model, (), {}, 0, Meter())
     with pytest.raises(UnknownName, match="nobody"):

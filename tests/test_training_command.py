@@ -162,7 +162,12 @@ def test_ctrl_c_stops_and_resume_goes_on(
 ) -> None:
     command = [*COMMAND, "train", *SLOW, "--epochs", "40"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Who starts these tests in the background has them ignore it, and that is passed on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as person:
         assert person.stdout is not None
         assert person.stdout.readline().startswith("epoch  1/40")

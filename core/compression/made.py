@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from core.compression.methods import compact, method, replaced, settled
+from core.compression.apply import apply, compact, replaced
+from core.compression.methods import method, settled
 from core.compression.source import CARD, PREFIX, WEIGHTS
 from core.errors import BadParameter, StorageError
 from core.models.catalogue import resolve
@@ -64,7 +65,7 @@ def compress(
     for step in steps:
         meter.tick()
         way = method(step["method"])
-        structure += way.apply(small, {k: v for k, v in step.items() if k != "method"})
+        structure += apply(small, step)
         stored = way.stored if way.stored != "float32" else stored
     about = {
         "of": model.ref.name,

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.browser.moving import follow
 from tests.conftest import ARTIFACTS
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def attention(page: Page, address: str) -> None:
     """Open the dashboard and go to the Attention page as a person does."""
     page.goto(address)
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SOON)
-    page.get_by_role("link", name="Attention").click()
-    expect(page.get_by_role("heading", name="Attention")).to_be_visible(timeout=SOON)
+    follow(page, "Attention")
     drawn(page)
 
 
@@ -110,8 +110,7 @@ def test_from_all_heads_to_one_patch_and_back_with_a_head_switched_off(
     assert result["kind"] == "rollout" and len(result["values"][0]) == 50
 
     page.keyboard.press("Escape")
-    page.get_by_role("link", name="Attributions of this example").click()
-    expect(page.get_by_role("heading", name="Attribution")).to_be_visible(timeout=SOON)
+    follow(page, "Attributions of this example", "Attribution")
     says(page, re.compile("^It says"))
     assert asked(page, "model") == ["fashion_vit"]
 
@@ -124,7 +123,7 @@ def test_a_translation_is_read_as_an_alignment(
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{served}/?model=translator&example=verse-king.txt&methods=saliency")
     says(page, re.compile("rey"))
-    page.get_by_role("link", name="Attention").click()
+    follow(page, "Attention")
     drawn(page)
     labels = page.locator(".st-key-head .ytick, .st-key-head .xtick")
     expect(labels.get_by_text("rey", exact=True)).to_be_visible(timeout=SOON)

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browser.moving import follow
 from tests.conftest import ARTIFACTS, Dashboard
 from tests.images import HOSTILE, photographed
 
@@ -287,11 +288,10 @@ def test_another_model_and_page_keep_the_selection(page: Page, served: str) -> N
     page.get_by_role("button", name="Bag").click()
     answer(page, "Bag")
     shows(page, "DeepLIFT")
-    page.get_by_role("link", name="Overview").click()
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    follow(page, "Overview")
     chart = page.locator(".st-key-architecture").get_by_test_id("stPlotlyChart")
     expect(chart).to_be_visible(timeout=SOON)
-    page.get_by_role("link", name="Attribution").click()
+    follow(page, "Attribution")
     answer(page, "Bag")
     shows(page, "DeepLIFT")
     addressed(page, model="fashion_cnn", example="fashion-bag.png")

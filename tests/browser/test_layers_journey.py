@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.browser.moving import follow, quiet
+
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
@@ -24,18 +26,10 @@ def layers(page: Page, address: str) -> Locator:
     """Go to the Layers page as a person does; its main part."""
     page.goto(address)
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SOON)
-    page.get_by_role("link", name="Layers").click()
-    expect(page.get_by_role("heading", name="Layers")).to_be_visible(timeout=SOON)
+    follow(page, "Layers")
     main = page.get_by_test_id("stMain")
     expect(main.get_by_text("The band is healthy")).to_be_visible(timeout=SOON)
     return main
-
-
-def quiet(page: Page) -> None:
-    """Wait until nothing is computing and nothing is being drawn."""
-    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=SOON)
-    app = page.get_by_test_id("stApp")
-    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=SOON)
 
 
 def asked(page: Page, name: str) -> list[str]:

@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.browser.moving import follow
+
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
@@ -24,8 +26,7 @@ def projection(page: Page, address: str) -> Locator:
     """Go to the Projection page as a person does; the map."""
     page.goto(address)
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SOON)
-    page.get_by_role("link", name="Projection").click()
-    expect(page.get_by_role("heading", name="Projection")).to_be_visible(timeout=SOON)
+    follow(page, "Projection")
     plane = page.locator("div.scatter")
     expect(plane).to_have_attribute("data-map", re.compile("."), timeout=SOON)
     return plane
@@ -77,14 +78,13 @@ def test_lasso_examples_attribution_and_back(page: Page, served: str) -> None:
     (example,) = asked(page, "example")
     expect(plane.locator(".pin text")).to_have_text("in hand", timeout=SOON)
 
-    page.get_by_role("link", name=re.compile("^Why")).click()
-    expect(page.get_by_role("heading", name="Attribution")).to_be_visible(timeout=SOON)
+    follow(page, re.compile("^Why"), "Attribution")
     expect(page.locator(".st-key-maps .main-svg").first).to_be_visible(timeout=SOON)
     assert asked(page, "example") == [example]
     sidebar = page.get_by_test_id("stSidebar")
     expect(sidebar.get_by_text(f"{count} examples").first).to_be_visible(timeout=SOON)
 
-    page.get_by_role("link", name="Projection").click()
+    follow(page, "Projection")
     expect(plane).to_have_attribute("data-picked", str(count), timeout=SOON)
     assert asked(page, "subset") == [key]
     plane.locator("canvas").press("Escape")

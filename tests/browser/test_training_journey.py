@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from tests.browser.moving import follow
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -22,8 +24,7 @@ def training(page: Page, address: str) -> None:
 
     page.goto(address)
     expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=SOON)
-    page.get_by_role("link", name="Training").click()
-    expect(page.get_by_role("heading", name="Training")).to_be_visible(timeout=SOON)
+    follow(page, "Training")
 
 
 def part(page: Page, name: str) -> None:

@@ -1,0 +1,70 @@
+"""Compression: make the model smaller, and see what that does to its answers and reasons."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.compression.methods import METHODS, settled
+from core.compression.source import PREFIX
+from core.engine.call import Call
+from core.errors import NotValid
+from core.models.catalogue import reference
+from core.provenance import sha256_of_json
+from core.results import Costs, Drift
+from dashboard import cached, controls, state, waiting
+from dashboard.compressing import changed
+from dashboard.projecting import captured
+
+_TITLES = {each.name: each.title for each in METHODS}
+
+
+def main() -> None:
+    """Draw the page for the selection in hand."""
+    st.markdown("What does a smaller model save, and are its reasons still the same?")
+    now = state.selection()
+    if now.model.startswith(PREFIX):
+        st.info("This model is compressed already. Choose the one that it was made of.")
+        return
+    way = next((each for each in METHODS if each.name == now.smaller), METHODS[0])
+    settings = controls.settings_of(way, now)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        st.segmented_control(
+            "Method", list(_TITLES), format_func=_TITLES.get, **state.bind("smaller", way.name)
+        )
+        if way.parameters:
+            with st.popover("Settings", type="tertiary", icon=":material/tune:"):
+                controls.draw_settings(way, settings, ())
+    st.caption(f"{way.about} {way.reference}.")
+    model = cached.model_ref(now.model)
+    steps = list(settled([{"method": way.name, **settings}]))
+    folder = cached.place().compressed / sha256_of_json([model.fingerprint, steps])[:16]
+    making = cached.handle(Call("compress", model, (), {"steps": steps, "out": str(folder)}))
+    under_way = waiting.under_way({"Compressing": making})
+    if under_way or waiting.failed("Compressing", making):
+        waiting.watch(under_way)
+        return
+    small = reference(making.result())
+    timing = cached.handle(Call("compression_costs", small, urgent=True))
+    comparing = cached.handle(Call("compression_drift", small))
+    handles = {"Timing": timing, "Answers and reasons": comparing}
+    under_way = waiting.under_way(handles)
+    writes = isinstance(comparing.error, NotValid)
+    if waiting.failed("Timing", timing) or (
+        not writes and waiting.failed("Answers and reasons", comparing)
+    ):
+        return
+    costs: Costs | None = timing.result() if timing.state == "done" else None
+    drift: Drift | None = comparing.result() if comparing.state == "done" else None
+    if costs is not None:
+        changed.first(costs, drift)
+        data = captured.data_of(now)
+        if drift is not None and data is not None:
+            changed.draw(now, data, costs, drift)
+        else:
+            changed.saved(now, costs)
+            if writes:
+                st.info(state.plain(str(comparing.error)))
+    waiting.watch(under_way)
+
+
+main()

@@ -1,0 +1,34 @@
+"""From page to page as a person goes: a click in the menu once the page is drawn.
+
+Streamlit folds requests that wait for the same moment into one, with the page of the last of them:
+a redraw that the old page asks for while a click in the menu still waits takes the click back.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+SOON = 60_000
+
+
+def quiet(page: Page) -> None:
+    """Wait until nothing is computing and nothing is being drawn."""
+    expect = pytest.importorskip("playwright.sync_api").expect
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=SOON)
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=SOON)
+
+
+def follow(page: Page, link: str | re.Pattern[str], heading: str = "") -> None:
+    """Click a link to another page and wait for its heading, by default of the same name."""
+    expect = pytest.importorskip("playwright.sync_api").expect
+    quiet(page)
+    page.get_by_role("link", name=link).click()
+    title = page.get_by_role("heading", name=heading or str(link))
+    expect(title).to_be_visible(timeout=SOON)
