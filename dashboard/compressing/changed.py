@@ -41,7 +41,7 @@ def first(costs: Costs, drift: Drift | None) -> None:
                 (
                     "Accuracy",
                     f"{drift.accuracy[1]:.1%}",
-                    f"{change:+.1f} points",
+                    f"{change:+.1f} points" if round(change, 1) else None,
                     f"{drift.accuracy[0]:.1%} before.",
                 )
             )

@@ -1,0 +1,50 @@
+"""The Compression page: full on first start for every kind of model, and for every method."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.compression.methods import METHODS
+from tests.pages.driving import handles, opened, param, settle, words
+
+PAGE = "views/compression.py"
+
+
+@pytest.mark.parametrize("model", ["digits_cnn", "text_rnn"])
+def test_the_page_is_full_for_every_kind_of_model(model: str) -> None:
+    app = opened(PAGE, model=model)
+    assert not app.error
+    titles = {each.label for each in app.metric}
+    assert {"Size", "Speed", "Accuracy", "Another answer", "Reasons alike"} <= titles
+    assert "The same answer for other reasons" in words(app)
+
+
+def test_models_that_write_have_costs_only() -> None:
+    app = opened(PAGE, model="tiny_lm", smaller="bf16")
+    assert not app.error
+    assert {each.label for each in app.metric} == {"Size", "Speed"}
+    assert "only classifiers are compared" in words(app)
+
+
+def test_another_method_with_a_setting() -> None:
+    app = opened(PAGE, model="digits_cnn", smaller="prune", set=["prune.amount=0.9"])
+    (made,) = [each for each in handles(app) if each.call.verb == "compression_costs"]
+    assert made.result().small.nonzero < 0.11 * 421_642
+    (drift,) = [each for each in handles(app) if each.call.verb == "compression_drift"]
+    changed = len(drift.result().changed)
+    assert changed
+    assert f"Another answer** · {changed:,}" in words(app)
+    assert param(app, "smaller") == ["prune"]
+    app.query_params["smaller"] = "bf16"
+    app.run()
+    settle(app)
+    assert not app.error
+    assert "bfloat16" in {each.title for each in METHODS}
+
+
+def test_what_is_not_there_is_told() -> None:
+    app = opened(PAGE, model="digits_cnn", smaller="magic", set=["prune.amount=many"])
+    assert not app.exception
+    assert not app.error
+    app = opened(PAGE, model="digits_cnn", smaller="lowrank", set=["lowrank.energy=1.0"])
+    assert "No layer gets smaller" in " ".join(each.value for each in app.error)
