@@ -32,3 +32,13 @@ def follow(page: Page, link: str | re.Pattern[str], heading: str = "") -> None:
     page.get_by_role("link", name=link).click()
     title = page.get_by_role("heading", name=heading or str(link))
     expect(title).to_be_visible(timeout=SOON)
+
+
+def addressed(page: Page, **wanted: str | None) -> None:
+    """Wait until the address, which may follow the page, says all of this; None for not at all."""
+    page.wait_for_function(
+        "wanted => { const now = new URLSearchParams(location.search);"
+        " return Object.entries(wanted).every(([name, value]) => now.get(name) === value); }",
+        arg=wanted,
+        timeout=SOON,
+    )

@@ -8,11 +8,11 @@ import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser.moving import follow
+from tests.browser.moving import addressed, follow
 from tests.conftest import ARTIFACTS
 
 if TYPE_CHECKING:
@@ -64,10 +64,6 @@ def says(page: Page, text: str | re.Pattern[str]) -> None:
     expect(page.get_by_test_id("stMain").get_by_text(text).first).to_be_visible(timeout=SOON)
 
 
-def asked(page: Page, name: str) -> list[str]:
-    return parse_qs(urlsplit(page.url).query).get(name, [])
-
-
 def test_from_all_heads_to_one_patch_and_back_with_a_head_switched_off(
     page: Page, served: str, tmp_path: Path
 ) -> None:
@@ -112,7 +108,7 @@ def test_from_all_heads_to_one_patch_and_back_with_a_head_switched_off(
     page.keyboard.press("Escape")
     follow(page, "Attributions of this example", "Attribution")
     says(page, re.compile("^It says"))
-    assert asked(page, "model") == ["fashion_vit"]
+    addressed(page, model="fashion_vit")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (900, "dark")])

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser.moving import follow
+from tests.browser.moving import addressed, follow
 from tests.conftest import ARTIFACTS, Dashboard
 from tests.images import HOSTILE, photographed
 
@@ -95,16 +95,6 @@ def redrawn(page: Page) -> Iterator[None]:
 
 def query(page: Page) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
-
-
-def addressed(page: Page, **wanted: str) -> None:
-    """Wait until the address says all of this."""
-    page.wait_for_function(
-        "wanted => { const now = new URLSearchParams(location.search);"
-        " return Object.entries(wanted).every(([name, value]) => now.get(name) === value); }",
-        arg=wanted,
-        timeout=SOON,
-    )
 
 
 def upload(page: Page, name: str, data: bytes, kind: str = "image/jpeg") -> None:

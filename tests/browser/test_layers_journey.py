@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.browser.moving import follow, quiet
+from tests.browser.moving import addressed, follow, quiet
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -46,7 +46,7 @@ def test_from_confused_classes_to_a_unit_switched_off_and_on_again(page: Page, s
     title = re.compile(f"{classes[0]} and {classes[1]} come apart at")
     curve = main.locator(".st-key-probes .main-svg").first
     expect(main.locator(".st-key-probes").get_by_text(title)).to_be_visible(timeout=SOON)
-    assert asked(page, "pair") == ["-".join(classes)]
+    addressed(page, pair="-".join(classes))
     curve.scroll_into_view_if_needed()
     point = main.locator(".st-key-probes .scatterlayer .point").nth(4)
     point.click(force=True)
@@ -74,7 +74,7 @@ def test_from_confused_classes_to_a_unit_switched_off_and_on_again(page: Page, s
     expect(main.get_by_text("with everything,")).to_have_text(answer, timeout=SOON)
     main.get_by_role("button", name="Undo all").click()
     expect(main.get_by_text("Nothing is switched off")).to_be_visible(timeout=SOON)
-    assert asked(page, "cut") == []
+    addressed(page, cut=None)
 
 
 @pytest.mark.parametrize(

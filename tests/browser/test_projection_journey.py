@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.browser.moving import follow
+from tests.browser.moving import addressed, follow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -63,6 +63,7 @@ def test_lasso_examples_attribution_and_back(page: Page, served: str) -> None:
     lasso(page, plane, [(0.02, 0.02), (0.98, 0.02), (0.98, 0.6), (0.02, 0.6)])
     main = page.get_by_test_id("stMain")
     expect(main.get_by_text(re.compile("Right on"))).to_be_visible(timeout=SOON)
+    page.wait_for_url(re.compile("subset="), timeout=SOON)
     (key,) = asked(page, "subset")
     count = int(plane.get_attribute("data-picked") or 0)
     assert 100 < count < 1000
@@ -80,16 +81,16 @@ def test_lasso_examples_attribution_and_back(page: Page, served: str) -> None:
 
     follow(page, re.compile("^Why"), "Attribution")
     expect(page.locator(".st-key-maps .main-svg").first).to_be_visible(timeout=SOON)
-    assert asked(page, "example") == [example]
+    addressed(page, example=example)
     sidebar = page.get_by_test_id("stSidebar")
     expect(sidebar.get_by_text(f"{count} examples").first).to_be_visible(timeout=SOON)
 
     follow(page, "Projection")
     expect(plane).to_have_attribute("data-picked", str(count), timeout=SOON)
-    assert asked(page, "subset") == [key]
+    addressed(page, subset=key)
     plane.locator("canvas").press("Escape")
     expect(plane).to_have_attribute("data-picked", "0", timeout=SOON)
-    assert "subset" not in urlsplit(page.url).query
+    addressed(page, subset=None)
 
 
 def test_a_point_shows_its_text_and_a_click_takes_it_in_hand(page: Page, served: str) -> None:

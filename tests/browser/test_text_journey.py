@@ -70,6 +70,7 @@ def test_edit_compare_drop_and_take_back(page: Page, served: str, tmp_path: Path
     says(page, "Before")
     expect(words(page, "texts").filter(has_text="internet").first).to_be_visible(timeout=SOON)
     expect(words(page, "texts-before").first).to_be_visible(timeout=SOON)
+    page.wait_for_url(re.compile("original="), timeout=SOON)
     assert asked(page, "original")
     still(page)
 

@@ -45,6 +45,7 @@ def test_start_leave_come_back_cancel_resume_compare(page: Page, served: str) ->
     epochs.press("Enter")
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_text(re.compile(r"learning · epoch [1-9]"))).to_be_visible(timeout=SOON)
+    page.wait_for_url(re.compile("runs="), timeout=SOON)
     (name,) = parse_qs(urlparse(page.url).query)["runs"]
 
     again = page.context.new_page()
