@@ -66,7 +66,7 @@ from core.results import (
     WithoutUnits,
     Written,
 )
-from core.tasks import Example, PixelGrid, Target, Task, Tokens
+from core.tasks import Columns, Example, PixelGrid, Target, Task, Tokens
 
 RESULT_TYPES: tuple[type, ...] = (
     Architecture,
@@ -79,6 +79,7 @@ RESULT_TYPES: tuple[type, ...] = (
     Behaviour,
     BlobSeries,
     Clusters,
+    Columns,
     Cost,
     Costs,
     CrossSimilarity,

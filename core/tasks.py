@@ -233,4 +233,27 @@ class Tokens:
         return (len(self.pieces),)
 
 
-FeatureAxis = PixelGrid | Tokens
+@dataclass(frozen=True)
+class Columns:
+    """The feature axis of a row of a table: values have shape ``[column]``.
+
+    ``names`` are the columns that the model reads, ``values`` what the row has in each, as people
+    write it.
+    """
+
+    kind: ClassVar[AxisKind] = "columns"
+
+    names: tuple[str, ...]
+    values: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.values):
+            raise ValueError(f"{len(self.names)} columns, but {len(self.values)} values")
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(columns,)``."""
+        return (len(self.names),)
+
+
+FeatureAxis = PixelGrid | Tokens | Columns

@@ -34,6 +34,7 @@ def main() -> None:
             ],
             "Judge": [
                 st.Page(_VIEWS / "evaluation.py", title="Evaluation"),
+                st.Page(_VIEWS / "importance.py", title="Importance"),
                 st.Page(_VIEWS / "compression.py", title="Compression"),
             ],
         }

@@ -21,6 +21,7 @@ from PIL import Image
 from core.data.dataset import Dataset
 from core.data.dataset import dataset as shipped
 from core.data.gallery import GalleryItem, examples_for, gallery, gallery_item
+from core.data.ownexamples import rows
 from core.data.subset import Subset, kept
 from core.data.text import decode
 from core.data.textlist import MOST, TABLES, read_list
@@ -206,6 +207,23 @@ def text_list(name: str, column: str = "") -> tuple[tuple[str, ...], tuple[str, 
         path.write_bytes(file.data)
         found, notes = read_list(path, column)
     return tuple(each.data.decode("utf-8", "replace") for each in found), notes
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def row_list(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The first rows of an uploaded table as JSON objects, and notes on what was left out.
+
+    Raises ``BadInput``.
+    """
+    file = example(name)
+    with TemporaryDirectory() as folder:  # under its own name, which messages say
+        path = Path(folder) / file.name
+        path.write_bytes(file.data)
+        found = rows(path, "columns")
+        count = min(len(found), MOST)
+        texts = tuple(each.data.decode("utf-8", "replace") for each in found.examples(range(count)))
+    more = (f"The first {MOST:,} of {len(found):,} rows.",) if len(found) > MOST else ()
+    return texts, (*found.notes, *more)
 
 
 @st.cache_data(show_spinner=False, max_entries=400)

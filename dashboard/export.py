@@ -25,7 +25,7 @@ from core.errors import UnknownName
 from core.results import Attribution, Prediction
 from core.results.levels import at_level
 from core.store import write_atomically
-from core.tasks import Tokens
+from core.tasks import Columns, Tokens
 from dashboard import renderer
 from dashboard.figures.caption import caption
 from dashboard.framing import framed, look
@@ -146,8 +146,13 @@ def _entry(attribution: Attribution) -> dict[str, Any]:
 
 
 def _words(attribution: Attribution) -> dict[str, Any]:
-    """What each token and each word of a text got, with their characters in it."""
+    """What each token and each word of a text got, with their characters in it; or each column of a
+    row.
+    """
     axis = attribution.axis
+    if isinstance(axis, Columns):
+        each = zip(axis.names, axis.values, attribution.values, strict=True)
+        return {"columns": [{"column": n, "text": t, "value": float(v)} for n, t, v in each]}
     if not isinstance(axis, Tokens):
         return {}
     found: dict[str, Any] = {"text": axis.text}

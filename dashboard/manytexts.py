@@ -48,12 +48,12 @@ def draw(chosen: state.Selection) -> None:
         st.error(state.plain(str(error)))
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.text_input("Column with the texts", **state.bind("column", chosen.column, str.strip))
-            _close()
+            close()
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{state.plain(name)}** · {len(texts):,} texts · pick one")
-        answers = _answers(chosen, name, texts)
-        _close()
+        said = answers(chosen, name, texts)
+        close()
     for note in notes:
         st.caption(state.plain(note))
 
@@ -63,7 +63,7 @@ def draw(chosen: state.Selection) -> None:
             take(PurePath(name).stem, rows[0], texts[rows[0]])
 
     st.dataframe(
-        pd.DataFrame({"Text": texts, **answers}, index=range(1, len(texts) + 1)),
+        pd.DataFrame({"Text": texts, **said}, index=range(1, len(texts) + 1)),
         height=_HEIGHT,
         column_config={
             "Text": st.column_config.TextColumn(width="large"),
@@ -85,16 +85,17 @@ def take(stem: str, row: int, text: str) -> None:
     state.change(example=kept, original="", picked="")
 
 
-def _close() -> None:
+def close() -> None:
+    """A button that puts the table away."""
     if state.pressed("Close the table", "close-table", type="tertiary"):
         state.change(table="", column="")
         st.rerun()
 
 
-def _answers(
+def answers(
     chosen: state.Selection, name: str, texts: Sequence[str]
 ) -> dict[str, Sequence[object]]:
-    """Columns with what a classifier says about each text, on a click."""
+    """Columns with what a classifier says about each text or row, on a click."""
     if not cached.model_card(chosen.model).classes or len(texts) > _MOST_ASKED:
         return {}
     call = _asking(chosen.model, PurePath(name).stem, texts)

@@ -43,7 +43,7 @@ class Selection:
     beside it, and ``vectors`` an uploaded file that is mapped instead. ``judged`` is the part of
     the Evaluation page, ``positive`` the class whose curves and rates are shown, from ``threshold``
     percent on, and ``rate`` which of them by the groups of the column ``split``. ``smaller`` is the
-    way in which the model is compressed.
+    way in which the model is compressed. ``weighed`` is the part of the Importance page.
     """
 
     model: str = ""
@@ -101,6 +101,7 @@ class Selection:
     split: str = "class"
     rate: str = "right"
     smaller: str = "int8"
+    weighed: str = "overall"
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -172,6 +173,7 @@ class Selection:
             split=one("split"),
             rate=one("rate"),
             smaller=one("smaller"),
+            weighed=one("weighed"),
             beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),
         )
 

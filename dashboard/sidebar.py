@@ -12,6 +12,7 @@ from core.models.huggingface import PREFIX
 from core.paths import located
 from core.tasks import AxisKind
 from dashboard import cached, gallery, manytexts, state
+from dashboard.wording import words
 
 # What another model does not share.
 _FRESH = {
@@ -45,6 +46,11 @@ _UPLOADS: dict[AxisKind, tuple[str, list[str], str]] = {
         "A text, or a table of many",
         ["txt", "md", *(suffix[1:] for suffix in TABLES)],
         "Plain text; or CSV, TSV, JSON Lines or Parquet with a column of texts",
+    ),
+    "columns": (
+        "A table of rows",
+        ["json", *(suffix[1:] for suffix in TABLES)],
+        "CSV, TSV, JSON Lines or Parquet with the columns that the model reads",
     ),
 }
 
@@ -129,7 +135,7 @@ def _example(chosen: state.Selection) -> None:
         )
     else:
         if name not in titles:
-            titles[name] = "Your own text"
+            titles[name] = "Your own text" if kind == "tokens" else "Your own row"
         st.selectbox(
             "Example",
             list(titles),
@@ -186,8 +192,7 @@ def _title(name: str) -> str:
     model, row = cached.row_of(name)
     data = cached.dataset(model)
     if cached.model_card(model).task.axis == "tokens":
-        words = " ".join(data[row].data.decode("utf-8", "replace").split())
-        return words if len(words) <= 60 else f"{words[:59]}…"
+        return words(data[row].data, "tokens", 60)
     return data.ids[row]
 
 

@@ -23,6 +23,7 @@ TEXT_MODELS = (
     "minilm",
     "sentiment_minilm",
 )  # of the sample runs, or of a package
+TABLE_MODELS = ("tabular_mlp", "two_features")
 
 # Files that declare a ``RECIPES``  for training, in the order shown.
 TRAINED: tuple[str, ...] = ("image_recipes", "text_recipes", "table_recipes")
@@ -43,7 +44,7 @@ def catalogue() -> tuple[Path, ...]:
     """The paths of the models' ``card.json`` files, in the order in which they are shown."""
     weights = Path(__file__).parent / "weights"
     cards = [weights / name / "card.json" for name in MODELS]
-    for name in TEXT_MODELS:
+    for name in (*TEXT_MODELS, *TABLE_MODELS):
         shipped = weights / name / "card.json"
         cards.append(shipped if shipped.is_file() else runs() / name / "card.json")
     return tuple(card for card in cards if card.is_file())
@@ -62,6 +63,8 @@ def held_out() -> dict[str, str]:
         "sentiment_minilm": "sentences",
         "translator": "translations",
         "tiny_lm": "openings",
+        "tabular_mlp": "tumours",
+        "two_features": "points",
     }
     return {name: f"sample_models.heldout:{function}" for name, function in functions.items()}
 

@@ -4,7 +4,8 @@ Digits and clothing are 1,000 test images that ship beside the weights; verses a
 those that ship; photographs come with scikit-image and scikit-learn, whole and in overlapping
 parts. Software descriptions and rated sentences may not be shipped: where this machine has them
 (Debian's package index, the user's cache) it is their test part, else sentences that were made for
-this purpose, which the data set says of itself. Nothing is fetched; imports no torch.
+this purpose, which the data set says of itself. Tables ship as files. Nothing is
+fetched; imports no torch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import util
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from core.data.dataset import Dataset
-from core.data.ownexamples import texts_in_memory
+from core.data.ownexamples import rows, texts_in_memory
 from core.data.splits import sample
 from core.errors import BadInput
 from core.provenance import sha256_of_file, sha256_of_json
@@ -29,6 +31,7 @@ from sample_models.data import CACHE
 
 WEIGHTS = Path(__file__).parent / "weights"
 RUNS = Path(__file__).parent / "runs"
+TABLES = Path(__file__).parent / "tables"
 MOST = 1_000
 OPENING = 0.4  # the share of a verse that the language model is given
 CLOTHING = (
@@ -145,6 +148,21 @@ def openings() -> Dataset:
         [opening for opening, _ in cut],
         outputs=[rest for _, rest in cut],
     )
+
+
+def tumours() -> Dataset:
+    """The test part of the breast cancer table: 142 tumours."""
+    return _table("tumours", "Breast cancer, held out", "tumour")
+
+
+def points() -> Dataset:
+    """100 points of the two half-moons that were not learned from."""
+    return _table("points", "Two half-moons, held out", "point")
+
+
+def _table(stem: str, name: str, each: str) -> Dataset:
+    found = rows(TABLES / f"{stem}.csv", "columns", label="class")
+    return replace(found, name=name, ids=[f"{each} {row + 1}" for row in range(len(found))])
 
 
 def _package(name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.data.splits import split
-from core.data.table import Feature, Table, TableSplit, Values
+from core.data.table import Feature, Labels, Table, TableSplit, Values
 
 SPLIT_SEED = 0  # a changed seed changes which examples are held out: train again
 HELD_OUT = {"val": 0.15, "test": 0.25}
@@ -39,15 +39,26 @@ MOONS = Source(
 )
 
 
+Rows = tuple[Values, Labels, tuple[str, ...], tuple[str, ...]]
+"""Values ``[row, column]``, labels ``[row]``, names of the columns and of the classes."""
+_MOONS = ("train", "val")  # parts, each drawn with its place as the random state
+
+
 def breast_cancer() -> Table:
     """Breast cancer, benign or malignant: 342 / 85 / 142, each class in proportion."""
+    return _table({part: breast_cancer_rows(part) for part in ("train", "val", "test")})
+
+
+def breast_cancer_rows(part: str) -> Rows:
+    """One part of it as it was measured."""
     from sklearn.datasets import load_breast_cancer
 
     bunch: Any = load_breast_cancer()
     values, labels = bunch.data.astype(np.float32), bunch.target.astype(np.int64)
-    parts = split(labels, len(labels), SPLIT_SEED, HELD_OUT)
-    return _table(
-        {name: (values[rows], labels[rows]) for name, rows in parts.items()},
+    rows = split(labels, len(labels), SPLIT_SEED, HELD_OUT)[part]
+    return (
+        values[rows],
+        labels[rows],
         tuple(str(name) for name in bunch.feature_names),
         tuple(str(name) for name in bunch.target_names),
     )
@@ -55,22 +66,25 @@ def breast_cancer() -> Table:
 
 def moons() -> Table:
     """100 points with two features in two classes that no straight line divides, and 100 others."""
+    return _table({part: moon_rows(part) for part in _MOONS})
+
+
+def moon_rows(part: str) -> Rows:
+    """One part of them."""
     from sklearn.datasets import make_moons
 
-    drawn = {
-        name: make_moons(100, noise=NOISE, random_state=seed)
-        for seed, name in enumerate(("train", "val"))
-    }
-    return _table(
-        {name: (v.astype(np.float32), y.astype(np.int64)) for name, (v, y) in drawn.items()},
+    values, labels = make_moons(100, noise=NOISE, random_state=_MOONS.index(part))
+    return (
+        values.astype(np.float32),
+        labels.astype(np.int64),
         ("first feature", "second feature"),
         ("upper moon", "lower moon"),
     )
 
 
-def _table(
-    parts: dict[str, tuple[Values, Any]], names: tuple[str, ...], classes: tuple[str, ...]
-) -> Table:
+def _table(given: dict[str, Rows]) -> Table:
+    parts = {part: (values, labels) for part, (values, labels, _, _) in given.items()}
+    _, _, names, classes = next(iter(given.values()))
     train = parts["train"][0].astype(np.float64)
     mean, std = train.mean(axis=0), train.std(axis=0)
     features = tuple(

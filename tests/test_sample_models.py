@@ -85,7 +85,7 @@ def test_catalogue_lists_every_model_without_importing_torch() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    names = [*sample_models.MODELS, *sample_models.TEXT_MODELS]
+    names = [*sample_models.MODELS, *sample_models.TEXT_MODELS, *sample_models.TABLE_MODELS]
     assert done.stdout.splitlines() == [str(names), "False"]
 
 
@@ -188,6 +188,7 @@ def test_examples_are_listed_licensed_and_small() -> None:
     index = json.loads((EXAMPLES / "index.json").read_text(encoding="utf-8"))
     licences = (EXAMPLES / "LICENSES.md").read_text(encoding="utf-8")
     files = {each.name for each in EXAMPLES.iterdir() if each.suffix in {".png", ".jpg", ".txt"}}
+    files |= {each.name for each in EXAMPLES.glob("*-*.json")}
     assert {entry["file"] for entry in index} == files
     for entry in index:
         assert f"| {entry['file']} |" in licences

@@ -14,7 +14,7 @@ from core.attribution.method import Cost
 from core.attribution.window import extent, sliding_window
 from core.parameters import Value
 from core.results.levels import at_level
-from core.tasks import FeatureAxis, PixelGrid
+from core.tasks import Columns, FeatureAxis, PixelGrid
 
 
 def once(settings: Mapping[str, Value], axis: FeatureAxis) -> Cost:
@@ -83,4 +83,6 @@ def _segments(settings: Mapping[str, Value], axis: FeatureAxis) -> int:
     """How many segments the input falls into, about."""
     if isinstance(axis, PixelGrid):
         return int(settings["n_segments"])
+    if isinstance(axis, Columns):
+        return len(axis.names)
     return len(at_level(axis, np.zeros(axis.shape), str(settings["segments"])).labels)

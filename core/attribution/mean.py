@@ -10,7 +10,7 @@ import numpy as np
 
 from core.errors import BadInput
 from core.results.attribution import Attribution, MeanWord
-from core.tasks import Target, Tokens
+from core.tasks import Columns, Target, Tokens
 
 
 def mean_map(attributions: Sequence[Attribution], title: str) -> Attribution:
@@ -62,10 +62,12 @@ def mean_words(attributions: Sequence[Attribution], most: int = 16) -> tuple[Mea
 
 
 def word_values(attribution: Attribution) -> dict[str, float]:
-    """What each word of the input contributes, all its occurrences together; empty for an input
-    that is no text.
+    """What each word of the input contributes, all its occurrences together; or each column of a
+    row; empty for a picture.
     """
     axis = attribution.axis
+    if isinstance(axis, Columns):
+        return dict(zip(axis.names, attribution.values.tolist(), strict=True))
     found: dict[str, float] = defaultdict(float)
     if not isinstance(axis, Tokens):
         return found

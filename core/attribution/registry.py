@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.attribution import cost, fit
+from core.attribution.column_methods import column_methods
 from core.attribution.method import AttributionMethod
 from core.attribution.settings import (
     BASELINE,
@@ -307,7 +308,8 @@ METHODS: tuple[AttributionMethod, ...] = (
 
 def methods(axis: AxisKind = "pixels") -> tuple[AttributionMethod, ...]:
     """The methods for inputs that are divided in this way."""
-    return {"pixels": METHODS, "tokens": token_methods(METHODS)}.get(axis, ())
+    known = {"tokens": token_methods, "columns": column_methods}
+    return known[axis](METHODS) if axis in known else METHODS
 
 
 def method(name: str, axis: AxisKind = "pixels") -> AttributionMethod:

@@ -110,7 +110,7 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
         found = texts(frame[role["text"]])
     else:
         records = frame[others].astype(object).where(frame[others].notna(), None)
-        found = [json.dumps(row) for row in records.to_dict("records")]
+        found = [json.dumps(row, default=str) for row in records.to_dict("records")]
     keep = np.array([row for row, each in enumerate(found) if each.strip()], np.int64)
     notes = [*read.notes, *read.skipped]
     if not len(keep):
@@ -118,7 +118,7 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
     if len(keep) < len(found):
         gone = len(found) - len(keep)
         notes.append(f"{counted(gone, 'row')} without a text left out")
-    columns = {str(name): _plain(frame[name])[keep] for name in others} if axis == "tokens" else {}
+    columns = {str(name): _plain(frame[name])[keep] for name in others}
     if read.parts is not None:
         part = np.full(len(found), "", dtype="U5")
         for name, places in read.parts.items():

@@ -30,7 +30,7 @@ LABEL_NAMES: Final = ("label", "class", "target", "category", "y")
 MAX_CATEGORIES: Final = 50
 OTHER: Final = "(other)"
 MISSING: Final = "(missing)"
-_MISSING: Final = ("", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a")
+MISSING_TEXTS: Final = ("", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a")
 _LARGEST = float(np.finfo(np.float32).max)
 _IDENTIFIERS: Final = ("id", "index", "row", "unnamed: 0", "column 1")
 
@@ -41,7 +41,8 @@ class Feature:
 
     Numbers (no ``categories``): ``(value - mean) / std``, 0 where missing; with ``indicator`` a
     second input is 1 where it is missing. Categories: one input each, 1 where it is the value; what
-    training never saw is ``(other)`` where there is one, else all zeros.
+    training never saw is ``(other)`` where there is one, else all zeros. ``frequencies`` are the
+    shares of the categories in the training rows, where they are known.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Feature:
     mean: float = 0.0
     std: float = 1.0
     indicator: bool = False
+    frequencies: tuple[float, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -138,7 +140,13 @@ class Table:
 def features_from(preprocessing: Mapping[str, Any]) -> tuple[Feature, ...]:
     """The features in what a card says about the inputs."""
     return tuple(
-        Feature(**{**each, "categories": tuple(each["categories"])})
+        Feature(
+            **{
+                **each,
+                "categories": tuple(each["categories"]),
+                "frequencies": tuple(each.get("frequencies", ())),
+            }
+        )
         for each in preprocessing["features"]
     )
 
@@ -278,10 +286,12 @@ def _category_feature(name: str, column: pd.Series[Any], most: int) -> Feature |
     if len(unique) < 2:
         return "all its values are the same"
     names = [str(text) for text in unique]
+    share = dict(zip(names, (counts / len(column)).tolist(), strict=True))
     if len(names) > most:
         frequent = np.argsort(-counts, kind="stable")[: most - 1]
         names = [*sorted(names[i] for i in frequent), OTHER]
-    return Feature(name, tuple(names))
+        share[OTHER] = 1.0 - sum(share[kept] for kept in names[:-1])
+    return Feature(name, tuple(names), frequencies=tuple(share[kept] for kept in names))
 
 
 def _counts_rows(column: pd.Series[Any]) -> bool:
@@ -316,7 +326,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
         typed[name] = frame[name]
         if not pd.api.types.is_numeric_dtype(frame[name].dtype):
             trimmed = pc.utf8_trim_whitespace(pa.array(frame[name].astype("str"), pa.string()))
-            missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(_MISSING))
+            missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING_TEXTS))
             try:
                 numbers = pc.if_else(missing, None, trimmed).cast(pa.float64())
             except pa.ArrowInvalid:
@@ -328,4 +338,4 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _categories(column: pd.Series[Any]) -> list[str]:
     stripped = (text.strip() for text in texts(column))
-    return [MISSING if text.lower() in _MISSING else text for text in stripped]
+    return [MISSING if text.lower() in MISSING_TEXTS else text for text in stripped]

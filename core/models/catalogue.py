@@ -24,6 +24,7 @@ from core.tasks import Task
 ADAPTERS: Mapping[Task, str] = {
     Task.IMAGE_CLASSIFICATION: "core.models.image:classification",
     Task.TEXT_CLASSIFICATION: "core.models.text:classification",
+    Task.TABULAR_CLASSIFICATION: "core.models.tabular:classification",
     Task.TRANSLATION: "core.models.sequence:translation",
     Task.CAUSAL_LANGUAGE_MODEL: "core.models.sequence:causal",
 }

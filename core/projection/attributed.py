@@ -18,7 +18,7 @@ from core.projection.neighbours import kept
 from core.projection.space import Vectors
 from core.provenance import sha256_of_json, versions
 from core.results.attribution import Attribution
-from core.tasks import Tokens
+from core.tasks import PixelGrid
 
 METHOD = "input_x_gradient"
 _MOST = 2_000  # examples
@@ -59,8 +59,7 @@ def _values(model: LoadedModel, data: Dataset, seed: int, meter: Meter) -> npt.N
         rows = range(start, min(start + _TOGETHER, len(data)))
         asked = {"method": METHOD, "target": "top", "settings": {}}
         found += attribute(model, data.examples(rows), asked, seed, meter)
-    texts = isinstance(found[0].axis, Tokens)
-    values = _bags(found) if texts else _grids(found)
+    values = _grids(found) if isinstance(found[0].axis, PixelGrid) else _bags(found)
     length = np.linalg.norm(values, axis=1, keepdims=True)
     return np.asarray(values / np.maximum(length, 1e-30), np.float32)
 

@@ -186,6 +186,10 @@ def _figure(
 
         draw = token_bars if len(results) <= _MOST_BARS else token_matrix
         return draw(results, titles, level=level, fold_special=not special, dark=dark)
+    if results[0].axis.kind == "columns":
+        from dashboard.figures.columns import waterfalls
+
+        return waterfalls(results, titles, dark=dark)
     from dashboard.figures.attribution import attribution_maps
 
     return attribution_maps(

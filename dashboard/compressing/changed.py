@@ -14,6 +14,7 @@ from dashboard.figures.compression import reasons, savings
 from dashboard.figures.depth import layer_strip
 from dashboard.figures.prediction import percent
 from dashboard.theme import is_dark
+from dashboard.wording import words
 
 _MOST = 12
 
@@ -128,7 +129,7 @@ def _examples(
         gallery.strip(items, now.example, pick, key=f"drift-{key}")
         return
     for name, label, row in list(zip(names, labels, rows, strict=True))[: _MOST // 2]:
-        words = " ".join(data[int(row)].data.decode("utf-8", "replace").split())[:140]
-        if state.pressed(f"{label}{state.plain(words)}", f"drift:{key}:{row}", type="tertiary"):
+        line = words(data[int(row)].data, cached.model_card(now.model).task.axis)
+        if state.pressed(f"{label}{state.plain(line)}", f"drift:{key}:{row}", type="tertiary"):
             pick(name)
             st.rerun()

@@ -1,1 +1,1 @@
-"""What differs between pixels and tokens on the pages that explain: one file each."""
+"""What differs between pixels, tokens and columns on the pages that explain: one file each."""

@@ -6,9 +6,13 @@ from types import ModuleType
 
 from core.tasks import AxisKind
 from dashboard import cached, state
-from dashboard.explaining import pixels, tokens
+from dashboard.explaining import columns, pixels, tokens
 
-_EXPLAINING: dict[AxisKind, ModuleType] = {"pixels": pixels, "tokens": tokens}
+_EXPLAINING: dict[AxisKind, ModuleType] = {
+    "pixels": pixels,
+    "tokens": tokens,
+    "columns": columns,
+}
 
 
 def of(chosen: state.Selection) -> ModuleType:

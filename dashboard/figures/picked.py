@@ -92,25 +92,25 @@ def confused_pairs(
     return [(int(pairs[i, 0]), int(pairs[i, 1]), int(counts[i])) for i in order]
 
 
-def word_bars(words: Sequence[MeanWord], *, dark: bool = False) -> go.Figure:
-    """Mean contribution of words over several texts, orange for and blue against the answer, with
-    the number of texts in which each occurs.
+def word_bars(words: Sequence[MeanWord], *, what: str = "Words", dark: bool = False) -> go.Figure:
+    """Mean contribution of words over several texts, or of columns over several rows (``what``):
+    orange for and blue against the answer, with the number of examples in which each occurs.
     """
     scale = signed(dark)
     shown = sorted(words, key=lambda each: each.mean)
     figure = go.Figure(
         go.Bar(
             x=[each.mean for each in shown],
-            y=[f"{escaped(elided(each.word, 20))} · {each.texts}×" for each in shown],
+            y=[f"{escaped(elided(each.word, 24))} · {each.texts}×" for each in shown],
             orientation="h",
             marker={"color": [mixed(scale, 0.85 if each.mean > 0 else 0.15) for each in shown]},
             customdata=[each.texts for each in shown],
-            hovertemplate="%{y}<br>mean %{x:.3f} logits, in %{customdata} texts<extra></extra>",
+            hovertemplate="%{y}<br>mean %{x:.3f} logits, in %{customdata} examples<extra></extra>",
         ),
         layout={
             "template": template(dark),
             "height": 76 + _ROW * len(shown),
-            "title": {"text": "<b>Words</b> · mean contribution, logits"},
+            "title": {"text": f"<b>{what}</b> · mean contribution, logits"},
             "margin": {"l": 8, "r": 8, "t": 36, "b": 28},
             "bargap": 0.35,
         },

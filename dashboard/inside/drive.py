@@ -7,9 +7,10 @@ import streamlit as st
 from core.engine.call import Call
 from core.errors import NotValid
 from core.results import Attribution, Prediction, UnitAttribution
-from core.tasks import Example
+from core.tasks import Columns, Example
 from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.figures.attribution import attribution_maps
+from dashboard.figures.columns import waterfalls
 from dashboard.figures.oneunit import strongest_units
 from dashboard.figures.tokens import token_bars
 from dashboard.inside import cut
@@ -115,6 +116,8 @@ def _unit(
         figure = attribution_maps(
             [found], dark=dark, width=width, columns=2, titles=titles, units=units
         )
+    elif isinstance(found.axis, Columns):
+        figure = waterfalls([found], {found.method: "What drives it"}, dark=dark)
     else:
         figure = token_bars([found], {found.method: "What drives it"}, dark=dark)
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="driven")

@@ -17,6 +17,7 @@ from dashboard.figures.oneunit import unit_histogram
 from dashboard.inside import drive
 from dashboard.projecting.tints import unit_activation
 from dashboard.theme import is_dark
+from dashboard.wording import words
 
 _MOST = 12
 
@@ -100,9 +101,9 @@ def _examples(
         gallery.strip(items, now.example, pick, key=f"unit-{key}")
         return
     for row in rows[: _MOST // 2]:
-        words = " ".join(data[int(row)].data.decode("utf-8", "replace").split())[:140]
         name = cached.row_name(now.model, int(row))
-        label = f"`{values[row]:.3g}` {state.plain(words)}"
+        line = words(data[int(row)].data, cached.model_card(now.model).task.axis)
+        label = f"`{values[row]:.3g}` {state.plain(line)}"
         if state.pressed(label, f"{key}:{row}", type="tertiary"):
             pick(name)
             st.rerun()

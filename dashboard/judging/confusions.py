@@ -82,7 +82,9 @@ def _worst(data: Dataset, capture: Capture, found: Evaluation) -> None:
         if state.pressed(label, f"cell:{true}:{said}", type="tertiary"):
             _pick(data, capture, true, said)
             st.rerun()
-    if state.pressed(f"The {len(found.wrong):,} mistakes, the surest first", "mistakes"):
+    count = len(found.wrong)
+    title = f"The {count:,} mistakes, the surest first" if count > 1 else "The one mistake"
+    if state.pressed(title, "mistakes"):
         _keep(data, capture.data_rows[found.wrong])
         st.rerun()
 

@@ -11,6 +11,7 @@ from core.results.activations import Capture
 from core.tasks import Task
 from dashboard import cached, gallery, state
 from dashboard.projecting.captured import layer_in_hand
+from dashboard.wording import words
 
 _MOST = 8
 
@@ -41,7 +42,7 @@ def draw(now: state.Selection, capture: Capture, picked: Subset) -> None:
         gallery.strip(items, now.example, pick, key="nearest")
         return
     for name in names:
-        words = " ".join(cached.example(name).data.decode("utf-8", "replace").split())[:120]
-        if state.pressed(state.plain(words), f"near:{name}", type="tertiary"):
+        line = words(cached.example(name).data, cached.model_card(now.model).task.axis, 120)
+        if state.pressed(state.plain(line), f"near:{name}", type="tertiary"):
             pick(name)
             st.rerun()

@@ -17,6 +17,7 @@ from streamlit import runtime
 from core.data.dataset import Dataset
 from core.results.activations import Capture
 from core.tasks import Task
+from dashboard.wording import words
 
 MOST = 20_000  # examples; of more only the number is shown
 _MOST_PICTURES = 4_000
@@ -30,8 +31,9 @@ def cards(data: Dataset, capture: Capture, task: Task) -> bytes:
     ``atlas`` of ``across`` columns, each ``size`` pixels wide and high.
     """
     found: dict[str, Any] = {"lines": _lines(data, capture)}
+    rows = range(len(data))
     if task is not Task.IMAGE_CLASSIFICATION:
-        found["texts"] = [_short(data[row].data) for row in range(len(data))]
+        found["texts"] = [words(each.data, task.axis, _LETTERS) for each in data.examples(rows)]
     elif len(data) <= _MOST_PICTURES:
         found |= _atlas(data)
     return json.dumps(found).encode()
@@ -56,11 +58,6 @@ def _lines(data: Dataset, capture: Capture) -> list[str]:
         else:
             lines.append(f"{names[labels[row]]}, taken for {names[said]} · {share}")
     return lines or [str(each) for each in data.ids]
-
-
-def _short(content: bytes) -> str:
-    words = " ".join(content[: 8 * _LETTERS].decode("utf-8", "replace").split())
-    return words if len(words) <= _LETTERS else words[:_LETTERS].rstrip() + "…"
 
 
 def _atlas(data: Dataset) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from dashboard import cached, downloads, state
 from dashboard.figures.picked import class_balance, confused_pairs
 from dashboard.projecting import meanmap
 from dashboard.theme import is_dark
+from dashboard.wording import words
 
 _MOST_ROWS = 300
 _PICTURES = (Task.IMAGE_CLASSIFICATION,)
@@ -41,11 +42,12 @@ def draw(chosen: state.Selection, data: Dataset, capture: Capture, picked: Subse
             capture.labels, mask, capture.classes, dark=is_dark(st.context.theme.type)
         )
         st.plotly_chart(figure, theme=None, config=downloads.CHART, key="balance")
-    if cached.model_card(chosen.model).task in _PICTURES:
+    task = cached.model_card(chosen.model).task
+    if task in _PICTURES:
         mean = cached.mean_picture(chosen.model, picked.rows)
         if mean is not None:
             st.image(mean, caption="Mean picture of those picked", width=112)
-    elif mask.any() and not mask.all():
+    elif mask.any() and not mask.all() and task.axis == "tokens":
         _words(data, mask)
     meanmap.draw(chosen, data, picked)
     _name(picked)
@@ -150,7 +152,8 @@ def _columns(
     if task in _PICTURES:
         found["Picture"] = [cached.thumbnail(cached.row_name(chosen.model, row)) for row in rows]
     else:
-        found["Text"] = [data[row].data.decode("utf-8", "replace")[:300] for row in rows]
+        title = "Row" if task.axis == "columns" else "Text"
+        found[title] = [words(data[row].data, task.axis, 300) for row in rows]
     return found | dict(_facts(data, capture, rows).items())
 
 

@@ -44,8 +44,10 @@ def draw(chosen: state.Selection, data: Dataset, picked: Subset) -> None:
         return
     found: tuple[Attribution, ...] = handle.result()
     dark = is_dark(st.context.theme.type)
-    if axis == "tokens":
-        figure = word_bars(mean_words(found), dark=dark)
+    if axis != "pixels":
+        figure = word_bars(
+            mean_words(found), what="Columns" if axis == "columns" else "Words", dark=dark
+        )
     else:
         try:
             figure = attribution_maps([mean_map(found, _OWN)], dark=dark, width=300, columns=2)

@@ -15,7 +15,7 @@ from core.engine.call import Call
 from core.errors import FluoroscopeError, shortened
 from core.models.card import ModelCard
 from core.results import Architecture, Prediction
-from core.tasks import Tokens
+from core.tasks import Columns, Tokens
 from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.figures.architecture import architecture_chart
 from dashboard.figures.prediction import class_quality, probability_bars
@@ -70,6 +70,12 @@ def _example(chosen: state.Selection) -> None:
             picture.image(_enlarged(prediction.picture), caption="What the network sees")
         elif isinstance(prediction.axis, Tokens):
             picture.caption(state.plain(shortened(prediction.axis.text, 200)))
+        elif isinstance(prediction.axis, Columns):
+            pairs = zip(prediction.axis.names, prediction.axis.values, strict=True)
+            lines = [state.plain(f"{name} = {value}") for name, value in pairs]
+            listed = "  \n".join(lines[:6])
+            rest = len(prediction.axis.names) - 6
+            picture.caption(listed + (f"  \nand {rest} more columns" if rest > 0 else ""))
         figure = probability_bars(prediction, count=3, dark=is_dark(st.context.theme.type))
         bars.plotly_chart(figure, theme=None, config=downloads.CHART, key="answer")
 

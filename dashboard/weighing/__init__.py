@@ -1,0 +1,24 @@
+"""The parts of the Importance page: a title and the module whose ``draw(now)`` draws it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dashboard.state import Selection
+
+PARTS: dict[str, tuple[str, str]] = {
+    "overall": ("Over the data", "dashboard.weighing.overall"),
+}
+
+
+def part(now: Selection) -> str:
+    """The part in hand; the first one for an unknown name."""
+    return now.weighed if now.weighed in PARTS else next(iter(PARTS))
+
+
+def drawn(now: Selection) -> None:
+    """Draw the part in hand."""
+    _, module = PARTS[part(now)]
+    importlib.import_module(module).draw(now)
