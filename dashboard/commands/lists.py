@@ -39,7 +39,7 @@ def list_methods(as_json: options.Json = False) -> None:
     """Attribution methods with their parameters, and the inputs that they explain."""
     from core.attribution.registry import methods
 
-    nouns: dict[AxisKind, str] = {"pixels": "images", "tokens": "texts"}
+    nouns: dict[AxisKind, str] = {"pixels": "images", "tokens": "texts", "columns": "tables"}
     declared = [(noun, method) for axis, noun in nouns.items() for method in methods(axis)]
     suited: dict[str, list[str]] = {}
     for noun, method in declared:

@@ -28,7 +28,8 @@ TARGETS = {
     "top vs second": "Most likely against second",
 }
 _TITLES = {method.name: method.title for method in methods("columns")}
-_WIDE, _MOST = 1000, 12
+SCALE = ("Scale", "Shared: bars of one length mean the same number. Own: weak ones show too.")
+_WIDE, _NARROW, _MOST = 1000, 700, 12
 
 
 def text(chosen: state.Selection) -> None:
@@ -84,9 +85,14 @@ def draw(
             _changed(original, prediction)
     if not results:
         return
-    across = 3 if ruler.width() >= _WIDE else 2
+    width = ruler.width()
     figure = waterfalls(
-        results, _TITLES, most=_MOST, across=across, dark=is_dark(st.context.theme.type)
+        results,
+        _TITLES,
+        most=_MOST,
+        across=3 if width >= _WIDE else 2 if width >= _NARROW else 1,
+        shared=chosen.scale == "shared",
+        dark=is_dark(st.context.theme.type),
     )
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="waterfalls")
     names = "-".join(dict.fromkeys(result.method for result in results))

@@ -16,8 +16,9 @@ from core.tasks import Columns
 from dashboard.figures.caption import elided, escaped
 from dashboard.theme import accent, greys, signed, template
 
-_ROW, _HEAD = 27, 46
+_ROW, _HEAD, _FOOT = 27, 46, 62  # pixels of a bar, of a title, of an axis with its name
 _LONGEST = 30  # characters of a label
+_APART = {1: 0.0, 2: 0.3, 3: 0.22}  # shares of the width, for the labels between
 
 
 def waterfalls(
@@ -26,18 +27,21 @@ def waterfalls(
     *,
     most: int = 12,
     across: int = 3,
+    shared: bool = False,
     dark: bool = False,
 ) -> go.Figure:
     """For each result its ``most`` weightiest columns, the weightiest on top; the others together.
 
     Methods whose values sum to f(x) - f(baseline) are drawn as steps from the one to the other,
-    others as bars from 0. Positive values speak for the target.
+    others as bars from 0. Positive values speak for the target. Up to three stand side by side
+    (``across``); with ``shared`` those of one unit and kind have one scale.
     """
     tone = greys(dark)
-    columns = min(across, max(1, len(results)))
+    columns = min(across, 3, max(1, len(results)))
     lines = max(1, -(-len(results) // columns))
     steps = [_steps(each, most) for each in results]
     longest = max((len(labels) for labels, _, _ in steps), default=1) + 2
+    inner = lines * _ROW * longest + (lines - 1) * (_HEAD + _FOOT)
     figure = make_subplots(
         rows=lines,
         cols=columns,
@@ -46,9 +50,10 @@ def waterfalls(
             f"{escaped(elided(each.target.title, 28))}"
             for each in results
         ],
-        horizontal_spacing=0.22 if columns > 1 else 0,
-        vertical_spacing=0.2 / lines,
+        horizontal_spacing=_APART[columns],
+        vertical_spacing=(_HEAD + _FOOT) / inner,
     )
+    spans = _spans(results, steps) if shared else {}
     for place, (each, (labels, values, hints)) in enumerate(zip(results, steps, strict=True)):
         row, column = divmod(place, columns)
         trace, ticks = _trace(each, labels, values, hints, dark)
@@ -66,6 +71,7 @@ def waterfalls(
         figure.update_xaxes(
             title={"text": escaped(each.unit)},
             nticks=4,
+            range=spans.get(_kind(each)),
             zeroline=True,
             zerolinecolor=tone.quiet,
             row=row + 1,
@@ -73,13 +79,33 @@ def waterfalls(
         )
     figure.update_layout(
         template=template(dark),
-        height=lines * (_HEAD + _ROW * longest + 60) + 20,
-        margin={"l": 8, "r": 16, "t": _HEAD + 10, "b": 8},
+        height=inner + _HEAD + 10 + _FOOT,
+        margin={"l": 8, "r": 16, "t": _HEAD + 10, "b": _FOOT},
         showlegend=False,
         bargap=0.35,
     )
     figure.update_annotations(font={"size": 13, "color": tone.text})
     return figure
+
+
+def _kind(each: Attribution) -> tuple[str, bool]:
+    """Only values of one kind can share a scale."""
+    return each.unit, each.baseline_score is not None
+
+
+def _spans(
+    results: Sequence[Attribution],
+    steps: Sequence[tuple[list[str], npt.NDArray[np.float64], list[str]]],
+) -> dict[tuple[str, bool], tuple[float, float]]:
+    """From the lowest to the highest point of what is drawn of each kind."""
+    ends: dict[tuple[str, bool], list[float]] = {}
+    for each, (_, values, _) in zip(results, steps, strict=True):
+        start = each.baseline_score
+        way = values if start is None else np.cumsum([start, *values])
+        points = [0.0, *way.tolist(), *([] if start is None else [each.score])]
+        ends.setdefault(_kind(each), []).extend((min(points), max(points)))
+    widths = {kind: 0.04 * (max(found) - min(found) or 1.0) for kind, found in ends.items()}
+    return {kind: (min(v) - widths[kind], max(v) + widths[kind]) for kind, v in ends.items()}
 
 
 def _steps(each: Attribution, most: int) -> tuple[list[str], npt.NDArray[np.float64], list[str]]:

@@ -23,6 +23,10 @@ from dashboard.explaining import kinds, pixels
 # A method whose estimate is below this many seconds runs without being asked to.
 CHEAP = 6.0
 _SCALES = {"shared": "Shared", "own": "Own"}
+_SCALE = (
+    "Colour scale",
+    "Shared: the same colour is the same number for all of one unit. Own: weak ones show too.",
+)
 
 
 def main() -> None:
@@ -184,12 +188,12 @@ def _toolbar(
         help="A class, or the contrast of two: type 'cat vs dog'.",
         **state.bind("target", chosen.target),
     )
+    title, meaning = getattr(kind, "SCALE", _SCALE)
     row.segmented_control(
-        "Colour scale",
+        title,
         _SCALES,
         format_func=_SCALES.get,
-        help="Shared: the same colour is the same number for all of one unit. Own: weak ones "
-        "show too.",
+        help=meaning,
         **state.bind("scale", chosen.scale),
     )
     with row.popover("View"):

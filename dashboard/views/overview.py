@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from dashboard.figures.prediction import class_quality, probability_bars
 from dashboard.figures.training import training_curves
 from dashboard.theme import is_dark
 
+_FIRST = 6  # values of a row that are shown
+_MOST_NAMES = 12
+
 
 def main() -> None:
     """Draw the page for the model in hand."""
@@ -37,7 +41,12 @@ def main() -> None:
     words.markdown(card.summary)
     with answer:
         _example(chosen)
-    made, good, learned, fits = st.tabs(["Layers", "Quality", "Training", "Methods that fit"])
+    features = (card.raw.get("preprocessing") or {}).get("features", ())
+    titles = ["Layers", "Quality", "Training", "Methods that fit", *(["Columns"] * bool(features))]
+    made, good, learned, fits, *read = st.tabs(titles)
+    for tab in read:
+        with tab:
+            _columns(features)
     with made:
         if architecture is not None:
             _layers(card, architecture)
@@ -64,20 +73,26 @@ def _example(chosen: state.Selection) -> None:
         waiting.watch({"Prediction": predicting})
     elif not waiting.failed("Prediction", predicting):
         prediction: Prediction = predicting.result()[0]
+        figure = probability_bars(prediction, count=3, dark=is_dark(st.context.theme.type))
+        if isinstance(prediction.axis, Columns):
+            st.plotly_chart(figure, theme=None, config=downloads.CHART, key="answer")
+            st.caption(_values(prediction.axis))
+            return
         shares = [2, 3] if ruler.width() >= 700 else [1, 3]
         picture, bars = st.columns(shares, vertical_alignment="center")
         if prediction.picture is not None:
             picture.image(_enlarged(prediction.picture), caption="What the network sees")
         elif isinstance(prediction.axis, Tokens):
             picture.caption(state.plain(shortened(prediction.axis.text, 200)))
-        elif isinstance(prediction.axis, Columns):
-            pairs = zip(prediction.axis.names, prediction.axis.values, strict=True)
-            lines = [state.plain(f"{name} = {value}") for name, value in pairs]
-            listed = "  \n".join(lines[:6])
-            rest = len(prediction.axis.names) - 6
-            picture.caption(listed + (f"  \nand {rest} more columns" if rest > 0 else ""))
-        figure = probability_bars(prediction, count=3, dark=is_dark(st.context.theme.type))
         bars.plotly_chart(figure, theme=None, config=downloads.CHART, key="answer")
+
+
+def _values(axis: Columns) -> str:
+    """The first values of a row."""
+    pairs = zip(axis.names[:_FIRST], axis.values[:_FIRST], strict=True)
+    listed = " · ".join(state.plain(f"{name} = {value}") for name, value in pairs)
+    rest = len(axis.names) - _FIRST
+    return listed + (f" · and {rest} more columns" if rest > 0 else "")
 
 
 def _enlarged(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -178,6 +193,36 @@ def _training(card: ModelCard) -> None:
     if training.get("command"):
         st.caption("Trained by")
         st.code(training["command"], language="shell")
+
+
+def _columns(features: Sequence[Mapping[str, Any]]) -> None:
+    """What the model reads, and what the training rows have in it."""
+    rows = []
+    for each in features:
+        names, shares = list(each.get("categories", ())), list(each.get("frequencies", ()))
+        known = f"{len(names)} categories" if names else "number"
+        if shares:
+            names = [f"{n} {s:.0%}" for n, s in zip(names, shares, strict=True)]
+        rows.append(
+            {
+                "Column": each["name"],
+                "Read as": known + (", may be missing" if each.get("indicator") else ""),
+                "Mean": None if names else each.get("mean"),
+                "Spread": None if names else each.get("std"),
+                "Categories": " · ".join(names[:_MOST_NAMES]) + " · …" * (len(names) > _MOST_NAMES),
+            }
+        )
+    table = pd.DataFrame(rows)
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        table if any(table["Categories"]) else table.drop(columns="Categories"),
+        hide_index=True,
+        column_config={
+            "Mean": number(format="%.4g", help="Of the training rows."),
+            "Spread": number(format="%.4g", help="Standard deviation of the training rows."),
+            "Categories": st.column_config.TextColumn(width="large"),
+        },
+    )
 
 
 def _fits(card: ModelCard, architecture: Architecture) -> None:
