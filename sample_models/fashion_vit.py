@@ -16,20 +16,27 @@ from torch.nn import functional as F
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention: ``[batch, tokens, width]`` to the same shape."""
+    """Multi-head self-attention: ``[batch, tokens, width]`` to the same shape. How many heads there
+    are follows from the weights, so that some may be removed.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.head_width = width // heads
         self.qkv = nn.Linear(width, 3 * width)
         self.projection = nn.Linear(width, width)
 
+    @property
+    def heads(self) -> int:
+        """How many heads there are."""
+        return self.projection.in_features // self.head_width
+
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        batch, length, width = tokens.shape
-        qkv = self.qkv(tokens).reshape(batch, length, 3, self.heads, width // self.heads)
+        batch, length, _ = tokens.shape
+        qkv = self.qkv(tokens).reshape(batch, length, 3, -1, self.head_width)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = F.scaled_dot_product_attention(query, key, value)
-        joined: torch.Tensor = self.projection(mixed.transpose(1, 2).reshape(tokens.shape))
+        joined: torch.Tensor = self.projection(mixed.transpose(1, 2).flatten(start_dim=2))
         return joined
 
 

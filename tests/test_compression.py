@@ -107,7 +107,17 @@ def test_pruning_takes_the_smallest_weights(scope: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [each.name for each in METHODS])
 @pytest.mark.parametrize("model", ["digits_cnn", "sentiment", "text_rnn"])
 def test_every_method_makes_a_model_like_any_other(model: str, name: str, tmp_path: Path) -> None:
-    settings = {"lowrank": {"rank": 100_000}, "prune": {"amount": 0.1}}
+    settings = {
+        "lowrank": {"rank": 100_000},
+        "prune": {"amount": 0.1},
+        "channels": {"amount": 0.02},
+    }
+    settings["heads"] = {"amount": 0.13, "scope": "global"}
+    without = {("heads", "digits_cnn"), ("heads", "text_rnn"), ("channels", "text_rnn")}
+    if (name, model) in without:
+        with pytest.raises(NotValid, match=r"no heads|No channel"):
+            made(model, tmp_path / "c", {"method": name})
+        return
     small = made(model, tmp_path / "c", {"method": name, **settings.get(name, {})})
     data = dataset(card(model), limit=3)
     assert dataset(small.card, limit=3).fingerprint == data.fingerprint

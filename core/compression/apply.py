@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
+from core.compression.calibrated import ranges, static
+from core.compression.channels import remove_channels
 from core.compression.compact import (
     Int8Conv2d,
     Int8Linear,
@@ -16,29 +18,59 @@ from core.compression.compact import (
     LowRankLinear,
     rank_for,
 )
+from core.compression.given import Given
+from core.compression.heads import remove_heads
+from core.compression.thin import thin
 from core.errors import NotValid
 from core.parameters import Value
 
 Structure = list[dict[str, Any]]
-"""What was replaced, for a card: ``layer``, ``kind`` and, of products, ``rank``."""
+"""What was replaced, for a card: ``layer``, ``kind`` and, of products, ``rank``, of layers with
+fewer channels, ``shape``.
+"""
 
 
-def apply(module: nn.Module, step: Mapping[str, Value]) -> Structure:
-    """Take one step of ``core.compression.methods.settled``; what was replaced.
+def apply(
+    module: nn.Module,
+    step: Mapping[str, Value],
+    given: Given | None = None,
+    notes: list[str] | None = None,
+) -> Structure:
+    """Take one step of ``core.compression.methods.settled``; what was replaced. ``given`` is what
+    steps that run the model run it on; sentences for people are added to ``notes``.
 
     Raises ``NotValid`` where the method does not fit.
     """
-    return _WAYS[str(step["method"])](module, step)
+    name = str(step["method"])
+    if name in _WAYS:
+        return _WAYS[name](module, step)
+    if given is None:
+        raise ValueError(f"{name} runs the model: say on what")
+    if name == "heads":
+        found, note = remove_heads(module, step, given)
+        if note and notes is not None:
+            notes.append(note)
+        return found
+    return _RUNNING[name](module, step, given)
 
 
 def replaced(module: nn.Module, name: str, part: nn.Module) -> None:
     """Put ``part`` in the place of the module's part ``name``."""
     parent, _, last = name.rpartition(".")
-    setattr(module.get_submodule(parent), last, part)
+    owner = module.get_submodule(parent)
+    if isinstance(owner, nn.TransformerEncoderLayer):
+        owner.activation_relu_or_gelu = 0  # its fast path would read weights past our forward
+    setattr(owner, last, part)
 
 
-def compact(part: nn.Module, kind: str, rank: int = 0) -> nn.Module:
-    """The compact form of a layer: ``int8``, ``int8_dynamic`` or ``lowrank``."""
+def compact(part: nn.Module, kind: str, rank: int = 0, shape: tuple[int, ...] = ()) -> nn.Module:
+    """The compact form of a layer: ``int8``, ``int8_dynamic``, ``int8_static``, ``lowrank`` or
+    ``thin``.
+    """
+    if kind == "thin":
+        return thin(part, shape)
+    if kind == "int8_static":
+        return static(part)
     if isinstance(part, nn.Linear):
         if kind == "lowrank":
             return LowRankLinear(part, rank)
@@ -73,6 +105,15 @@ def _int8(dynamic: bool) -> Callable[[nn.Module, Mapping[str, Value]], Structure
         return found
 
     return apply
+
+
+def _static(module: nn.Module, settings: Mapping[str, Value], given: Given) -> Structure:
+    layers = _layers(module)
+    found = []
+    for name, (low, high) in ranges(module, layers, given).items():
+        replaced(module, name, static(layers[name], low, high))
+        found.append({"layer": name, "kind": "int8_static"})
+    return found
 
 
 def _bf16(module: nn.Module, settings: Mapping[str, Value]) -> Structure:
@@ -126,4 +167,8 @@ _WAYS: Mapping[str, Callable[[nn.Module, Mapping[str, Value]], Structure]] = {
     "bf16": _bf16,
     "prune": _prune,
     "lowrank": _lowrank,
+}
+_RUNNING: Mapping[str, Callable[[nn.Module, Mapping[str, Value], Given], Structure]] = {
+    "int8_static": _static,
+    "channels": remove_channels,
 }

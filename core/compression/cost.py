@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from core.compression.calibrated import StaticInt8, kernels
 from core.compression.original import original_of
 from core.models.catalogue import weights_file
 from core.models.loaded import LoadedModel
@@ -64,7 +65,20 @@ def compression_costs(
             str(model.device),
             time.perf_counter() - started,
         ),
+        _notes(model),
     )
+
+
+def _notes(model: LoadedModel) -> tuple[str, ...]:
+    found = [str(each) for each in model.card.raw["compression"].get("notes", ())]
+    with model.exclusive() as module:
+        static = any(isinstance(part, StaticInt8) for part in module.modules())
+    if static and (why := kernels(model.device.type)):
+        found.append(
+            f"Integers are computed in floating point here, because {why}: the answers are those "
+            "of int8, the speed is not."
+        )
+    return tuple(found)
 
 
 def _pairs(
@@ -107,7 +121,7 @@ def _cost(model: LoadedModel, latency: Any, rates: Mapping[int, float], seed: in
     batch = model.adapter.typical(model)
     counter = FlopCounterMode(
         display=False,
-        custom_mapping={torch.ops.aten._int_mm: _of_integers},
+        custom_mapping=_INTEGERS,
     )
     with model.exclusive(seed) as module:
         with torch.no_grad(), _unfused(), counter:
@@ -150,3 +164,21 @@ def _counted(module: nn.Module) -> tuple[int, int]:
 def _of_integers(one: Any, other: Any, *_: Any, **__: Any) -> int:
     rows, inner = one
     return 2 * int(rows) * int(inner) * int(other[1])
+
+
+def _of_rows(rows: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return 2 * int(np.prod(rows)) * int(out_shape[-1])
+
+
+def _of_windows(
+    values: Any, step: Any, zero: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any
+) -> int:
+    # the packed weight keeps the shape [output, input of its group, row, column]
+    return 2 * int(np.prod(out_shape)) * int(np.prod(weight[1:]))
+
+
+_INTEGERS = {
+    torch.ops.aten._int_mm: _of_integers,
+    torch.ops.onednn.qlinear_pointwise: _of_rows,
+    torch.ops.onednn.qconv_pointwise: _of_windows,
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,20 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from core.compression.apply import apply, compact, replaced
+from core.compression.apply import Structure, apply, compact, replaced
+from core.compression.given import Given
 from core.compression.methods import method, settled
 from core.compression.source import CARD, PREFIX, WEIGHTS
-from core.errors import BadParameter, StorageError
+from core.data.dataset import dataset
+from core.errors import BadInput, BadParameter, StorageError
+from core.models.adapter import Batch
 from core.models.catalogue import resolve
 from core.models.loaded import LoadedModel
 from core.progress import Meter
 from core.store import write_atomically
 from core.tasks import Example
+
+_CALIBRATION = 64  # examples on which inputs are measured
 
 
 def rebuilt(
@@ -30,9 +36,9 @@ def rebuilt(
     module: nn.Module = resolve(factory)(**arguments)
     for each in structure:
         part = module.get_submodule(str(each["layer"]))
-        replaced(
-            module, str(each["layer"]), compact(part, str(each["kind"]), int(each.get("rank", 0)))
-        )
+        shape = tuple(int(size) for size in each.get("shape", ()))
+        small = compact(part, str(each["kind"]), int(each.get("rank", 0)), shape)
+        replaced(module, str(each["layer"]), small)
     return module
 
 
@@ -57,26 +63,79 @@ def compress(
         )
     folder = Path(str(parameters["out"]))
     meter.expect(len(steps), "Compressing")
-    with model.exclusive(seed) as module:
-        small = copy.deepcopy(module).to("cpu")
-    for parameter in small.parameters():  # of a convolution on a CPU the channels lie last
-        parameter.data = parameter.data.contiguous()
-    structure, stored = [], "float32"
-    for step in steps:
-        meter.tick()
-        way = method(step["method"])
-        structure += apply(small, step)
-        stored = way.stored if way.stored != "float32" else stored
+    found = smaller(model, steps, seed, meter, str(parameters.get("path", "")))
     about = {
         "of": model.ref.name,
         "fingerprint": model.ref.fingerprint,
         "steps": list(steps),
         "titles": [method(step["method"]).title for step in steps],
-        "structure": structure,
-        "stored": stored,
+        "structure": found.structure,
+        "stored": found.stored,
+        "notes": found.notes,
     }
-    _write(folder, small, about)
+    _write(folder, found.module, about)
     return f"{PREFIX}{folder}"
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """A module on the CPU made smaller: what was replaced, the number format of its file, and
+    sentences for people.
+    """
+
+    module: nn.Module
+    structure: Structure
+    stored: str
+    notes: list[str]
+
+
+def smaller(
+    model: LoadedModel,
+    steps: Sequence[Mapping[str, Any]],
+    seed: int,
+    meter: Meter,
+    path: str = "",
+) -> Smaller:
+    """A copy of the model's module after ``steps``, each of which ticks the meter. Inputs are
+    measured on the data at ``path``, or on those that ship with the model.
+
+    Raises ``NotValid`` where a method does not fit.
+    """
+    with model.exclusive(seed) as module:
+        small = copy.deepcopy(module).to("cpu")
+    for parameter in small.parameters():  # of a convolution on a CPU the channels lie last
+        parameter.data = parameter.data.contiguous()
+    given = Given(
+        model.adapter, _moved(model.adapter.typical(model)), lambda: _calibration(model, path)
+    )
+    structure: Structure = []
+    notes: list[str] = []
+    stored = "float32"
+    for step in steps:
+        meter.tick()
+        way = method(step["method"])
+        structure += apply(small, step, given, notes)
+        stored = way.stored if way.stored != "float32" else stored
+    return Smaller(small, structure, stored, notes)
+
+
+def _calibration(model: LoadedModel, path: str) -> list[Batch]:
+    try:
+        data = dataset(model.card, path or None, limit=_CALIBRATION)
+    except BadInput:
+        if path:
+            raise
+        return []
+    examples = data.examples(range(len(data)))
+    return [_moved(batch) for _, batch in model.adapter.batches(examples, model)]
+
+
+def _moved(batch: Batch) -> Batch:
+    return replace(
+        batch,
+        features=batch.features.cpu(),
+        context=tuple(each.cpu() for each in batch.context),
+    )
 
 
 def _write(folder: Path, module: nn.Module, about: Mapping[str, Any]) -> None:

@@ -22,6 +22,8 @@ class CompressionMethod:
     reference: str
     parameters: tuple[Parameter, ...]
     stored: str = "float32"
+    sweeps: str = ""
+    """The setting that decides how much smaller; empty where there is none."""
 
 
 def method(name: str) -> CompressionMethod:
@@ -58,6 +60,15 @@ _SCOPE = Parameter(
     "Whether the smallest of all layers go, or the same share of each.",
     choices=("global", "layer"),
 )
+_SHARE = Parameter("amount", "float", 0.3, "The share that is removed.", 0.0, 0.999)
+_NORM = Parameter(
+    "norm",
+    "choice",
+    "l2",
+    "How the weights of a channel are summed up.",
+    choices=("l1", "l2"),
+    advanced=True,
+)
 _ENERGY = Parameter("energy", "float", 0.9, "The share of squared weights kept.", 0.01, 1.0)
 _RANK = Parameter("rank", "int", 0, "The rank of every layer; 0 goes by energy.", 0, 100_000)
 
@@ -66,6 +77,13 @@ METHODS = (
         "int8",
         "Dynamic int8",
         "Weights as eight-bit integers; dense layers round their input too and multiply integers.",
+        "Jacob et al. 2018, arXiv 1712.05877",
+        (),
+    ),
+    CompressionMethod(
+        "int8_static",
+        "Static int8",
+        "Weights and inputs as eight-bit integers; the range of inputs is measured on 64 examples.",
         "Jacob et al. 2018, arXiv 1712.05877",
         (),
     ),
@@ -90,6 +108,23 @@ METHODS = (
         "The smallest weights become zero; the file and the arithmetic stay as they are.",
         "Han et al. 2015, arXiv 1506.02626",
         (_AMOUNT, _SCOPE),
+        sweeps="amount",
+    ),
+    CompressionMethod(
+        "channels",
+        "Channels",
+        "Channels and units with the smallest weights are removed, and the layers get smaller.",
+        "Li et al. 2017, arXiv 1608.08710; Fang et al. 2023, arXiv 2301.12900",
+        (_SHARE, _SCOPE, _NORM),
+        sweeps="amount",
+    ),
+    CompressionMethod(
+        "heads",
+        "Heads",
+        "Heads of attention that weigh least are removed; silenced where their number is fixed.",
+        "Michel et al. 2019, arXiv 1905.10650",
+        (_SHARE, _SCOPE),
+        sweeps="amount",
     ),
     CompressionMethod(
         "lowrank",
@@ -97,6 +132,7 @@ METHODS = (
         "Each layer as a product of two thin ones, where that holds less.",
         "Denton et al. 2014, arXiv 1404.0736; Zhang et al. 2015, arXiv 1505.06798",
         (_ENERGY, _RANK),
+        sweeps="energy",
     ),
 )
 NAMES = tuple(each.name for each in METHODS)

@@ -43,13 +43,15 @@ class Cost:
 @dataclass(frozen=True)
 class Costs:
     """A model and what was made of it, timed in turns: ``speedup`` is the median of the ratios of
-    the pairs, above 1 where the small one is faster.
+    the pairs, above 1 where the small one is faster. ``notes`` are sentences about how it was made
+    and what it runs on.
     """
 
     original: Cost
     small: Cost
     speedup: float
     provenance: Provenance
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ def compress(
     method: Annotated[
         list[str],
         typer.Option(
-            help="int8, int8_weights, bf16, prune or lowrank; may be repeated, one after the other."
+            help="int8, int8_static, int8_weights, bf16, prune, channels, heads or lowrank; may be "
+            "repeated, one after the other."
         ),
     ],
     set_: Annotated[
@@ -76,7 +77,8 @@ def compress(
         options.say([str(error)])
     rows = _rows(costs, drift)
     if as_json:
-        print(json.dumps({"model": f"compressed:{name}", "steps": steps, "rows": rows}, indent=2))
+        about = {"model": f"compressed:{name}", "steps": steps, "notes": costs.notes, "rows": rows}
+        print(json.dumps(about, indent=2))
         return
     show(rows, False)
     if drift is not None:
@@ -84,6 +86,8 @@ def compress(
             f"over {drift.examples:,} examples of {drift.data}; reasons by {drift.method} of "
             f"{len(drift.kept):,} whose answer stayed"
         )
+    for note in costs.notes:
+        print(note)
     print(f"compressed:{name}")
 
 

@@ -56,6 +56,8 @@ def main() -> None:
     costs: Costs | None = timing.result() if timing.state == "done" else None
     drift: Drift | None = comparing.result() if comparing.state == "done" else None
     if costs is not None:
+        if costs.notes:
+            st.caption(" ".join(map(state.plain, costs.notes)))
         changed.first(costs, drift)
         data = captured.data_of(now)
         if drift is not None and data is not None:
