@@ -14,6 +14,7 @@ from core.errors import Cancelled, FluoroscopeError
 from dashboard.commands.attention import attention
 from dashboard.commands.attribute import attribute
 from dashboard.commands.capture import capture
+from dashboard.commands.compare import compare
 from dashboard.commands.compress import compress
 from dashboard.commands.evaluate import evaluate
 from dashboard.commands.flip import flip
@@ -41,6 +42,7 @@ app.command()(capture)
 app.command()(layers)
 app.command()(project)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(compress)
 app.command()(flip)
 app.command()(translate)

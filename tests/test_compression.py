@@ -13,10 +13,11 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from core.comparison.reasons import alike
 from core.compression.apply import apply
 from core.compression.compact import Int8Linear, factors, rank_for, rounded
 from core.compression.cost import compression_costs
-from core.compression.drift import alike, compression_drift
+from core.compression.drift import compression_drift
 from core.compression.made import compress
 from core.compression.methods import METHODS, settled
 from core.data.dataset import dataset

@@ -55,7 +55,13 @@ class Layer:
 
 HEAVY = ("torch", "captum", "umap", "transformers", "sklearn", "numba")
 SHOWN = ("streamlit", "plotly", "kaleido", "dashboard", "sample_models")
-COMPUTING = ("core.attribution", "core.projection", "core.evaluation", "core.compression")
+COMPUTING = (
+    "core.attribution",
+    "core.projection",
+    "core.evaluation",
+    "core.compression",
+    "core.comparison",
+)
 
 LAYERS = (
     Layer(
@@ -122,6 +128,10 @@ LAYERS = (
         never=(*SHOWN, *HEAVY, *COMPUTING, "core.engine", "core.activations"),
     ),
     Layer(COMPUTING, never=(*SHOWN, "core.engine")),
+    Layer(  # pages and commands lay results over each other themselves
+        tuple(f"core.comparison.{name}" for name in ("fit", "reasons", "attention", "written")),
+        never=(*SHOWN, *HEAVY, "core.engine"),
+    ),
     Layer(("core.attribution.method",), never=(*SHOWN, *HEAVY, "core.engine")),
     Layer(("core.attribution.registry",), never=(*SHOWN, "core.engine"), late=HEAVY),
     Layer(("core.engine",), never=(*SHOWN, "ray"), late=HEAVY),

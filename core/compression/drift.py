@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from core.activations.behaviour import pooled
 from core.activations.capture import capture
 from core.activations.similarity import linear_cka
 from core.attribution.compute import attribute
+from core.comparison.reasons import alike
 from core.compression.original import original_of
 from core.data.dataset import Dataset, dataset
 from core.errors import NotValid
@@ -32,7 +32,6 @@ Floats = npt.NDArray[np.float64]
 _LIMIT = Parameter("limit", "int", 500, "At most so many examples, evenly spread.", 2, 100_000)
 _REASONS = Parameter("reasons", "int", 60, "Examples whose attributions are compared.", 1, 10_000)
 _METHOD = "input_x_gradient"
-_PART = 0.1  # of the inputs: those with the largest magnitude
 
 
 def compression_drift(
@@ -107,19 +106,6 @@ def compression_drift(
             time.perf_counter() - started,
         ),
     )
-
-
-def alike(one: Floats, other: Floats) -> tuple[float, float]:
-    """Spearman's rank correlation of two attributions of the same inputs, and the share of the
-    tenth with the largest magnitude that is the same; 1 for equal ones, also where all are zero.
-    """
-    a, b = one.ravel(), other.ravel()
-    ranks = rankdata(a) - (len(a) + 1) / 2, rankdata(b) - (len(b) + 1) / 2
-    lengths = float(np.linalg.norm(ranks[0]) * np.linalg.norm(ranks[1]))
-    rho = float(ranks[0] @ ranks[1]) / lengths if lengths else float(np.array_equal(a, b))
-    most = max(1, round(_PART * len(a)))
-    first, second = (set(np.argsort(-np.abs(each), kind="stable")[:most]) for each in (a, b))
-    return rho, len(first & second) / most
 
 
 def _reasons(

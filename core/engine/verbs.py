@@ -45,6 +45,7 @@ VERBS = Verbs(
         "attribute": "core.attribution.compute:attribute",
         "capture": "core.activations.work:capture_verb",
         "cluster": "core.projection.cluster:cluster",
+        "compare": "core.comparison.compare:compare",
         "compare_layers": "core.activations.compare:compare_layers",
         "compress": "core.compression.made:compress",
         "compression_costs": "core.compression.cost:compression_costs",

@@ -19,6 +19,14 @@ from core.results.behaviour import (
     Probes,
     WithoutUnits,
 )
+from core.results.comparison import (
+    AttentionContrast,
+    AttributionContrast,
+    Comparison,
+    PairedMeasure,
+    PairedTest,
+    WrittenContrast,
+)
 from core.results.compression import Cost, Costs, Drift
 from core.results.evaluation import (
     Curve,
@@ -40,14 +48,17 @@ from core.results.units import Filters, RelevantExamples, UnitAttribution
 __all__ = [
     "Architecture",
     "AttentionAxis",
+    "AttentionContrast",
     "AttentionFlow",
     "AttentionLayer",
     "AttentionMaps",
     "AttentionOverview",
     "Attribution",
+    "AttributionContrast",
     "Behaviour",
     "BlobSeries",
     "Clusters",
+    "Comparison",
     "Cost",
     "Costs",
     "CrossSimilarity",
@@ -69,6 +80,8 @@ __all__ = [
     "LogitLens",
     "MeanWord",
     "Measure",
+    "PairedMeasure",
+    "PairedTest",
     "Placement",
     "Prediction",
     "Probes",
@@ -81,4 +94,5 @@ __all__ = [
     "UnitAttribution",
     "WithoutUnits",
     "Written",
+    "WrittenContrast",
 ]

@@ -14,10 +14,16 @@ from dashboard.theme import MAGNITUDE, greys, signed, template
 
 
 def confusion(
-    matrix: npt.NDArray[np.float64], classes: Sequence[str], *, title: str, dark: bool = False
+    matrix: npt.NDArray[np.float64],
+    classes: Sequence[str],
+    *,
+    title: str,
+    axes: tuple[str, str] = ("true", "predicted"),
+    joined: str = "taken for",
+    dark: bool = False,
 ) -> go.Figure:
     """Confusions ``[true class, predicted class]`` as shares of each true class, with the counts
-    written in where there is room.
+    written in where there is room. ``axes`` and ``joined`` say what else the two may be.
     """
     totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     labels = list(classes) or [str(place) for place in range(len(matrix))]
@@ -61,7 +67,7 @@ def confusion(
                 [true, said, int(matrix[true, said]), float(shares[true, said])]
                 for true, said in cells
             ],
-            text=[f"{names[true]} taken for {names[said]}" for true, said in cells],
+            text=[f"{names[true]} {escaped(joined)} {names[said]}" for true, said in cells],
             hovertemplate="%{text}<br>%{customdata[2]} times, %{customdata[3]:.1%}<extra></extra>",
             showlegend=False,
         )
@@ -70,11 +76,11 @@ def confusion(
     slant = -40 if sum(map(len, labels)) > 90 else 0
     figure.update_xaxes(
         **ticks,
-        title={"text": "predicted"},
+        title={"text": escaped(axes[1])},
         tickangle=slant,
         range=(-0.5, len(matrix) - 0.5),
     )
-    figure.update_yaxes(**ticks, title={"text": "true"}, range=(len(matrix) - 0.5, -0.5))
+    figure.update_yaxes(**ticks, title={"text": escaped(axes[0])}, range=(len(matrix) - 0.5, -0.5))
     return figure
 
 

@@ -1,0 +1,1 @@
+"""Two models beside each other: answers, metrics, reasons and attention over the same examples."""
