@@ -23,6 +23,7 @@ from dashboard.commands.layers import layers
 from dashboard.commands.lists import listing
 from dashboard.commands.project import project
 from dashboard.commands.serve import serve
+from dashboard.commands.surrogate import surrogate
 from dashboard.commands.training import list_runs, train
 from dashboard.commands.writing import generate, translate
 
@@ -43,6 +44,7 @@ app.command()(layers)
 app.command()(project)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(surrogate)
 app.command()(compress)
 app.command()(flip)
 app.command()(translate)

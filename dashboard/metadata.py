@@ -21,8 +21,8 @@ _MOST_NUMBERS = 10_000
 
 
 def plain(value: Any) -> Any:
-    """A copy of JSON values: arrays of more than 10,000 numbers only by shape and type, what is not
-    finite as null.
+    """A copy of JSON values: arrays of more than 10,000 numbers only by shape and type, bytes by
+    their number, what is not finite as null.
     """
     if isinstance(value, Provenance):
         return plain(value.as_json())
@@ -32,6 +32,8 @@ def plain(value: Any) -> Any:
         if value.size <= _MOST_NUMBERS:
             return plain(value.tolist())
         return {"shape": list(value.shape), "dtype": str(value.dtype)}
+    if isinstance(value, bytes):
+        return {"bytes": len(value)}
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, Mapping):

@@ -61,6 +61,7 @@ COMPUTING = (
     "core.evaluation",
     "core.compression",
     "core.comparison",
+    "core.surrogate",
 )
 
 LAYERS = (

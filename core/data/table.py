@@ -299,6 +299,12 @@ def _counts_rows(column: pd.Series[Any]) -> bool:
     return not missing.any() and len(np.unique(values)) == len(values)
 
 
+def numbers(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """The values of a column in its own units, float64 ``[row]``, NaN where one is missing."""
+    values, missing = _numbers(column, False)
+    return np.where(missing, np.nan, values)
+
+
 def _numbers(
     column: pd.Series[Any], comma: bool
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:

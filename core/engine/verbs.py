@@ -70,6 +70,7 @@ VERBS = Verbs(
         "produce": "core.models.produce:produce",
         "project": "core.projection.compute:project",
         "relevant_examples": "core.attribution.relevant:relevant_examples",
+        "surrogate": "core.surrogate.fit:surrogate",
         "unit_attribution": "core.attribution.units:unit_attribution",
         "vector_columns": "core.projection.uploaded:vector_columns",
     },

@@ -57,8 +57,8 @@ class TabularAdapter:
         Raises ``BadInput`` for anything else, and for a row without a column that the model reads.
         """
         rows = [_row(example, self.columns) for example in examples]
-        frame = _frame(rows, self.columns)
-        inputs = torch.from_numpy(encode(self.columns, frame)).to(model.device)
+        inputs = torch.from_numpy(encode(self.columns, _frame(rows, self.columns)))
+        inputs = inputs.to(model.device)
         unknown = {
             note: None
             for row in rows
@@ -80,6 +80,13 @@ class TabularAdapter:
             outputs=(self.classes,) * len(rows),
             notes=tuple(unknown),
         )
+
+    def frame(self, examples: Sequence[Example]) -> pd.DataFrame:
+        """Rows as a table of the columns that the model reads: numbers, or texts.
+
+        Raises ``BadInput`` as ``encode`` does.
+        """
+        return _frame([_row(example, self.columns) for example in examples], self.columns)
 
     def laid_out(self, inputs: Tensor) -> Tensor:
         """Inputs ``[example, input]`` as features ``[example, column, input]``."""

@@ -43,6 +43,7 @@ from core.results.lens import LogitLens
 from core.results.prediction import Prediction
 from core.results.production import Production
 from core.results.projection import Clusters, Placement, Projection, Trust
+from core.results.surrogate import Surrogate
 from core.results.units import Filters, RelevantExamples, UnitAttribution
 
 __all__ = [
@@ -90,6 +91,7 @@ __all__ = [
     "RelevantExamples",
     "Reliability",
     "Series",
+    "Surrogate",
     "Trust",
     "UnitAttribution",
     "WithoutUnits",

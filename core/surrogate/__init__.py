@@ -1,0 +1,1 @@
+"""Trees that stand in for a model: what it answers, retold in a few questions."""
