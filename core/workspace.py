@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import BadInput, BadParameter, StorageError
-from core.paths import located
+from core.errors import BadInput, StorageError
 from core.provenance import sha256
+from core.settings import root, setting
 from core.store import Store, write_atomically
 from core.tasks import Example
 
@@ -137,21 +137,7 @@ class Workspace:
 def workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
     """The workspace at ``path``, else at ``FLUOROSCOPE_WORKSPACE``, else in the user's data folder.
 
-    ``FLUOROSCOPE_RESULTS_GB`` limits the stored results (default 2). Nothing is created yet.
+    The setting ``results_gb`` limits the stored results (default 2). Nothing is created yet.
     """
-    place = path or os.environ.get("FLUOROSCOPE_WORKSPACE")
-    if not place:
-        import platformdirs
-
-        place = platformdirs.user_data_dir("fluoroscope", appauthor=False)
-    text = os.environ.get("FLUOROSCOPE_RESULTS_GB", "2")
-    try:
-        limit = int(float(text) * _GIB)
-    except (ValueError, OverflowError):
-        limit = -1
-    if limit < 0:
-        raise BadParameter(
-            f"FLUOROSCOPE_RESULTS_GB is '{text}', expected a number of gibibytes.",
-            "Leave it out to keep up to 2.",
-        )
-    return Workspace(located(os.fspath(place)), limit)
+    folder = root(path)
+    return Workspace(folder, int(setting("results_gb", folder).value * _GIB))

@@ -77,6 +77,7 @@ LAYERS = (
             "core.codec",
             "core.paths",
             "core.workspace",
+            "core.settings",
         ),
         only=(
             "numpy",
@@ -91,6 +92,7 @@ LAYERS = (
             "core.codec",
             "core.paths",
             "core.workspace",
+            "core.settings",
             "core.store",
         ),
     ),

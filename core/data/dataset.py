@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.data.files import Skipped
 from core.errors import BadInput, BadParameter
 from core.models.card import ModelCard
 from core.models.catalogue import card, resolve
@@ -35,7 +36,7 @@ class Dataset:
     int64 ``[example]``, -1 where an example has none. ``columns`` are further arrays ``[example]``.
     ``fingerprint`` is a SHA-256 over what decides the examples: contents, or of files their paths,
     sizes and times. ``source`` is what ``open_dataset`` takes to open it again; ``notes`` say what
-    was assumed or left out.
+    was assumed or left out, ``skipped`` lists every file and row that was.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dataset:
     columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.ids)
@@ -112,6 +114,16 @@ class Dataset:
         place = {name.lower(): index for index, name in reversed(list(enumerate(classes)))}
         to = np.array([place.get(name.lower(), -1) for name in self.classes] + [-1], np.int64)
         names = np.array([*self.classes, ""])[self.labels]
+        if (to < 0).all() and all(_is_place(name, len(classes)) for name in self.classes):
+            to[:-1] = [int(name) for name in self.classes]
+            said = f"labels are taken as numbers of classes: 0 is {classes[0]}"
+            return replace(
+                self,
+                labels=to[self.labels],
+                classes=tuple(classes),
+                columns={**self.columns, "label": names},
+                notes=(*self.notes, said),
+            )
         unknown = [name for name, index in zip(self.classes, to, strict=False) if index < 0]
         notes = self.notes
         if unknown:
@@ -124,6 +136,10 @@ class Dataset:
             columns={**self.columns, "label": names},
             notes=notes,
         )
+
+
+def _is_place(name: str, count: int) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) < 8 and int(name) < count
 
 
 def announced(model: ModelCard) -> str:
@@ -153,21 +169,20 @@ def dataset(
 ) -> Dataset:
     """The data at ``path`` as a model of this kind reads them, or those that ship with the model.
 
-    For a model that reads pictures ``path`` is a folder of class folders or of pictures; for one
-    that reads texts a table (CSV, TSV, JSON Lines, Parquet) or a file with one text per line.
-    ``text`` and ``label`` name columns of a table; ``limit`` takes that many examples, evenly
-    spread. Labels are those of the model where the classes have the same names.
+    For a model that reads pictures ``path`` is a folder of class folders or of pictures, a zip of
+    one, an array of images (``.npy``, ``.npz``), or rows with pictures (a Hugging Face data set
+    saved to disk, Parquet). These stay on disk and are read when they are asked for, except for
+    ``.npz``. For one that reads texts or rows it is a table (CSV, TSV, JSON Lines, Parquet), a file
+    with one text per line, a folder of texts, a data set saved to disk, an array, or a zip of
+    these; tables and lines are held in memory. ``text`` and ``label`` name columns, ``text`` also
+    that of pictures; ``limit`` takes that many examples, evenly spread. Labels are those of the
+    model where the classes have the same names, or where they are numbers of its classes.
 
     Raises ``BadInput`` when there is nothing to read, with what was expected.
     """
-    from core.data import ownexamples
+    from core.data.opening import opened
 
-    if path is None:
-        found = _shipped(model)
-    elif model.task.axis == "pixels":
-        found = ownexamples.pictures(path)
-    else:
-        found = ownexamples.rows(path, model.task.axis, text, label, writes=not model.classes)
+    found = _shipped(model) if path is None else opened(path, model, text, label)
     source = {"model": model.name, "path": "" if path is None else str(Path(path).absolute())}
     source |= {name: value for name, value in (("text", text), ("label", label)) if value}
     found = replace(found, source=source)

@@ -131,7 +131,8 @@ def read_images(
     cannot be decoded.
     """
     root = located(path)
-    files, notes = find_pictures(root)
+    found = find_pictures(root)
+    files, notes = found.files, found.notes
     meter = meter or Meter()
     files = _digested(root, files, meter)
     stored, failed = _decoded(root, files, preprocessing, cache or PixelCache(), meter)

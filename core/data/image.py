@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, Final
 
@@ -11,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from core import settings
 from core.errors import BadInput
 from core.tasks import Example
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_BYTES: Final = 64 * 2**20
-MAX_PIXELS: Final = 50_000_000
 MAX_SIDE: Final = 20_000
 MAX_RATIO: Final = 200
 
@@ -34,6 +36,7 @@ _TRANSPOSE: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 _OURS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_ENDS: Final = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8\xff": b"\xff\xd9"}  # how files end
 _OTHERS: Final = (  # offset, first bytes, what it is
     (4, b"ftyphei", "a HEIC picture"),
     (4, b"ftypmif1", "a HEIC picture"),
@@ -107,7 +110,8 @@ def decode(example: Example) -> Image.Image:
         raise _unknown(name, example.data) from None
     except Image.DecompressionBombError:
         raise BadInput(
-            f"'{name}' claims far more than {MAX_PIXELS // 10**6} megapixels.", "Make it smaller."
+            f"'{name}' claims far more than {settings.value('megapixels'):g} megapixels.",
+            "Make it smaller.",
         ) from None
     except MemoryError:
         raise BadInput(
@@ -119,6 +123,25 @@ def decode(example: Example) -> Image.Image:
         ) from error
 
 
+def fault(name: str, head: bytes, tail: bytes, whole: Callable[[], bytes]) -> str:
+    """Why a picture file cannot be read, as far as its first and last bytes tell; empty when they
+    look well. Where they leave a doubt it is read as a ``whole`` and decoded.
+
+    So that the pictures of a large data set are known to be pictures without decoding all of them.
+    """
+    known = next((first for first in _ENDS if head.startswith(first)), None)
+    if known is not None and _ENDS[known] in tail:
+        with suppress(Exception):  # the header may be longer than the first bytes
+            with _QUIET, Image.open(BytesIO(head), formats=FORMATS) as image:
+                size = image.size
+            return _size_fault(name, *size)
+    try:
+        decode(Example(name, whole()))
+    except BadInput as error:
+        return error.message
+    return ""
+
+
 def _decoded(name: str, data: bytes) -> Image.Image:
     with Image.open(BytesIO(data), formats=FORMATS) as image:
         _check_size(name, *image.size)
@@ -128,12 +151,20 @@ def _decoded(name: str, data: bytes) -> Image.Image:
         return picture if turn is None else picture.transpose(turn)
 
 
+def _size_fault(name: str, width: int, height: int) -> str:
+    try:
+        _check_size(name, width, height)
+    except BadInput as error:
+        return error.message
+    return ""
+
+
 def _check_size(name: str, width: int, height: int) -> None:
     size = f"'{name}' is {width:,} × {height:,} pixels"
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+    most = settings.value("megapixels")
+    if width * height > most * 1e6 or max(width, height) > MAX_SIDE:
         raise BadInput(
-            f"{size}, at most {MAX_PIXELS // 10**6} megapixels and {MAX_SIDE:,} pixels a side "
-            "are read.",
+            f"{size}, at most {most:g} megapixels and {MAX_SIDE:,} pixels a side are read.",
             "Make it smaller and try again.",
         )
     if max(width, height) > MAX_RATIO * min(width, height):

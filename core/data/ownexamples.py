@@ -1,4 +1,4 @@
-"""A person's own data as a data set: pictures in folders, rows of a table, lines of a text."""
+"""A person's own texts and rows as a data set: of a table, or the lines of a text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from core.data.columns import need, read_columns, texts
 from core.data.dataset import Dataset, Labels
-from core.data.picturefile import ENDINGS, PictureFile, find_pictures
+from core.data.files import Skipped
 from core.data.splits import counted, natural
 from core.data.table import LABEL_NAMES
 from core.data.textfile import read_lines
@@ -24,36 +24,7 @@ from core.provenance import sha256_of_file, sha256_of_json
 from core.tasks import AxisKind, Example
 
 OUTPUT_NAMES: Final = ("target", "translation", "output", "completion")
-_MOST_COLUMNS = 32
-
-
-def pictures(path: str | Path) -> Dataset:
-    """The pictures of a folder: their class is the folder they lie in; without such folders they
-    have none. Files are looked at when they are read.
-
-    Raises ``BadInput`` as ``find_pictures`` does.
-    """
-    root = located(path)
-    found, notes = _flat(root) or find_pictures(root)
-    status = [(root / file.name).stat() for file in found]
-    facts = [
-        [file.name, each.st_size, each.st_mtime_ns]
-        for file, each in zip(found, status, strict=True)
-    ]
-    columns: dict[str, npt.NDArray[Any]] = {}
-    if any(file.part for file in found):
-        columns["part"] = np.array([file.part for file in found])
-    labels, classes = _numbered([file.label for file in found])
-    return Dataset(
-        name=root.name,
-        ids=[file.name for file in found],
-        read=lambda row: Example(found[row].name, found[row].read(root)),
-        fingerprint=sha256_of_json(facts),
-        labels=labels,
-        classes=classes,
-        columns=columns,
-        notes=notes,
-    )
+MOST_COLUMNS: Final = 32
 
 
 def rows(
@@ -75,7 +46,13 @@ def rows(
         if not kept:
             raise BadInput(f"'{place.name}' has no line with a text.", "Choose another file.")
         ids = [f"line {number}" for number, _ in kept]
-        return _in_memory(place, ids, [line for _, line in kept], notes=notes)
+        empty = [
+            Skipped(f"line {number}", "an empty line")
+            for number, line in enumerate(lines, start=1)
+            if not line.strip()
+        ]
+        found = [line for _, line in kept]
+        return _in_memory(place, ids, found, notes=notes, skipped=empty)
     return _table(place, axis, text, label, writes)
 
 
@@ -87,6 +64,7 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
         return next((name for name in names if name.lower().strip() in known), "")
 
     def choose(names: tuple[str, ...]) -> list[str]:
+        role.clear()  # asked once for the file of each part
         if label:
             role["label"] = need(names, label, where)
         elif not writes and (found := usual(names, LABEL_NAMES)):
@@ -99,7 +77,7 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
             only = len(rest) == 1 and not text
             also = () if text else (*TEXT_NAMES, "source")
             role["text"] = rest[0] if only else need(rest, text or "text", where, also)
-        return list(dict.fromkeys([*role.values(), *names[:_MOST_COLUMNS]]))
+        return list(dict.fromkeys([*role.values(), *names[:MOST_COLUMNS]]))
 
     read = read_columns(place, choose)
     frame = read.frame
@@ -112,13 +90,17 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
         records = frame[others].astype(object).where(frame[others].notna(), None)
         found = [json.dumps(row, default=str) for row in records.to_dict("records")]
     keep = np.array([row for row, each in enumerate(found) if each.strip()], np.int64)
-    notes = [*read.notes, *read.skipped]
+    notes = list(read.notes)
+    if read.skipped:
+        notes.append(f"{counted(len(read.skipped), 'row')} that cannot be read left out")
     if not len(keep):
         raise BadInput(f"{where} has no row with a text.", "Choose another column.")
-    if len(keep) < len(found):
-        gone = len(found) - len(keep)
-        notes.append(f"{counted(gone, 'row')} without a text left out")
-    columns = {str(name): _plain(frame[name])[keep] for name in others}
+    gone = [row for row, each in enumerate(found) if not each.strip()]
+    if gone:
+        notes.append(f"{counted(len(gone), 'row')} without a text left out")
+    skipped = [Skipped(*line.partition(": ")[::2]) for line in read.skipped]
+    skipped += [Skipped(f"row {row + 1}", "without a text") for row in gone]
+    columns = {str(name): plain(frame[name])[keep] for name in others}
     if read.parts is not None:
         part = np.full(len(found), "", dtype="U5")
         for name, places in read.parts.items():
@@ -132,6 +114,7 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
         [outputs[row] for row in keep.tolist()] if outputs else [],
         columns,
         notes,
+        skipped,
     )
 
 
@@ -143,8 +126,9 @@ def _in_memory(
     outputs: Sequence[str] = (),
     columns: dict[str, npt.NDArray[Any]] | None = None,
     notes: Iterable[str] = (),
+    skipped: Iterable[Skipped] = (),
 ) -> Dataset:
-    labels, classes = _numbered(said)
+    labels, classes = numbered(said)
     return texts_in_memory(
         name=place.name,
         ids=ids,
@@ -154,6 +138,7 @@ def _in_memory(
         classes=classes,
         columns=columns or {},
         notes=tuple(notes),
+        skipped=tuple(skipped),
         fingerprint=sha256_of_file(place) if place.is_file() else "",
     )
 
@@ -168,6 +153,7 @@ def texts_in_memory(
     classes: tuple[str, ...] = (),
     columns: dict[str, npt.NDArray[Any]] | None = None,
     notes: tuple[str, ...] = (),
+    skipped: tuple[Skipped, ...] = (),
     fingerprint: str = "",
 ) -> Dataset:
     """Texts that are in memory already, each with what a model that writes should say to it."""
@@ -185,26 +171,13 @@ def texts_in_memory(
         fingerprint=sha256_of_json([*facts, len(found), list(outputs), known, list(classes)]),
         labels=labels,
         classes=classes,
-        columns={**(columns or {}), "text": np.array([_short(each) for each in found])},
+        columns={**(columns or {}), "text": np.array([short(each) for each in found])},
         notes=notes,
+        skipped=skipped,
     )
 
 
-def _flat(root: Path) -> tuple[list[PictureFile], tuple[str, ...]] | None:
-    """The pictures of a folder that has no folders in it."""
-    if not root.is_dir():
-        return None
-    inside = [each for each in root.iterdir() if not each.name.startswith(".")]
-    if any(each.is_dir() for each in inside):
-        return None
-    names = [each.name for each in inside if each.name.lower().endswith(ENDINGS)]
-    found = [PictureFile(name, "", "") for name in sorted(names, key=natural)]
-    others = len(inside) - len(found)
-    notes = (f"{counted(others, 'file')} not named as a picture left out",) if others else ()
-    return (found, notes) if found else None
-
-
-def _numbered(names: Sequence[str]) -> tuple[Labels | None, tuple[str, ...]]:
+def numbered(names: Sequence[str]) -> tuple[Labels | None, tuple[str, ...]]:
     """Names of classes as positions in their sorted list, -1 for no name."""
     classes = tuple(sorted({name for name in names if name}, key=natural))
     if not classes:
@@ -213,13 +186,13 @@ def _numbered(names: Sequence[str]) -> tuple[Labels | None, tuple[str, ...]]:
     return np.array([place.get(name, -1) for name in names], np.int64), classes
 
 
-def _plain(column: Any) -> npt.NDArray[Any]:
+def plain(column: Any) -> npt.NDArray[Any]:
     """A column as numbers where all are, else as texts."""
     if column.dtype.kind in "iufb":
         return np.asarray(column.to_numpy(), np.float64)
-    return np.array([_short(each) for each in texts(column)])
+    return np.array([short(each) for each in texts(column)])
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """A text as it is shown beside a point: whole texts are in the data."""
     return text if len(text) <= 200 else f"{text[:199]}…"

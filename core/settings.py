@@ -1,0 +1,139 @@
+"""Limits of one installation: sane defaults, a file in the workspace, environment variables.
+
+``FLUOROSCOPE_UPLOAD_MB=2000`` counts before ``upload_mb = 2000`` in ``settings.toml`` in the
+workspace, and that before the default. They are read when they are asked for, so that a change of
+the file needs no restart, except for the size of uploads, which the server learns when it starts.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from core.errors import BadParameter
+from core.paths import located
+
+FILE: Final = "settings.toml"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One setting: a positive number, its unit and what it bounds."""
+
+    name: str
+    default: float
+    unit: str
+    about: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"FLUOROSCOPE_{self.name.upper()}"
+
+
+LIMITS: Final = (
+    Limit("upload_mb", 512, "MB", "The largest file that a page takes."),
+    Limit("megapixels", 50, "megapixels", "The largest picture that is decoded."),
+    Limit("zip_files", 200_000, "files", "The most files in a zip."),
+    Limit("zip_gb", 20, "GiB", "What the files of a zip may take together when unpacked."),
+    Limit("zip_ratio", 200, "×", "How much smaller than its files a zip may be."),
+    Limit("array_gb", 4, "GiB", "What an array in an .npz may take in memory; an .npy streams."),
+    Limit("worker_memory_gb", 8, "GiB", "Memory for opening a model that somebody brought."),
+    Limit("worker_seconds", 120, "seconds", "Time for opening a model that somebody brought."),
+    Limit("results_gb", 2, "GiB", "Kept results, and as much again for kept captures."),
+)
+_BY_NAME: Final = {each.name: each for each in LIMITS}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A limit with the value in force and where that comes from."""
+
+    limit: Limit
+    value: float
+    source: str
+
+
+def root(path: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of the workspace: ``path``, else ``FLUOROSCOPE_WORKSPACE``, else the user's."""
+    place = path or os.environ.get("FLUOROSCOPE_WORKSPACE")
+    if not place:
+        import platformdirs
+
+        place = platformdirs.user_data_dir("fluoroscope", appauthor=False)
+    return located(os.fspath(place))
+
+
+def setting(name: str, place: Path | None = None) -> Setting:
+    """The setting called ``name`` for the workspace at ``place``, by default the usual one.
+
+    Raises ``BadParameter`` for a value that is no positive number, and a file that cannot be read.
+    """
+    limit = _BY_NAME[name]
+    text = os.environ.get(limit.variable)
+    if text is not None:
+        return Setting(limit, _number(text, limit.variable, limit), limit.variable)
+    path = (place or root()) / FILE
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        return Setting(limit, limit.default, "default")
+    found = _file(path, changed)
+    if name not in found:
+        return Setting(limit, limit.default, "default")
+    return Setting(limit, _number(found[name], f"{name} in {FILE}", limit), FILE)
+
+
+def value(name: str) -> float:
+    """The value in force of the setting called ``name``.
+
+    Raises ``BadParameter`` as ``setting`` does.
+    """
+    return setting(name).value
+
+
+def settings(place: Path | None = None) -> tuple[Setting, ...]:
+    """All of them, in the order of ``LIMITS``.
+
+    Raises ``BadParameter`` as ``setting`` does.
+    """
+    return tuple(setting(each.name, place) for each in LIMITS)
+
+
+@lru_cache(maxsize=4)
+def _file(path: Path, changed: int) -> Mapping[str, Any]:
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadParameter(
+            f"The settings in '{path}' cannot be read: {error}.",
+            "Write one setting a line, such as upload_mb = 2000, or remove the file.",
+        ) from None
+    unknown = sorted(set(found) - set(_BY_NAME))
+    if unknown:
+        raise BadParameter(
+            f"'{path}' has a setting '{unknown[0][:40]}', which there is not.",
+            f"Known: {', '.join(_BY_NAME)}.",
+        )
+    return found
+
+
+def _number(given: object, where: str, limit: Limit) -> float:
+    try:
+        number = float(given) if isinstance(given, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    least = number >= 0 if limit.name == "results_gb" else number > 0
+    if not (least and math.isfinite(number)) or isinstance(given, bool):
+        unit = "gibibytes" if limit.unit == "GiB" else limit.unit
+        raise BadParameter(
+            f"{where} is '{str(given)[:40]}', expected a number of {unit}.",
+            f"Leave it out to keep {limit.default:g}.",
+        )
+    return number
