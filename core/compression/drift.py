@@ -43,7 +43,7 @@ def compression_drift(
 ) -> Drift:
     """Answers, calibration, attributions and layers of a compressed classifier beside those of the
     model that it was made of, over ``limit`` examples of the data that ship with it or of those at
-    ``path``.
+    ``path``, whose columns ``text`` and ``label`` name.
 
     Raises ``NotValid`` for a model without classes, ``BadInput`` as ``original_of`` does and when
     the data cannot be read.
@@ -61,7 +61,8 @@ def compression_drift(
             "Evaluate both by their perplexity.",
         )
     path = str(parameters.get("path", "")) or None
-    data = dataset(before.card, path, limit=int(settings["limit"]))
+    columns = {name: str(parameters.get(name, "")) for name in ("text", "label")}
+    data = dataset(before.card, path, limit=int(settings["limit"]), **columns)
     meter.expect(4, "Answers")
     with tempfile.TemporaryDirectory() as folder:
         captures = []

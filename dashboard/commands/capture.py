@@ -27,7 +27,7 @@ def capture(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder of pictures, a table or a file with a text per line; left out: the data "
+            help="A folder, a zip, an array, a table, a data set or a file of texts; left out: the data "
             "that ship with the model."
         ),
     ] = None,
@@ -78,6 +78,7 @@ def capture(
     path = None if data is None else located(data)
     found = dataset(card(model), path, text=text, label=label, limit=limit)
     options.say(found.notes)
+    options.left_out(found.skipped)
     ref = reference(model)
     engine = started(options.known_device(device), workspace)
     folder = None if out is None else located(out)

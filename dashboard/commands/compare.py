@@ -79,6 +79,7 @@ def compare(
         cards[0], None if data is None else located(data), text=column, label=label, limit=limit
     )
     options.say(found.notes)
+    options.left_out(found.skipped)
     engine = started(options.known_device(device), workspace)
     folders = [captured(engine, ref, found, workspace, seed, device) for ref in refs]
     if not cards[0].classes:

@@ -23,8 +23,8 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder of class folders or a table with labels; left out: the data that ship "
-            "with the model."
+            help="A folder or zip of class folders, an array, a table or a data set saved to disk, "
+            "with labels; left out: the data that ship with the model."
         ),
     ] = None,
     by: Annotated[
@@ -63,6 +63,7 @@ def evaluate(
         about, None if data is None else located(data), text=column, label=label, limit=limit
     )
     options.say(found.notes)
+    options.left_out(found.skipped)
     engine = started(options.known_device(device), workspace)
     asked = {"capture": captured(engine, ref, found, workspace, seed, device)}
     if not about.classes:

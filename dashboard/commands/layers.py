@@ -23,7 +23,7 @@ def layers(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder of pictures, a table or a file with a text per line; left out: the data "
+            help="A folder, a zip, an array, a table, a data set or a file of texts; left out: the data "
             "that ship with the model."
         ),
     ] = None,
@@ -55,6 +55,7 @@ def layers(
     ref = reference(model)
     found = dataset(card(model), None if data is None else located(data), limit=limit)
     options.say(found.notes)
+    options.left_out(found.skipped)
     engine = started(options.known_device(device), workspace)
     asked = {"capture": captured(engine, ref, found, workspace, seed, device)}
     behaviour: Behaviour = with_bar(

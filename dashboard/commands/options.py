@@ -60,6 +60,12 @@ def say(notes: Iterable[str], about: str = "") -> None:
         print(f"{about}: {note}" if about else note, file=sys.stderr)
 
 
+def left_out(skipped: Iterable[tuple[str, str]]) -> None:
+    """Print every file and row of the data that was skipped, with its reason, on standard error."""
+    for name, reason in skipped:
+        print(f"left out: {name}: {reason}", file=sys.stderr)
+
+
 Workspace = Annotated[
     str | None,
     typer.Option(help="Folder for results and uploads.", envvar="FLUOROSCOPE_WORKSPACE"),
