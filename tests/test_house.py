@@ -62,6 +62,8 @@ COMPUTING = (
     "core.compression",
     "core.comparison",
     "core.surrogate",
+    "core.concepts",
+    "core.influence",
 )
 
 LAYERS = (

@@ -28,6 +28,7 @@ from core.results.comparison import (
     WrittenContrast,
 )
 from core.results.compression import Cost, Costs, Drift
+from core.results.concepts import ConceptScores
 from core.results.evaluation import (
     Curve,
     Evaluation,
@@ -39,6 +40,7 @@ from core.results.evaluation import (
 )
 from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
+from core.results.influence import Influence
 from core.results.lens import LogitLens
 from core.results.prediction import Prediction
 from core.results.production import Production
@@ -60,6 +62,7 @@ __all__ = [
     "BlobSeries",
     "Clusters",
     "Comparison",
+    "ConceptScores",
     "Cost",
     "Costs",
     "CrossSimilarity",
@@ -74,6 +77,7 @@ __all__ = [
     "Groups",
     "HistogramSeries",
     "History",
+    "Influence",
     "Insides",
     "LayerBehaviour",
     "LayerInfo",

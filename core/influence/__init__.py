@@ -1,0 +1,1 @@
+"""Which training examples a model's answers come from."""
