@@ -78,7 +78,8 @@ def _slanting(row: Plane, column: Plane, generator: np.random.Generator) -> Plan
 def _dots(row: Plane, column: Plane, generator: np.random.Generator) -> Plane:
     plane = np.zeros_like(row)
     for _ in range(int(generator.integers(6, 14))):
-        y, x, radius = (*generator.uniform(size=2).tolist(), generator.uniform(0.04, 0.09))
+        y, x = generator.uniform(size=2)
+        radius = generator.uniform(0.04, 0.09)
         plane = np.maximum(plane, _edge(radius - np.hypot(row - y, column - x)))
     return plane
 
