@@ -9,14 +9,15 @@ import streamlit as st
 from core.attribution.method import AttributionMethod
 from core.compression.methods import CompressionMethod
 from core.errors import UserError
+from core.importance.ways import Way
 from core.parameters import Parameter, Value, checked
 from core.projection.reducers import Reducer
 from dashboard import state
 
+Declared = AttributionMethod | Reducer | CompressionMethod | Way
 
-def settings_of(
-    method: AttributionMethod | Reducer | CompressionMethod, chosen: state.Selection
-) -> dict[str, Value]:
+
+def settings_of(method: Declared, chosen: state.Selection) -> dict[str, Value]:
     """The settings of a method in this selection, checked; a senseless one becomes its default,
     with a notice.
     """
@@ -35,7 +36,7 @@ def settings_of(
 
 
 def draw_settings(
-    method: AttributionMethod | Reducer | CompressionMethod,
+    method: Declared,
     settings: dict[str, Value],
     layers: Sequence[str],
 ) -> None:
@@ -55,7 +56,7 @@ def draw_settings(
 
 
 def _widget(
-    method: AttributionMethod | Reducer | CompressionMethod,
+    method: Declared,
     parameter: Parameter,
     value: Value,
     layers: Sequence[str],

@@ -43,7 +43,10 @@ class Selection:
     beside it, and ``vectors`` an uploaded file that is mapped instead. ``judged`` is the part of
     the Evaluation page, ``positive`` the class whose curves and rates are shown, from ``threshold``
     percent on, and ``rate`` which of them by the groups of the column ``split``. ``smaller`` is the
-    way in which the model is compressed. ``weighed`` is the part of the Importance page.
+    way in which the model is compressed. ``weighed`` is the part of the Importance page, ``weigh``
+    the way to importance over the data, by the attribution method ``explainer``, of columns or
+    (``grouped``) groups of them, ``swarm`` the view beside its bars; ``feature`` and ``partner``
+    are columns in hand, whose curves may be ``centred``.
     """
 
     model: str = ""
@@ -102,6 +105,13 @@ class Selection:
     rate: str = "right"
     smaller: str = "int8"
     weighed: str = "overall"
+    weigh: str = "attribution"
+    explainer: str = ""
+    grouped: str = ""
+    swarm: str = ""
+    feature: str = ""
+    partner: str = ""
+    centred: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -174,6 +184,13 @@ class Selection:
             rate=one("rate"),
             smaller=one("smaller"),
             weighed=one("weighed"),
+            weigh=one("weigh"),
+            explainer=one("explainer"),
+            grouped=one("grouped", ("yes",)),
+            swarm=one("swarm"),
+            feature=one("feature"),
+            partner=one("partner"),
+            centred=one("centred", ("yes",)),
             beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),
         )
 

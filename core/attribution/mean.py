@@ -10,7 +10,7 @@ import numpy as np
 
 from core.errors import BadInput
 from core.results.attribution import Attribution, MeanWord
-from core.tasks import Columns, Target, Tokens
+from core.tasks import Columns, FeatureAxis, Target, Tokens
 
 
 def mean_map(attributions: Sequence[Attribution], title: str) -> Attribution:
@@ -68,14 +68,23 @@ def word_values(attribution: Attribution) -> dict[str, float]:
     axis = attribution.axis
     if isinstance(axis, Columns):
         return dict(zip(axis.names, attribution.values.tolist(), strict=True))
-    found: dict[str, float] = defaultdict(float)
+    return {
+        word: float(attribution.values[tokens].sum()) for word, tokens in word_tokens(axis).items()
+    }
+
+
+def word_tokens(axis: FeatureAxis) -> dict[str, list[int]]:
+    """The tokens of each word of the input, all its occurrences together; none for a picture."""
+    found: dict[str, list[int]] = defaultdict(list)
     if not isinstance(axis, Tokens):
         return found
-    for number in range(max(axis.words, default=-1) + 1):
-        tokens = [place for place, word in enumerate(axis.words) if word == number]
+    places: dict[int, list[int]] = defaultdict(list)
+    for place, number in enumerate(axis.words):
+        places[number].append(place)
+    for tokens in places.values():
         if axis.special[tokens[0]] or axis.parts[tokens[0]]:
             continue
         text = axis.text[axis.spans[tokens[0]][0] : axis.spans[tokens[-1]][1]]
         if word := text.strip().lower().strip(".,;:!?\"'()"):
-            found[word] += float(attribution.values[tokens].sum())
+            found[word] += tokens
     return dict(found)

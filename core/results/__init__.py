@@ -40,6 +40,7 @@ from core.results.evaluation import (
 )
 from core.results.flip import Flip
 from core.results.history import BlobSeries, HistogramSeries, History, Series
+from core.results.importance import Dependence, Importance, Interaction
 from core.results.influence import Influence
 from core.results.lens import LogitLens
 from core.results.prediction import Prediction
@@ -67,6 +68,7 @@ __all__ = [
     "Costs",
     "CrossSimilarity",
     "Curve",
+    "Dependence",
     "Drift",
     "Evaluation",
     "Filters",
@@ -77,8 +79,10 @@ __all__ = [
     "Groups",
     "HistogramSeries",
     "History",
+    "Importance",
     "Influence",
     "Insides",
+    "Interaction",
     "LayerBehaviour",
     "LayerInfo",
     "LayerTimes",
