@@ -55,6 +55,26 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Examples that belong together, by the true class or by the ``value`` of a ``column``.
+
+    ``before``, ``after`` float64 ``[(share right, low, high)]`` with Wilson intervals of 95 %;
+    ``change`` float64 ``[(after - before, low, high)]`` of the same examples (Bonett and Price
+    2012). ``lost`` were right before only, ``gained`` after only; ``p`` is McNemar's exact test.
+    """
+
+    column: str
+    value: str
+    examples: int
+    before: Floats
+    after: Floats
+    change: Floats
+    lost: int
+    gained: int
+    p: float
+
+
+@dataclass(frozen=True)
 class Drift:
     """A classifier ``before`` and ``after`` compression, over ``examples`` of ``data``.
 
@@ -64,6 +84,7 @@ class Drift:
     float64 ``[row]`` is the rank correlation of their attributions by ``method``, and ``overlap``
     the share of the tenth of inputs with the largest magnitude that is the same; the most changed
     first. ``similarity`` float64 ``[layer]`` is linear CKA of each of ``layers`` with itself.
+    ``slices`` are those of the labelled examples, the worst hit first.
     """
 
     model: str
@@ -83,9 +104,72 @@ class Drift:
     layers: tuple[str, ...]
     similarity: Floats
     provenance: Provenance
+    slices: tuple[Slice, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.kept.shape == self.spearman.shape == self.overlap.shape:
             raise ValueError(f"{self.kept.shape} rows, {self.spearman.shape} correlations")
         if self.f1.shape != (len(self.classes), 2) or len(self.layers) != len(self.similarity):
             raise ValueError(f"f1 {self.f1.shape}, {len(self.layers)} layers")
+
+
+BROKEN = 0.8
+"""The median rank correlation below which reasons are called others."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One model compressed by ``values`` float64 ``[point]`` of ``setting``, from least to most.
+
+    ``before`` float64 ``[(accuracy, low, high)]`` of the model itself and ``accuracy``
+    ``[point, (accuracy, low, high)]`` over ``examples`` of ``data``, Wilson intervals of 95 %; the
+    share of answers that stay instead of accuracy where nothing is ``labelled``. ``agreement``
+    ``[point]`` is that share. Of the examples looked at whose answer stayed, ``spearman``
+    ``[point]`` is the median rank correlation of their attributions by ``method`` and ``overlap``
+    the median share of the strongest tenth of inputs that is the same, NaN of none. ``bytes``,
+    ``nonzero`` and ``multiply_adds`` ``[point]`` are shares of the model's own. NaN where the
+    method does not fit; ``notes`` say why, one for each point.
+    """
+
+    model: str
+    data: str
+    examples: int
+    title: str
+    setting: str
+    values: Floats
+    labelled: bool
+    before: Floats
+    accuracy: Floats
+    agreement: Floats
+    method: str
+    spearman: Floats
+    overlap: Floats
+    bytes: Floats
+    nonzero: Floats
+    multiply_adds: Floats
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        count = len(self.values)
+        rows = (self.agreement, self.spearman, self.overlap, self.bytes, self.nonzero)
+        if self.accuracy.shape != (count, 3) or any(len(each) != count for each in rows):
+            raise ValueError(f"{count} values, accuracy {self.accuracy.shape}")
+
+    @property
+    def other_reasons(self) -> int | None:
+        """The first point at which the median rank correlation is below 0.8 while the interval of
+        the accuracy still holds that of the model itself; None when there is none.
+        """
+        for place, (_, low, high) in enumerate(self.accuracy):
+            if self.spearman[place] < BROKEN and low <= self.before[0] <= high:
+                return place
+        return None
+
+    @property
+    def less_accurate(self) -> int | None:
+        """The first point at which the interval of the accuracy lies below that of the model
+        itself; None when there is none.
+        """
+        worse = np.flatnonzero(self.accuracy[:, 2] < self.before[0])
+        return int(worse[0]) if len(worse) else None
