@@ -18,6 +18,7 @@ import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
+from core.compression import source as compressed
 from core.data.dataset import Dataset
 from core.data.dataset import dataset as shipped
 from core.data.gallery import GalleryItem, examples_for, gallery, gallery_item
@@ -45,6 +46,7 @@ from dashboard.runs import shown_runs
 UPLOAD = "upload:"
 ROW = "row:"
 _MOST_MEAN = 2_000
+_MOST_COMPRESSED = 12
 _OTHERS = 6  # examples offered for a model that has none of its own
 
 
@@ -67,7 +69,17 @@ def place() -> Workspace:
 def models() -> dict[str, ModelCard]:
     """Models whose packages are installed, by name; never empty in a working installation."""
     installed = {name: card for name, card in catalogue().items() if not missing(card)}
-    return installed | run_models()
+    return installed | run_models() | compressed_models()
+
+
+@st.cache_data(show_spinner=False, ttl=2)
+def compressed_models() -> dict[str, ModelCard]:
+    """The smaller models of the workspace that can be asked, the newest first; at most twelve."""
+    found = {}
+    for name in compressed.names(newest=_MOST_COMPRESSED):
+        with suppress(FluoroscopeError):
+            found[name] = card(name)
+    return found
 
 
 @st.cache_data(show_spinner=False, ttl=2)
@@ -110,6 +122,8 @@ def model_ref(name: str) -> ModelRef:
 
 def items(model: str) -> tuple[GalleryItem, ...]:
     """The bundled examples of a model."""
+    if compressed.knows(model):
+        return items(str(model_card(model).raw["of"]))
     if model.startswith("run:"):
         shown = shown_runs(place()).get(model.removeprefix("run:").partition("@")[0])
         return items_of_recipe(shown.recipe.name) if shown else ()

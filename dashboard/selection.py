@@ -11,6 +11,7 @@ MODES = ("overlay", "map")
 LEVELS = ("token", "word", "sentence")
 SHOWS = ("map", "lines", "token", "picture", "rollout", "flow", "mean")
 ORDERS = ("layer", "type", "entropy")
+SHRUNK = ("saved", "reasons", "who", "sweep")
 JUDGED = ("confusions", "curves", "calibration", "groups", "measures")
 PANELS = ("example", "data", "part", "alike", "lens", "cut")
 TABS = ("watch", "compare", "machine", "start", "logs")
@@ -43,10 +44,10 @@ class Selection:
     beside it, and ``vectors`` an uploaded file that is mapped instead. ``judged`` is the part of
     the Evaluation page, ``positive`` the class whose curves and rates are shown, from ``threshold``
     percent on, and ``rate`` which of them by the groups of the column ``split``. ``smaller`` is the
-    way in which the model is compressed. ``weighed`` is the part of the Importance page, ``weigh``
-    the way to importance over the data, by the attribution method ``explainer``, of columns or
-    (``grouped``) groups of them, ``swarm`` the view beside its bars; ``feature`` and ``partner``
-    are columns in hand, whose curves may be ``centred``.
+    way in which the model is compressed, ``shrunk`` the part of that page. ``weighed`` is the part
+    of the Importance page, ``weigh`` the way to importance over the data, by the attribution method
+    ``explainer``, of columns or (``grouped``) groups of them, ``swarm`` the view beside its bars;
+    ``feature`` and ``partner`` are columns in hand, whose curves may be ``centred``.
     """
 
     model: str = ""
@@ -104,6 +105,7 @@ class Selection:
     split: str = "class"
     rate: str = "right"
     smaller: str = "int8"
+    shrunk: str = "saved"
     weighed: str = "overall"
     weigh: str = "attribution"
     explainer: str = ""
@@ -183,6 +185,7 @@ class Selection:
             split=one("split"),
             rate=one("rate"),
             smaller=one("smaller"),
+            shrunk=one("shrunk", SHRUNK),
             weighed=one("weighed"),
             weigh=one("weigh"),
             explainer=one("explainer"),

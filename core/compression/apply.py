@@ -95,6 +95,23 @@ def _layers(module: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
     return found
 
 
+def _weights(module: nn.Module) -> list[tuple[nn.Module, str]]:
+    """The matrices of dense, convolutional, recurrent and attention layers, not of embeddings."""
+    found: list[tuple[nn.Module, str]] = []
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d):
+            found.append((part, "weight"))
+        elif isinstance(part, nn.RNNBase | nn.MultiheadAttention):
+            found += [
+                (part, name)
+                for name, each in part.named_parameters(recurse=False)
+                if each.dim() > 1
+            ]
+    if not found:
+        raise NotValid("The model has no weights that could be pruned.", "Choose another model.")
+    return found
+
+
 def _int8(dynamic: bool) -> Callable[[nn.Module, Mapping[str, Value]], Structure]:
     def apply(module: nn.Module, settings: Mapping[str, Value]) -> Structure:
         found = []
@@ -125,7 +142,7 @@ def _bf16(module: nn.Module, settings: Mapping[str, Value]) -> Structure:
 
 def _prune(module: nn.Module, settings: Mapping[str, Value]) -> Structure:
     amount = float(settings["amount"])
-    layers = [(part, "weight") for part in _layers(module).values()]
+    layers = _weights(module)
     if not amount:
         return []
     with torch.no_grad():

@@ -118,26 +118,29 @@ def _wait(model: LoadedModel) -> None:
 
 
 def _cost(model: LoadedModel, latency: Any, rates: Mapping[int, float], seed: int) -> Cost:
-    batch = model.adapter.typical(model)
-    counter = FlopCounterMode(
-        display=False,
-        custom_mapping=_INTEGERS,
-    )
-    with model.exclusive(seed) as module:
-        with torch.no_grad(), _unfused(), counter:
-            model.adapter.logits(module, batch.features, *batch.context)
-        total, nonzero = _counted(module)
+    total, nonzero, multiply_adds = amounts(model, seed)
     best = max(rates, key=lambda size: rates[size])
     return Cost(
         model.ref.name,
         weights_file(model.card).stat().st_size,
         total,
         nonzero,
-        counter.get_total_flops() // 2,
+        multiply_adds,
         np.asarray(latency, np.float64),
         best,
         rates[best],
     )
+
+
+def amounts(model: LoadedModel, seed: int = 0) -> tuple[int, int, int]:
+    """Weights, those that are not zero, and the multiply-adds of one example."""
+    batch = model.adapter.typical(model)
+    counter = FlopCounterMode(display=False, custom_mapping=_INTEGERS)
+    with model.exclusive(seed) as module:
+        with torch.no_grad(), _unfused(), counter:
+            model.adapter.logits(module, batch.features, *batch.context)
+        total, nonzero = _counted(module)
+    return total, nonzero, counter.get_total_flops() // 2
 
 
 @contextmanager

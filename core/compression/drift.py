@@ -16,6 +16,7 @@ from core.activations.capture import capture
 from core.activations.similarity import linear_cka
 from core.attribution.compute import attribute
 from core.comparison.reasons import alike
+from core.compression.harm import harmed
 from core.compression.original import original_of
 from core.data.dataset import Dataset, dataset
 from core.errors import NotValid
@@ -74,7 +75,8 @@ def compression_drift(
         layers, similarity = _similar(*captures)
         chances = [np.asarray(each.probabilities, np.float64) for each in captures]
         labels, rows = captures[0].labels, captures[0].data_rows
-    said = [each.argmax(axis=1) for each in chances]
+        said = [each.argmax(axis=1) for each in chances]
+        slices = harmed(captures[0], said)
     changed = np.flatnonzero(said[0] != said[1])
     changed = changed[np.argsort(-chances[0].max(axis=1)[changed], kind="stable")]
     same = np.flatnonzero(said[0] == said[1])
@@ -106,6 +108,7 @@ def compression_drift(
             str(model.device),
             time.perf_counter() - started,
         ),
+        slices=slices,
     )
 
 

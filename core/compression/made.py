@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from core.compression.apply import Structure, apply, compact, replaced
 from core.compression.given import Given
-from core.compression.methods import method, settled
+from core.compression.methods import method, settled, titled
 from core.compression.source import CARD, PREFIX, WEIGHTS
 from core.data.dataset import dataset
 from core.errors import BadInput, BadParameter, StorageError
@@ -68,12 +68,12 @@ def compress(
         "of": model.ref.name,
         "fingerprint": model.ref.fingerprint,
         "steps": list(steps),
-        "titles": [method(step["method"]).title for step in steps],
+        "titles": [titled(step) for step in steps],
         "structure": found.structure,
         "stored": found.stored,
         "notes": found.notes,
     }
-    _write(folder, found.module, about)
+    _write(folder, found, about)
     return f"{PREFIX}{folder}"
 
 
@@ -138,12 +138,22 @@ def _moved(batch: Batch) -> Batch:
     )
 
 
-def _write(folder: Path, module: nn.Module, about: Mapping[str, Any]) -> None:
-    kept = torch.bfloat16 if about["stored"] == "bfloat16" else torch.float32
-    tensors = {
-        name: (tensor.to(kept) if tensor.dtype == torch.float32 else tensor).contiguous().clone()
+def tensors_of(made: Smaller | nn.Module) -> dict[str, Tensor]:
+    """What is in the file of a module, by name, on the CPU."""
+    stored = made.stored if isinstance(made, Smaller) else "float32"
+    module = made.module if isinstance(made, Smaller) else made
+    kept = torch.bfloat16 if stored == "bfloat16" else torch.float32
+    return {
+        name: (tensor.to(kept) if tensor.dtype == torch.float32 else tensor)
+        .cpu()
+        .contiguous()
+        .clone()
         for name, tensor in module.state_dict().items()
     }
+
+
+def _write(folder: Path, found: Smaller, about: Mapping[str, Any]) -> None:
+    tensors = tensors_of(found)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         waiting = folder / f"{WEIGHTS}.part"

@@ -9,6 +9,8 @@ from typing import Any
 from core.errors import BadParameter, UnknownName
 from core.parameters import Parameter, checked
 
+MOST = 50  # points of a sweep
+
 
 @dataclass(frozen=True)
 class CompressionMethod:
@@ -49,6 +51,53 @@ def settled(steps: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
         way = method(str(step.get("method", "")))
         given = {name: value for name, value in step.items() if name != "method"}
         found.append({"method": way.name, **checked(way.parameters, given, way.name)})
+    return tuple(found)
+
+
+def titled(step: Mapping[str, Any]) -> str:
+    """What a settled step is called, with how much it does."""
+    way = method(str(step["method"]))
+    if way.name == "lowrank" and step.get("rank"):
+        return f"{way.title} rank {step['rank']}"
+    return f"{way.title} {step[way.sweeps]:g}" if way.sweeps in step else way.title
+
+
+def swept(
+    steps: Sequence[Mapping[str, Any]], setting: str, values: Sequence[Any]
+) -> tuple[tuple[dict[str, Any], ...], ...]:
+    """The steps with each value in turn of ``setting``, of the last of them that has it; from the
+    least compression to the most.
+
+    Raises ``BadParameter`` where none has it, it is not a number, or fewer than two values are
+    named, and as ``settled`` does.
+    """
+    named = settled(steps)
+    places = [
+        place
+        for place, step in enumerate(named)
+        if any(
+            each.name == setting and each.kind in ("float", "int")
+            for each in method(step["method"]).parameters
+        )
+    ]
+    if not places:
+        known = sorted({way.sweeps for step in named if (way := method(step["method"])).sweeps})
+        raise BadParameter(
+            f"'{setting}' cannot be swept: no step has such a number.",
+            f"Sweep {' or '.join(known)}." if known else "Choose pruning or low rank.",
+        )
+    if not 2 <= len(set(values)) <= MOST:
+        raise BadParameter(
+            f"A sweep over {len(set(values))} values is not possible.", f"Expected 2 to {MOST}."
+        )
+    more_is_less = setting in ("energy", "rank")
+    order = sorted({float(value) for value in values}, reverse=more_is_less)
+    if setting == "rank" and order[-1] < 1:
+        raise BadParameter("A rank of 0 means that energy decides.", "Sweep ranks from 1 on.")
+    found = []
+    for value in order:
+        step = {**named[places[-1]], setting: round(value) if setting == "rank" else value}
+        found.append(settled([*named[: places[-1]], step, *named[places[-1] + 1 :]]))
     return tuple(found)
 
 

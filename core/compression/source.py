@@ -60,10 +60,14 @@ def card(name: str) -> ModelCard:
     )
 
 
-def names() -> tuple[str, ...]:
-    """The compressed models of the workspace, in alphabetical order."""
-    root = workspace().root / "compressed"
-    return tuple(f"{PREFIX}{each.parent.name}" for each in sorted(root.glob(f"*/{CARD}")))
+def names(newest: int = 0) -> tuple[str, ...]:
+    """The compressed models of the workspace, in alphabetical order; the ``newest`` so many where
+    that is not 0, the newest first.
+    """
+    cards = sorted((workspace().root / "compressed").glob(f"*/{CARD}"))
+    if newest:
+        cards = sorted(cards, key=lambda each: -each.stat().st_mtime_ns)[:newest]
+    return tuple(f"{PREFIX}{each.parent.name}" for each in cards)
 
 
 def _folder(name: str) -> Path:

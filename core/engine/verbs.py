@@ -50,6 +50,7 @@ VERBS = Verbs(
         "compress": "core.compression.made:compress",
         "compression_costs": "core.compression.cost:compression_costs",
         "compression_drift": "core.compression.drift:compression_drift",
+        "compression_sweep": "core.compression.sweep:compression_sweep",
         "concept_scores": "core.concepts.compute:concept_scores",
         "cover": "core.attribution.cover:cover",
         "describe": "core.attribution.describe:describe",

@@ -45,7 +45,7 @@ def evaluate_groups(
     if positive not in found.classes:
         raise UnknownName.of("class", positive, found.classes)
     labels, said = np.asarray(found.labels)[rows], found.predictions[rows]
-    masks = _masks(found, rows, by, parameters.get("rows"))
+    masks = parts(found, rows, by, parameters.get("rows"))
     meter.expect(len(masks), "Groups")
     groups = []
     for name, mask in masks:
@@ -64,7 +64,12 @@ def evaluate_groups(
     )
 
 
-def _masks(found: Capture, rows: Labels, by: str, picked: Any) -> list[tuple[str, Mask]]:
+def parts(found: Capture, rows: Labels, by: str, picked: Any = None) -> list[tuple[str, Mask]]:
+    """The groups of ``rows`` of a capture as ``evaluate_groups`` has them: what each is called, and
+    which rows are in it.
+
+    Raises ``UnknownName`` for a column that there is not.
+    """
     if by == PICKED:
         inside = np.isin(rows, np.asarray(picked if picked is not None else [], np.int64))
         if not inside.any():

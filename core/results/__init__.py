@@ -27,7 +27,7 @@ from core.results.comparison import (
     PairedTest,
     WrittenContrast,
 )
-from core.results.compression import Cost, Costs, Drift
+from core.results.compression import Cost, Costs, Drift, Slice, Sweep
 from core.results.concepts import ConceptScores
 from core.results.evaluation import (
     Curve,
@@ -99,7 +99,9 @@ __all__ = [
     "RelevantExamples",
     "Reliability",
     "Series",
+    "Slice",
     "Surrogate",
+    "Sweep",
     "Trust",
     "UnitAttribution",
     "WithoutUnits",

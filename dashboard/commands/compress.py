@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from core.errors import NotValid
-from dashboard.commands import inputs, options
+from dashboard.commands import inputs, options, sweeping
 from dashboard.commands.calls import engine as started
 from dashboard.commands.calls import with_bar
 from dashboard.commands.table import show
@@ -41,13 +41,25 @@ def compress(
         typer.Option(help="Data to compare on; left out: those that ship with the model."),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many examples.", min=2)] = 500,
+    sweep: Annotated[
+        str,
+        typer.Option(
+            help="Many values of one setting, as amount=0.1:0.9:9 (from, to, how many) or "
+            "rank=4,8,16; nothing is written but the figure."
+        ),
+    ] = "",
+    figure: Annotated[
+        Path | None, typer.Option(help="File for the figure of a sweep: png, svg, pdf or html.")
+    ] = None,
     as_json: options.Json = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     workspace: options.Workspace = None,
 ) -> None:
     """Quantise, prune or factorise a model; tell size, speed, accuracy and what happens to the
-    reasons, beside the original. The model that is made is asked for as compressed:NAME.
+    reasons, beside the original. The model that is made is asked for as compressed:NAME. With
+    --sweep, tell the same of many values of one setting, and from which on the reasons are others
+    though the accuracy is the same.
     """
     from core.compression.methods import settled
     from core.engine.call import Call
@@ -55,18 +67,25 @@ def compress(
     from core.paths import located
     from core.workspace import workspace as place_at
 
+    asked: dict[str, Any]
     model = inputs.in_workspace(model, workspace)
     steps = settled(_steps(method, set_ or []))
+    if sweep:
+        asked = {"steps": list(steps), "limit": limit, **sweeping.values_of(sweep)}
+        asked |= {"path": str(located(data))} if data is not None else {}
+        call = Call("compression_sweep", reference(model), (), asked, seed, device)
+        engine = started(options.known_device(device), workspace)
+        sweeping.show_sweep(with_bar(engine, call, "Compressing"), figure, as_json)
+        return
     name = _name(model, steps, out)
     folder = place_at(workspace).compressed / name
     engine = started(options.known_device(device), workspace)
-    call = Call(
-        "compress", reference(model), (), {"steps": list(steps), "out": str(folder)}, seed, device
-    )
+    asked = {"steps": list(steps), "out": str(folder)}
+    call = Call("compress", reference(model), (), asked, seed, device)
     made: str = with_bar(engine, call, "Compressing")
     ref = reference(made)
     costs: Costs = with_bar(engine, Call("compression_costs", ref, (), {}, seed, device), "Timing")
-    asked: dict[str, Any] = {"limit": limit}
+    asked = {"limit": limit}
     if data is not None:
         asked["path"] = str(located(data))
     drift: Drift | None = None

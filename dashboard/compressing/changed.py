@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import streamlit as st
 
 from core.data.dataset import Dataset
@@ -73,7 +74,7 @@ def saved(now: state.Selection, costs: Costs) -> None:
 
 
 def draw(now: state.Selection, data: Dataset, costs: Costs, drift: Drift) -> None:
-    """Costs and reasons side by side, layers below, then the examples."""
+    """Costs and reasons side by side, layers below, then the examples with another answer."""
     dark = is_dark(st.context.theme.type)
     wide = ruler.width() >= 840
     left, right = st.columns(2, gap="large") if wide else (st.container(), st.container())
@@ -95,27 +96,48 @@ def draw(now: state.Selection, data: Dataset, costs: Costs, drift: Drift) -> Non
         f"Over {drift.examples:,} examples of {state.plain(drift.data)}; reasons of "
         f"{len(drift.kept):,} whose answer stayed."
     )
-    full = _full(drift, len(data))
     if len(drift.changed):
+        full = rows_of(drift, len(data))
         st.markdown(f"**Another answer** · {len(drift.changed):,}, the surest before first")
-        _examples(now, data, full[drift.changed][:_MOST], "changed")
-    st.markdown("**The same answer for other reasons**, the most changed first")
-    _examples(now, data, full[drift.kept][:_MOST], "kept", drift.spearman[:_MOST])
-    st.page_link("views/attribution.py", label="Why? Attributions of the example in hand")
+        examples(now, data, full[drift.changed][:_MOST], "changed")
+    with st.expander("All measurements"):
+        st.dataframe(pd.DataFrame(_measurements(costs)), hide_index=True)
 
 
-def _full(drift: Drift, count: int) -> npt.NDArray[np.int64]:
+def _measurements(costs: Costs) -> list[dict[str, str]]:
+    def line(name: str, form: str, *values: float) -> dict[str, str]:
+        one, two = values
+        times = f"{two / one:.2f} ×" if one else ""
+        return {"": name, "Original": format(one, form), "Compressed": format(two, form),
+                "Compressed / original": times}  # fmt: skip
+
+    one, two = costs.original, costs.small
+    return [
+        line("Bytes on disk", ",.0f", one.bytes, two.bytes),
+        line("Weights", ",.0f", one.parameters, two.parameters),
+        line("Weights that are not zero", ",.0f", one.nonzero, two.nonzero),
+        line("Multiply-adds of one example", ",.0f", one.multiply_adds, two.multiply_adds),
+        line("Latency of one example, median, ms", ",.3f", 1e3 * one.median, 1e3 * two.median),
+        line("Latency that 95 of 100 keep, ms", ",.3f", 1e3 * one.p95, 1e3 * two.p95),
+        line("Best batch size", ",.0f", one.batch, two.batch),
+        line("Examples a second at it", ",.0f", one.throughput, two.throughput),
+    ]
+
+
+def rows_of(drift: Drift, count: int) -> npt.NDArray[np.int64]:
     """The row in all data of each example, of which some were taken evenly spread."""
     return np.arange(drift.examples, dtype=np.int64) * count // drift.examples
 
 
-def _examples(
+def examples(
     now: state.Selection,
     data: Dataset,
     rows: npt.NDArray[np.int64],
     key: str,
     values: npt.NDArray[np.float64] | None = None,
 ) -> None:
+    """Examples to choose from, each with its value where there are any."""
+
     def pick(name: str) -> None:
         state.change(example=name, target="top")
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from core.compression.methods import METHODS, settled
-from core.compression.source import PREFIX
+from core.compression.source import CARD, PREFIX
 from core.engine.call import Call
 from core.errors import NotValid
 from core.models.catalogue import reference
+from core.models.reference import ModelRef
+from core.parameters import Value
 from core.provenance import sha256_of_json
 from core.results import Costs, Drift
 from dashboard import cached, controls, state, waiting
-from dashboard.compressing import changed
+from dashboard.compressing import changed, reasons, sweeping, who
 from dashboard.projecting import captured
 
 _TITLES = {each.name: each.title for each in METHODS}
+_PARTS = {
+    "saved": "What is saved and changed",
+    "reasons": "Changed reasons",
+    "who": "Who pays",
+    "sweep": "Trade-off",
+}
 
 
 def main() -> None:
@@ -23,7 +33,9 @@ def main() -> None:
     st.markdown("What does a smaller model save, and are its reasons still the same?")
     now = state.selection()
     if now.model.startswith(PREFIX):
-        st.info("This model is compressed already. Choose the one that it was made of.")
+        about = cached.model_card(now.model).raw
+        st.caption(f"Beside {state.plain(str(about['of']))}, which it was made of.")
+        _compared(now, cached.model_ref(now.model), None, {})
         return
     way = next((each for each in METHODS if each.name == now.smaller), METHODS[0])
     settings = controls.settings_of(way, now)
@@ -38,12 +50,16 @@ def main() -> None:
     model = cached.model_ref(now.model)
     steps = list(settled([{"method": way.name, **settings}]))
     folder = cached.place().compressed / sha256_of_json([model.fingerprint, steps])[:16]
-    making = cached.handle(Call("compress", model, (), {"steps": steps, "out": str(folder)}))
-    under_way = waiting.under_way({"Compressing": making})
-    if under_way or waiting.failed("Compressing", making):
-        waiting.watch(under_way)
-        return
-    small = reference(making.result())
+    if not (folder / CARD).is_file():
+        making = cached.handle(Call("compress", model, (), {"steps": steps, "out": str(folder)}))
+        under_way = waiting.under_way({"Compressing": making})
+        if under_way or waiting.failed("Compressing", making):
+            waiting.watch(under_way)
+            return
+    _compared(now, reference(f"{PREFIX}{folder}"), way, settings)
+
+
+def _compared(now: state.Selection, small: ModelRef, way: Any, settings: dict[str, Value]) -> None:
     timing = cached.handle(Call("compression_costs", small, urgent=True))
     comparing = cached.handle(Call("compression_drift", small))
     handles = {"Timing": timing, "Answers and reasons": comparing}
@@ -61,7 +77,24 @@ def main() -> None:
         changed.first(costs, drift)
         data = captured.data_of(now)
         if drift is not None and data is not None:
-            changed.draw(now, data, costs, drift)
+            parts = {name: title for name, title in _PARTS.items() if way or name != "sweep"}
+            part = now.shrunk if now.shrunk in parts else "saved"
+            st.segmented_control(
+                "Part",
+                list(parts),
+                format_func=parts.get,
+                label_visibility="collapsed",
+                **state.bind("shrunk", part),
+            )
+            match part:
+                case "reasons":
+                    reasons.draw(now, data, drift)
+                case "who":
+                    who.draw(now, drift)
+                case "sweep":
+                    sweeping.draw(now, cached.model_ref(now.model), way, settings)
+                case _:
+                    changed.draw(now, data, costs, drift)
         else:
             changed.saved(now, costs)
             if writes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.compression.methods import METHODS
+from dashboard import cached
 from tests.pages.driving import handles, opened, param, settle, words
 
 PAGE = "views/compression.py"
@@ -16,7 +17,19 @@ def test_the_page_is_full_for_every_kind_of_model(model: str) -> None:
     assert not app.error
     titles = {each.label for each in app.metric}
     assert {"Size", "Speed", "Accuracy", "Another answer", "Reasons alike"} <= titles
+    assert "Each layer" in str([each.proto.spec for each in app.get("plotly_chart")])
+    if model == "text_rnn":
+        return
+    app.query_params["shrunk"] = "reasons"
+    app.run()
+    settle(app)
+    assert not app.error
     assert "The same answer for other reasons" in words(app)
+    assert "on one scale: rank correlation" in words(app)
+    app.query_params["shrunk"] = "who"
+    app.run()
+    settle(app)
+    assert "F1 of each class" in words(app)
 
 
 def test_models_that_write_have_costs_only() -> None:
@@ -48,3 +61,19 @@ def test_what_is_not_there_is_told() -> None:
     assert not app.error
     app = opened(PAGE, model="digits_cnn", smaller="lowrank", set=["lowrank.energy=1.0"])
     assert "No layer gets smaller" in " ".join(each.value for each in app.error)
+
+
+def test_a_sweep_is_asked_for_and_there_again_after_a_reload() -> None:
+    where = {"model": "tabular_mlp", "smaller": "channels", "shrunk": "sweep"}
+    app = opened(PAGE, **where)
+    (button,) = [each for each in app.button if each.label == "Sweep amount"]
+    button.click()
+    settle(app)
+    assert "less accurate" in words(app)
+    assert "less accurate" in words(opened(PAGE, **where))
+    cached.compressed_models.clear()
+    small = next(iter(cached.compressed_models()))
+    again = opened(PAGE, model=small)
+    assert any(title.endswith("Channels 0.3") for title in again.sidebar.selectbox[0].options)
+    assert "which it was made of" in words(again)
+    assert {"Size", "Speed", "Accuracy"} <= {each.label for each in again.metric}
