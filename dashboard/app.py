@@ -36,6 +36,7 @@ def main() -> None:
                 st.Page(_VIEWS / "evaluation.py", title="Evaluation"),
                 st.Page(_VIEWS / "importance.py", title="Importance"),
                 st.Page(_VIEWS / "compression.py", title="Compression"),
+                st.Page(_VIEWS / "compare.py", title="Compare"),
             ],
         }
     )

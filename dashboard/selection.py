@@ -13,6 +13,7 @@ SHOWS = ("map", "lines", "token", "picture", "rollout", "flow", "mean")
 ORDERS = ("layer", "type", "entropy")
 SHRUNK = ("saved", "reasons", "who", "sweep")
 JUDGED = ("confusions", "curves", "calibration", "groups", "measures")
+COMPARED = ("answers", "metrics", "reasons", "attention", "layers")
 PANELS = ("example", "data", "part", "alike", "lens", "cut")
 TABS = ("watch", "compare", "machine", "start", "logs")
 ACROSS = ("epoch", "step", "time", "examples")
@@ -48,6 +49,8 @@ class Selection:
     of the Importance page, ``weigh`` the way to importance over the data, by the attribution method
     ``explainer``, of columns or (``grouped``) groups of them, ``swarm`` the view beside its bars;
     ``feature`` and ``partner`` are columns in hand, whose curves may be ``centred``.
+    ``compared`` is the part of the Compare page, ``reasoned`` the method by which both models are
+    explained there.
     """
 
     model: str = ""
@@ -114,6 +117,8 @@ class Selection:
     feature: str = ""
     partner: str = ""
     centred: str = ""
+    compared: str = "answers"
+    reasoned: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -194,6 +199,8 @@ class Selection:
             feature=one("feature"),
             partner=one("partner"),
             centred=one("centred", ("yes",)),
+            compared=one("compared", COMPARED),
+            reasoned=one("reasoned"),
             beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),
         )
 

@@ -31,6 +31,7 @@ _FRESH = {
     "module": "",
     "unit": -1,
     "tint": "",
+    "other": "",
 }
 # What another text does not share.
 _MOST_PICTURES, _MOST_TEXTS = 24, 200

@@ -36,7 +36,7 @@ from core.results.comparison import Comparison, PairedMeasure, PairedTest
 from core.results.evaluation import Measure
 from core.tasks import Example
 
-_MOST = 500  # examples that are named
+_MOST = 10_000  # examples that are named
 _LOW, _HIGH = 2.5, 97.5
 
 

@@ -52,6 +52,11 @@ def contrasted(first: Attribution, second: Attribution) -> AttributionContrast:
         score=a.score - b.score,
         baseline_score=baseline,
         delta=None,
+        provenance=replace(
+            a.provenance,
+            inputs=(*a.provenance.inputs, b.provenance.weights),
+            seconds=a.provenance.seconds + b.provenance.seconds,
+        ),
     )
     return AttributionContrast(a, b, difference, *alike(a.values, b.values), level)
 

@@ -58,7 +58,7 @@ class Comparison:
     ``[class]``; ``recall`` and ``f1`` float64 ``[class, model]`` and ``f1_difference``
     ``[class, (value, low, high)]``, NaN for classes that were neither there nor said.
 
-    ``rows`` int64 are the places in the data of at most 500 examples, those first on which the
+    ``rows`` int64 are the places in the data of at most 10,000 examples, those first on which the
     probabilities differ most: ``divergence`` float64 ``[row]`` is the Jensen-Shannon divergence in
     bits, 0 for the same and 1 for nothing in common (Lin 1991). ``said`` int64 and ``chances``
     float64 ``[row, model]`` are the answers and their probabilities, ``labels`` int64 ``[row]`` the

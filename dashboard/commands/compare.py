@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.errors import NotValid
+from core.errors import BadInput, NotValid
 from dashboard.commands import inputs, options
 from dashboard.commands.calls import captured, with_bar
 from dashboard.commands.calls import engine as started
@@ -89,11 +89,15 @@ def compare(
     whole: Comparison = with_bar(
         engine, Call("compare", refs[0], (), asked, seed, device), "Answers"
     )
-    layers: CrossSimilarity = with_bar(
-        engine, Call("compare_layers", refs[0], (), asked, seed, device), "Layers"
-    )
-    row = int(whole.rows[0])
+    layers: CrossSimilarity | None = None
     reasons: AttributionContrast | None = None
+    try:
+        layers = with_bar(
+            engine, Call("compare_layers", refs[0], (), asked, seed, device), "Layers"
+        )
+    except BadInput as error:  # too few examples, or some that only one could read
+        options.say([str(error)])
+    row = int(whole.rows[0])
     try:
         reasons = _reasons(engine, refs, cards, found[row], method, whole, seed, device)
     except NotValid as error:
@@ -164,7 +168,7 @@ def _write(
     names: list[str],
     titles: tuple[str, str],
     whole: Comparison,
-    layers: CrossSimilarity,
+    layers: CrossSimilarity | None,
     reasons: AttributionContrast | None,
     formats: list[str],
     dark: bool,
@@ -176,13 +180,12 @@ def _write(
 
     drawn: dict[str, tuple[Any, Any]] = {
         "answers": (figures.answers(whole, titles, dark=dark), whole),
-        "layers": (
-            similarity_map(
-                layers.similarity, layers.rows, layers.columns, titles=titles, dark=dark
-            ),
-            layers,
-        ),
     }
+    if layers is not None:
+        figure = similarity_map(
+            layers.similarity, layers.rows, layers.columns, titles=titles, dark=dark
+        )
+        drawn["layers"] = (figure, layers)
     if whole.measures:
         drawn["measures"] = (figures.measure_differences(whole, titles, dark=dark), whole)
         drawn["classes"] = (figures.class_differences(whole, titles, dark=dark), whole)

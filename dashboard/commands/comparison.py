@@ -19,7 +19,7 @@ def print_comparison(
     whole: Comparison,
     apart: list[dict[str, Any]],
     reasons: AttributionContrast | None,
-    layers: CrossSimilarity,
+    layers: CrossSimilarity | None,
     as_json: bool,
 ) -> None:
     """Agreement, measures, classes and the examples ``apart``, then test and reasons."""
@@ -58,7 +58,7 @@ def print_comparison(
         for title, values in (("agreement", whole.agreement), ("kappa", whole.kappa))
     ]
     if as_json:
-        same = [name for name in layers.rows if name in layers.columns]
+        cka = {} if layers is None else _same(layers)
         print(
             json.dumps(
                 {
@@ -75,7 +75,7 @@ def print_comparison(
                     "classes": classes,
                     "most apart": apart,
                     "reasons": None if reasons is None else _alike(reasons),
-                    "layers": {name: _rounded(_cka(layers, name)) for name in same},
+                    "layers": cka,
                 },
                 indent=2,
             )
@@ -130,8 +130,13 @@ def _alike(found: AttributionContrast) -> dict[str, Any]:
     }
 
 
-def _cka(layers: CrossSimilarity, name: str) -> float:
-    return float(layers.similarity[layers.rows.index(name), layers.columns.index(name)])
+def _same(layers: CrossSimilarity) -> dict[str, float | None]:
+    """Linear CKA of layers of the same name."""
+    return {
+        name: _rounded(layers.similarity[row, layers.columns.index(name)])
+        for row, name in enumerate(layers.rows)
+        if name in layers.columns
+    }
 
 
 def print_written(found: WrittenContrast, as_json: bool) -> None:

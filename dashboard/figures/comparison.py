@@ -25,8 +25,9 @@ def answers(found: Comparison, titles: Titles, *, dark: bool = False) -> go.Figu
         found.answers[np.ix_(shown, shown)].astype(np.float64),
         [found.classes[each] for each in shown],
         title="What both answer",
-        axes=(elided(titles[0], 40), elided(titles[1], 40)),
-        joined="for the first, for the second",
+        axes=(elided(titles[0], 24), elided(titles[1], 40)),
+        joined="for the first,",
+        room=40,
         dark=dark,
     )
 

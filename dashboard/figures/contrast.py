@@ -11,16 +11,18 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from core.results import AttentionContrast, Attribution, AttributionContrast
+from core.results import AttentionContrast, AttentionMaps, Attribution, AttributionContrast
 from core.results.levels import at_level
 from core.tasks import Columns, Tokens
 from dashboard.figures.attribution import attribution_maps
 from dashboard.figures.caption import elided, escaped
 from dashboard.figures.panels import WIDTH
-from dashboard.theme import MAGNITUDE, greys, signed, template
+from dashboard.theme import MAGNITUDE, accent, greys, signed, template
 
 Titles = tuple[str, str]
 DIFFERENCE = "First less second"
+_MOST_LABELS, _LONGEST = 24, 30
+_LEAST = 0.05  # where colours end at least: less is nothing to speak of
 
 
 def reasons(
@@ -123,7 +125,7 @@ def reason_bars(
         )
         figure.update_yaxes(
             tickvals=list(range(len(order))),
-            ticktext=[escaped(elided(labels[i].strip() or "␣", 26)) for i in order],
+            ticktext=[escaped(elided(labels[i].strip() or "␣", _LONGEST)) for i in order],
             ticklabelstandoff=4,
             range=(len(order) - 0.4, -0.6),
             showgrid=False,
@@ -143,13 +145,19 @@ def reason_bars(
     return figure
 
 
-def attention_distance(found: AttentionContrast, *, dark: bool = False) -> go.Figure:
-    """How far apart each head of the two models looks, layers below each other."""
+def attention_distance(
+    found: AttentionContrast, *, chosen: tuple[int, int] | None = None, dark: bool = False
+) -> go.Figure:
+    """How far apart each head of the two models looks, layers below each other; ``chosen`` (layer,
+    head) is framed. Points lie over the cells to be clicked; their customdata begins with layer and
+    head.
+    """
     most = max(len(values) for values in found.distance)
     table = np.full((len(found.distance), most), np.nan)
     for row, values in enumerate(found.distance):
         table[row, : len(values)] = values
-    largest = max(float(np.nanmax(table)), 1e-6)
+    largest = max(float(np.nanmax(table)), _LEAST)
+    form = ".2f" if largest > 0.1 else ".3f"
     figure = go.Figure(
         go.Heatmap(
             z=table,
@@ -158,27 +166,134 @@ def attention_distance(found: AttentionContrast, *, dark: bool = False) -> go.Fi
             colorscale=MAGNITUDE,
             xgap=2,
             ygap=2,
-            text=[[f"{each:.2f}" if np.isfinite(each) else "" for each in row] for row in table],
+            text=[
+                [format(each, form) if np.isfinite(each) else "" for each in row] for row in table
+            ],
             texttemplate="%{text}" if most <= 16 else None,
-            customdata=[[escaped(each.name)] * most for each in found.layers],
-            hovertemplate="<b>%{customdata}</b> · head %{x}<br>%{z:.3f} of 1<extra></extra>",
+            hoverinfo="skip",
             colorbar={"title": {"text": "apart"}},
         ),
         layout={
             "template": template(dark),
-            "height": 110 + 44 * len(found.distance),
+            "height": max(200, min(520, 96 + 40 * len(found.distance))),
             "title": {"text": "<b>How far apart each head looks</b> · 0 is at the same"},
             "margin": {"l": 8, "r": 8, "t": 40, "b": 8},
+            "dragmode": False,
         },
     )
+    cells = [
+        (row, head, float(values[head]))
+        for row, values in enumerate(found.distance)
+        for head in range(len(values))
+    ]
+    figure.add_trace(  # cells themselves cannot be clicked
+        go.Scatter(
+            x=[head for _, head, _ in cells],
+            y=[row for row, _, _ in cells],
+            mode="markers",
+            marker={"symbol": "square", "size": 24, "color": "rgba(0,0,0,0)"},
+            selected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}},
+            customdata=[[row, head, value] for row, head, value in cells],
+            text=[escaped(found.layers[row].name) for row, _, _ in cells],
+            hovertemplate="<b>%{text}</b> · head %{customdata[1]}<br>%{customdata[2]:.3f} of 1"
+            "<extra></extra>",
+            showlegend=False,
+        )
+    )
+    if chosen is not None:
+        figure.add_shape(
+            type="rect",
+            x0=chosen[1] - 0.5,
+            x1=chosen[1] + 0.5,
+            y0=chosen[0] - 0.5,
+            y1=chosen[0] + 0.5,
+            line={"color": accent(dark), "width": 3},
+        )
     figure.update_xaxes(title={"text": "head"}, dtick=1, showgrid=False, zeroline=False)
     figure.update_yaxes(
         tickvals=list(range(len(found.layers))),
         ticktext=[f"layer {place}" for place in range(len(found.layers))],
-        autorange="reversed",
+        range=(len(found.layers) - 0.5, -0.5),
         showgrid=False,
         zeroline=False,
     )
+    return figure
+
+
+def head_maps(
+    first: AttentionMaps,
+    second: AttentionMaps,
+    layer: int,
+    head: int,
+    titles: Titles,
+    *,
+    dark: bool = False,
+) -> go.Figure:
+    """One head's attention ``[query, key]`` in both models on one scale, and the first's less the
+    second's.
+    """
+    maps = [each.maps[layer][head] for each in (first, second)]
+    role = first.layers[layer].role
+    rows, columns = (
+        [escaped(elided(label.strip() or "␣", 12)) for label in axes[role].labels]
+        for axes in (first.queries, first.keys)
+    )
+    most = max(float(each.max()) for each in maps)
+    gap = maps[0].astype(np.float64) - maps[1]
+    reach = max(float(np.abs(gap).max()), 1e-6)
+    figure = make_subplots(
+        rows=1,
+        cols=3,
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        subplot_titles=[f"<b>{escaped(elided(each, 34))}</b>" for each in (*titles, DIFFERENCE)],
+    )
+    many = max(len(rows), len(columns)) > _MOST_LABELS
+    for place, values in enumerate((*maps, gap), start=1):
+        signs = place == 3
+        figure.add_trace(
+            go.Heatmap(
+                z=values,
+                zmin=-reach if signs else 0,
+                zmax=reach if signs else most,
+                colorscale=signed(dark) if signs else MAGNITUDE,
+                customdata=[[[escaped(q), escaped(k)] for k in columns] for q in rows],
+                hovertemplate="%{customdata[0]} → %{customdata[1]}<br>%{z:.4f}<extra></extra>",
+                colorbar={
+                    "x": 1.0 if signs else 1.08,
+                    "thickness": 8,
+                    "nticks": 4,
+                },
+                showscale=place != 1,
+            ),
+            row=1,
+            col=place,
+        )
+        figure.update_xaxes(
+            tickvals=list(range(len(columns))),
+            ticktext=columns,
+            showticklabels=not many,
+            tickangle=-45,
+            showgrid=False,
+            row=1,
+            col=place,
+        )
+        figure.update_yaxes(
+            tickvals=list(range(len(rows))),
+            ticktext=rows,
+            showticklabels=not many and place == 1,
+            range=(len(rows) - 0.5, -0.5),
+            showgrid=False,
+            row=1,
+            col=place,
+        )
+    figure.update_layout(
+        template=template(dark),
+        height=340,
+        margin={"l": 8, "r": 8, "t": 40, "b": 8},
+    )
+    figure.update_annotations(font={"size": 13, "color": greys(dark).text})
     return figure
 
 
@@ -187,6 +302,9 @@ def _labelled(each: Attribution) -> tuple[Sequence[str], npt.NDArray[np.float64]
         groups = at_level(each.axis, each.values, "word", fold_special=True)
         return groups.labels, groups.values
     if isinstance(each.axis, Columns):
-        several = zip(each.axis.names, each.axis.values, strict=True)
-        return [f"{name} = {value}" for name, value in several], each.values.astype(np.float64)
+        several = zip(
+            each.axis.names, (elided(value, 9) for value in each.axis.values), strict=True
+        )
+        labels = [f"{elided(name, _LONGEST - 3 - len(value))} = {value}" for name, value in several]
+        return labels, each.values.astype(np.float64)
     raise TypeError(f"'{each.example}' has no words and no columns")

@@ -20,10 +20,12 @@ def confusion(
     title: str,
     axes: tuple[str, str] = ("true", "predicted"),
     joined: str = "taken for",
+    room: int = 90,
     dark: bool = False,
 ) -> go.Figure:
     """Confusions ``[true class, predicted class]`` as shares of each true class, with the counts
-    written in where there is room. ``axes`` and ``joined`` say what else the two may be.
+    written in where there is room. ``axes`` and ``joined`` say what else the two may be; there is
+    ``room`` for so many letters side by side.
     """
     totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     labels = list(classes) or [str(place) for place in range(len(matrix))]
@@ -73,7 +75,7 @@ def confusion(
         )
     )
     ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
-    slant = -40 if sum(map(len, labels)) > 90 else 0
+    slant = -40 if sum(map(len, labels)) > room else 0
     figure.update_xaxes(
         **ticks,
         title={"text": escaped(axes[1])},

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.activations.shelf import request, shelved
 from core.engine.call import Call
 from core.errors import FluoroscopeError
 from core.results import Behaviour, CrossSimilarity
 from core.results.activations import Capture
 from dashboard import cached, downloads, state, waiting
 from dashboard.figures.probes import similarity_map
+from dashboard.projecting import captured
 from dashboard.theme import is_dark
 
 _MEANING = (
@@ -39,21 +39,16 @@ def draw(now: state.Selection, capture: Capture | None, behaviour: Behaviour | N
         result: Behaviour | CrossSimilarity = behaviour
         figure = similarity_map(behaviour.similarity, names, names, dark=dark)
     else:
-        model = cached.model_ref(other)
-        parameters = request(cached.place(), model, cached.dataset(now.model))
-        theirs = shelved(parameters)
+        theirs = captured.of(
+            cached.model_ref(other), cached.dataset(now.model), f"Activations of {others[other]}"
+        )
         if theirs is None:
-            capturing = cached.handle(Call("capture", model, (), parameters))
-            under_way = waiting.under_way({f"Activations of {others[other]}": capturing})
-            if under_way or waiting.failed("Activations", capturing):
-                waiting.watch(under_way)
-                return
-            theirs = shelved(parameters)
+            return
         call = Call(
             "compare_layers",
             cached.model_ref(now.model),
             (),
-            {"capture": str(capture.folder), "other": str(parameters["out"])},
+            {"capture": str(capture.folder), "other": str(theirs.folder)},
         )
         handle = cached.handle(call)
         under_way = waiting.under_way({"Similarity": handle})

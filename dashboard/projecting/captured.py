@@ -8,6 +8,7 @@ from core.activations.shelf import request, shelved
 from core.data.dataset import Dataset
 from core.engine.call import Call
 from core.errors import FluoroscopeError
+from core.models.reference import ModelRef
 from core.projection.reducers import ATTRIBUTIONS
 from core.results.activations import Capture, open_capture
 from dashboard import cached, state, waiting
@@ -26,15 +27,19 @@ def captured(chosen: state.Selection, data: Dataset) -> Capture | None:
     """The mean activations of every layer with weights, for all of the data; None while they are
     computed, or when that failed: the page says so.
     """
-    model = cached.model_ref(chosen.model)
+    return of(cached.model_ref(chosen.model), data)
+
+
+def of(model: ModelRef, data: Dataset, title: str = "Activations") -> Capture | None:
+    """The same of any model."""
     parameters = request(cached.place(), model, data)
     if (found := shelved(parameters)) is not None:
         return found
     handle = cached.handle(Call("capture", model, (), parameters))
-    under_way = waiting.under_way({"Activations": handle})
+    under_way = waiting.under_way({title: handle})
     if handle.state == "done":
         return open_capture(handle.result())
-    waiting.failed("Activations", handle)
+    waiting.failed(title, handle)
     waiting.watch(under_way)
     return None
 
