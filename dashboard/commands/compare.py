@@ -80,6 +80,7 @@ def compare(
     )
     options.say(found.notes)
     options.left_out(found.skipped)
+    options.left_out(found.skipped)
     engine = started(options.known_device(device), workspace)
     folders = [captured(engine, ref, found, workspace, seed, device) for ref in refs]
     if not cards[0].classes:
