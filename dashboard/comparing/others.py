@@ -74,7 +74,8 @@ def candidates(model: str) -> dict[str, str]:
     fitting = {name: each for name, each in cached.models().items() if _fits(own, each, weights)}
     shared = {name: len(_shared(own, each)) for name, each in fitting.items()}
     several = sorted((name for name in fitting if shared[name] != 1), key=lambda n: -shared[n])
-    found |= {name: fitting[name].title for name in several if not name.startswith(_RUN)}
+    derived = (_RUN, source.PREFIX)
+    found |= {name: fitting[name].title for name in several if not name.startswith(derived)}
     found |= _checkpoints(model)
     eight = f"{source.PREFIX}{_eight_bits(model).name}"
     for name in source.names():
@@ -83,7 +84,8 @@ def candidates(model: str) -> dict[str, str]:
                 found[name] = each.title.removeprefix(f"{own.title} · ")
     if "compression" not in own.raw:
         found[EIGHT_BITS] = "Itself in eight bits"
-    return found | {name: each.title for name, each in fitting.items() if name not in found}
+    rest = {name: each.title for name, each in fitting.items() if name not in (*found, eight)}
+    return found | rest
 
 
 def _shared(own: ModelCard, each: ModelCard) -> set[str]:
