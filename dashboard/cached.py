@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,7 @@ from core.engine.call import Call
 from core.engine.executor import Handle
 from core.engine.process import ProcessExecutor
 from core.errors import BadInput, FluoroscopeError, UnknownName
+from core.models import estimator
 from core.models.card import ModelCard
 from core.models.catalogue import ADAPTERS, card, catalogue, missing, reference
 from core.models.huggingface import PREFIX
@@ -97,8 +99,8 @@ def run_models() -> dict[str, ModelCard]:
 
 
 def model_card(name: str) -> ModelCard:
-    """The card of a model that is listed, or of a folder that a person named: ``hf:/path``. What is
-    on a hub is never fetched because an address says so.
+    """The card of a model that is listed, or of a folder that a person named, ``hf:/path``, or the
+    file of an estimator. What is on a hub is never fetched because an address says so.
 
     Raises ``UnknownName``, and ``BadModel`` for a folder that holds no such model.
     """
@@ -111,7 +113,9 @@ def model_card(name: str) -> ModelCard:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name is that of a folder on this machine."""
+    """Whether a name is that of a folder, or of an estimator's file, on this machine."""
+    if name.startswith(("/", "~")):
+        return estimator.knows(name)
     return name.startswith((f"{PREFIX}/", f"{PREFIX}~"))
 
 
@@ -128,9 +132,9 @@ def items(model: str) -> tuple[GalleryItem, ...]:
         shown = shown_runs(place()).get(model.removeprefix("run:").partition("@")[0])
         return items_of_recipe(shown.recipe.name) if shown else ()
     if is_path(model):
-        pictures = model_card(model).task.axis == "pixels"
-        found = [each for each in gallery() if (each.path.suffix != ".txt") is pictures]
-        return tuple(found[-_OTHERS:])
+        kind = model_card(model).task.axis
+        endings = {"tokens": (".txt",), "columns": (), "pixels": (".png", ".jpg")}[kind]
+        return tuple([each for each in gallery() if each.path.suffix in endings][-_OTHERS:])
     return examples_for(model)
 
 
@@ -152,6 +156,24 @@ def example(name: str) -> Example:
         model, row = row_of(name)
         return dataset(model)[row]
     return gallery_item(name).example()
+
+
+def first_example(model: str) -> str:
+    """What to begin with for a model of tables without bundled examples: the first of its data, or
+    else its usual row.
+    """
+    about = model_card(model)
+    if about.task.axis != "columns":
+        return ""
+    with suppress(FluoroscopeError):
+        if len(dataset(model)):
+            return row_name(model, 0)
+    row = {}
+    prepared = about.raw.get("preprocessing") or {}
+    for each in prepared.get("features", ()):
+        first = each["categories"][0] if each["categories"] else each.get("mean") or 0.0
+        row[each["name"]] = prepared.get("usual", {}).get(each["name"], first)
+    return keep_upload("usual row.json", json.dumps(row).encode())
 
 
 def row_name(model: str, row: int) -> str:

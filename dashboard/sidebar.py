@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.data.textlist import TABLES
 from core.errors import FluoroscopeError
+from core.models import estimator
 from core.models.huggingface import PREFIX
 from core.paths import located
 from core.tasks import AxisKind
@@ -76,11 +77,13 @@ def draw() -> None:
             format_func=lambda name: models[name].title,
             **state.bind("model", chosen.model, also=_FRESH),
         )
-        with st.popover("Open a folder", type="tertiary", icon=":material/folder_open:"):
+        with st.popover("Open a model", type="tertiary", icon=":material/folder_open:"):
             _folder()
         card = models[chosen.model]
         measured = card.raw.get("metrics", {})
-        size = f"{card.raw['parameters']:,} parameters".replace(",", "\u2009")
+        count = card.raw["parameters"]
+        size = "no weights to look at" if count is None else f"{count:,} parameters"
+        size = size.replace(",", "\u2009")
         accuracy, bleu = measured.get("accuracy"), measured.get("bleu")
         source = "as reported" if measured.get("reported") else "on held-out data"
         quality = f"  \n{accuracy:.1%} accurate {source}" if accuracy else ""
@@ -93,17 +96,20 @@ def draw() -> None:
 
 
 def _folder() -> None:
-    """A model folder on the machine that runs Fluoroscope."""
+    """A model folder, or the file of an estimator, on the machine that runs Fluoroscope."""
     path = st.text_input(
-        "Hugging Face model folder",
+        "Folder of a Hugging Face model, or a .skops or .onnx file",
         placeholder="/home/me/models/my-bert",
-        help="With config.json, model.safetensors and tokenizer, on the machine that runs "
-        "Fluoroscope. Code that comes with a model is never run.",
+        help="A folder has config.json, model.safetensors and a tokenizer; a .skops file holds a "
+        "classifier or pipeline of scikit-learn; beside an .onnx file lies a .onnx.json with its "
+        "classes and columns. All on the machine that runs Fluoroscope. Code that comes with a "
+        "model is never run.",
     )
     if not state.pressed("Open", "open-folder", disabled=not path.strip()):
         return
     try:
-        name = f"{PREFIX}{located(path.strip())}"
+        place = located(path.strip())
+        name = str(place) if estimator.knows(place.name) else f"{PREFIX}{place}"
         cached.model_card(name)
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
@@ -117,7 +123,7 @@ def _example(chosen: state.Selection) -> None:
     known = [item.name for item in items]
     name = chosen.example
     if not name.startswith(cached.UPLOAD) and name not in known and not _row(name, chosen.model):
-        lost, name = name, known[0] if known else ""
+        lost, name = name, known[0] if known else cached.first_example(chosen.model)
         notice = state.told()
         state.change(example=name)
         if lost:
@@ -170,6 +176,8 @@ def _titles(chosen: state.Selection, usual: dict[str, str], name: str) -> dict[s
     if picked is None:
         if pictures:
             st.markdown("Example")
+        if not usual and not pictures:
+            usual = _of_data(chosen.model)
         if name in usual or not _row(name, chosen.model):
             return usual
         return {name: _title(name), **usual}
@@ -184,6 +192,15 @@ def _titles(chosen: state.Selection, usual: dict[str, str], name: str) -> dict[s
     if name not in shown and not name.startswith(cached.UPLOAD):
         shown.insert(0, name)
     return {each: usual.get(each) or _title(each) for each in shown}
+
+
+def _of_data(model: str) -> dict[str, str]:
+    """The first examples of the data that lie beside a model; none where there are no data."""
+    with suppress(FluoroscopeError):
+        count = min(len(cached.dataset(model)), _MOST_TEXTS)
+        names = (cached.row_name(model, row) for row in range(count))
+        return {name: _title(name) for name in names}
+    return {}
 
 
 def _title(name: str) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from core.tasks import AxisKind
+
+_DIGITS = 6
 
 
 def words(content: bytes, axis: AxisKind, most: int = 140) -> str:
@@ -23,4 +26,9 @@ def words(content: bytes, axis: AxisKind, most: int = 140) -> str:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, str) and len(value) > _DIGITS:
+        with suppress(ValueError):
+            value = float(value)
+    if value is None:
+        return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

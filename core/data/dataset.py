@@ -212,6 +212,10 @@ def open_dataset(ref: DataRef) -> Dataset:
 
 def _shipped(model: ModelCard) -> Dataset:
     function = announced(model)
+    if not function and (beside := model.raw.get("data_file")):
+        from core.data.ownexamples import rows
+
+        return rows(beside, model.task.axis, label=str(model.raw.get("data_label", "")))
     if not function:
         raise BadInput(
             f"No data come with '{model.name}'.", "Name a folder of pictures, a table or a text."

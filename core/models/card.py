@@ -37,7 +37,9 @@ class ModelCard:
     ``arguments`` are those of ``factory``, which with ``own_weights`` reads the weights itself;
     ``preprocessing`` is None for models that do not take images; ``tokenizer`` names a function of
     the card, as ``"module:function"``, for those that take texts. ``independent`` classes are
-    judged one by one, so that several may be true.
+    judged one by one, so that several may be true. ``adapter`` names a function of the card and
+    the module where it is not that of the task; ``device`` is where it computes, where it can
+    nowhere else.
     """
 
     name: str
@@ -57,6 +59,8 @@ class ModelCard:
     tokenizer: str = ""
     own_weights: bool = False
     independent: bool = False
+    adapter: str = ""
+    device: str = ""
 
     @classmethod
     def read(cls, path: Path) -> ModelCard:

@@ -35,7 +35,7 @@ def load(ref: ModelRef, device: str = "auto") -> LoadedModel:
         module: nn.Module = resolve(about.factory)(**about.arguments)
     else:
         module = build(about, read_weights(path))
-    where = choose(device)
+    where = choose(about.device or device)
     return LoadedModel(ref, about, adapter(about, module), where, placed(module, where).eval())
 
 
@@ -59,7 +59,7 @@ def adapter(about: ModelCard, module: nn.Module) -> Adapter:
             "asked or explained yet.",
             "Choose a model for images or texts; the Training page shows how this one learned.",
         )
-    found: Adapter = resolve(ADAPTERS[about.task])(about, module)
+    found: Adapter = resolve(about.adapter or ADAPTERS[about.task])(about, module)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 BASELINES = ("mean", "zero", "gaussian")
 _WHOLE = 2**53
 _LONGEST = 80  # characters of a value that is shown
+_DIGITS = 8
 
 
 class TabularAdapter:
@@ -56,7 +58,7 @@ class TabularAdapter:
 
         Raises ``BadInput`` for anything else, and for a row without a column that the model reads.
         """
-        rows = [_row(example, self.columns) for example in examples]
+        rows = [row_of(example, self.columns) for example in examples]
         inputs = torch.from_numpy(encode(self.columns, _frame(rows, self.columns)))
         inputs = inputs.to(model.device)
         unknown = {
@@ -71,7 +73,7 @@ class TabularAdapter:
             axes=tuple(
                 Columns(
                     tuple(each.name for each in self.columns),
-                    tuple(_shown(row[each.name]) for each in self.columns),
+                    tuple(shown(row[each.name], not each.categories) for each in self.columns),
                 )
                 for row in rows
             ),
@@ -86,7 +88,7 @@ class TabularAdapter:
 
         Raises ``BadInput`` as ``encode`` does.
         """
-        return _frame([_row(example, self.columns) for example in examples], self.columns)
+        return _frame([row_of(example, self.columns) for example in examples], self.columns)
 
     def laid_out(self, inputs: Tensor) -> Tensor:
         """Inputs ``[example, input]`` as features ``[example, column, input]``."""
@@ -210,7 +212,7 @@ def classification(about: ModelCard, module: nn.Module) -> TabularAdapter:
     return TabularAdapter(about.classes, columns)
 
 
-def _row(example: Example, columns: Sequence[Feature]) -> dict[str, Any]:
+def row_of(example: Example, columns: Sequence[Feature]) -> dict[str, Any]:
     """The values of a row by the names that the model has for its columns."""
     try:
         found = json.loads(example.data)
@@ -257,7 +259,7 @@ def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[Feature]) -> pd.
 
 def _unknown(each: Feature, value: object) -> str:
     """What to say of a value that the model cannot know."""
-    text = _shown(value)
+    text = shown(value)
     if text == MISSING:
         return ""
     if each.categories:
@@ -269,10 +271,13 @@ def _unknown(each: Feature, value: object) -> str:
         return f"'{each.name}' is no number and taken as missing: {text}."
 
 
-def _shown(value: object) -> str:
-    """A value as people write it."""
+def shown(value: object, number: bool = False) -> str:
+    """A value as people write it; where a ``number`` is meant, text that is one in 6 digits."""
     if value is None or value != value or str(value).strip().lower() in MISSING_TEXTS:
         return MISSING
+    if number and isinstance(value, str) and len(value.strip()) > _DIGITS:
+        with suppress(ValueError):
+            value = float(value)
     if isinstance(value, float):
         return f"{value:.6g}"
     return shortened(str(value).strip(), _LONGEST)

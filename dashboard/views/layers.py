@@ -24,6 +24,12 @@ def main() -> None:
     """Draw the page for the selection in hand."""
     st.markdown("What does each layer do, and where does the answer take shape?")
     now = state.selection()
+    if cached.model_card(now.model).raw["parameters"] is None:
+        st.info(
+            "This model is only asked and answers: it has no layers that could be looked into. "
+            "Its columns are on the Overview, what they add to an answer on the Attribution page."
+        )
+        return
     model = cached.model_ref(now.model)
     describing = cached.handle(Call("describe", model))
     under_way = waiting.under_way({"Architecture": describing})

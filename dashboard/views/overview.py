@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,10 @@ from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.figures.architecture import architecture_chart
 from dashboard.figures.prediction import class_quality, probability_bars
 from dashboard.figures.training import training_curves
+from dashboard.learning import columns
 from dashboard.theme import is_dark
 
 _FIRST = 6  # values of a row that are shown
-_MOST_NAMES = 12
 
 
 def main() -> None:
@@ -41,24 +40,26 @@ def main() -> None:
     words.markdown(card.summary)
     with answer:
         _example(chosen)
-    features = (card.raw.get("preprocessing") or {}).get("features", ())
-    titles = ["Layers", "Quality", "Training", "Methods that fit", *(["Columns"] * bool(features))]
-    made, good, learned, fits, *read = st.tabs(titles)
-    for tab in read:
+    titles = ["Layers", "Quality", "Training", "Methods that fit"]
+    if card.raw["parameters"] is None:  # it is asked, and cannot be looked into
+        titles = ["Methods that fit"]
+    if columns.features(card):
+        titles.insert(1 if len(titles) > 1 else 0, "Columns")
+    for title, tab in zip(titles, st.tabs(titles), strict=True):
         with tab:
-            _columns(features)
-    with made:
-        if architecture is not None:
-            _layers(card, architecture)
-        elif not waiting.failed("Inspecting the model", inspecting):
-            waiting.watch({"Inspecting the model": inspecting})
-    with good:
-        _quality(card)
-    with learned:
-        _training(card)
-    with fits:
-        if architecture is not None:
-            _fits(card, architecture)
+            match title:
+                case "Layers" if architecture is not None:
+                    _layers(card, architecture)
+                case "Quality":
+                    _quality(card)
+                case "Training":
+                    _training(card)
+                case "Methods that fit" if architecture is not None:
+                    _fits(card, architecture)
+                case "Columns":
+                    columns.draw(card)
+    if architecture is None and not waiting.failed("Inspecting the model", inspecting):
+        waiting.watch({"Inspecting the model": inspecting})
 
 
 def _example(chosen: state.Selection) -> None:
@@ -105,20 +106,26 @@ def _numbers(card: ModelCard, architecture: Architecture | None) -> None:
     metrics: dict[str, Any] = card.raw.get("metrics", {})
     held_out = f"on {metrics['n']:,} held-out examples" if metrics.get("n") else ""
     source = f"Reported by: {metrics['source']}" if metrics.get("reported") else held_out
-    columns = st.columns(4)
+    boxes = st.columns(4)
     accuracy = metrics.get("accuracy")
-    columns[0].metric(
+    boxes[0].metric(
         "Accuracy (reported)" if metrics.get("reported") else "Accuracy",
         "–" if accuracy is None else f"{accuracy:.2%}",
         help=f"{source}. Higher is better." if source else None,
     )
     f1 = metrics.get("f1_macro")
-    columns[1].metric(
+    boxes[1].metric(
         "Macro F1", "–" if f1 is None else f"{f1:.3f}", help="Mean F1 over classes; 1 is best."
     )
-    columns[2].metric("Parameters", f"{card.raw['parameters']:,}")
+    boxes[2].metric("Parameters", _whole(card.raw["parameters"]))
     operations = "…" if architecture is None else _magnitude(architecture.multiply_adds)
-    columns[3].metric("Multiply-adds", operations, help="For one forward of one example.")
+    if card.raw["parameters"] is None:
+        operations = "–"
+    boxes[3].metric("Multiply-adds", operations, help="For one forward of one example.")
+
+
+def _whole(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
 
 
 def _magnitude(number: float) -> str:
@@ -193,36 +200,6 @@ def _training(card: ModelCard) -> None:
     if training.get("command"):
         st.caption("Trained by")
         st.code(training["command"], language="shell")
-
-
-def _columns(features: Sequence[Mapping[str, Any]]) -> None:
-    """What the model reads, and what the training rows have in it."""
-    rows = []
-    for each in features:
-        names, shares = list(each.get("categories", ())), list(each.get("frequencies", ()))
-        known = f"{len(names)} categories" if names else "number"
-        if shares:
-            names = [f"{n} {s:.0%}" for n, s in zip(names, shares, strict=True)]
-        rows.append(
-            {
-                "Column": each["name"],
-                "Read as": known + (", may be missing" if each.get("indicator") else ""),
-                "Mean": None if names else each.get("mean"),
-                "Spread": None if names else each.get("std"),
-                "Categories": " · ".join(names[:_MOST_NAMES]) + " · …" * (len(names) > _MOST_NAMES),
-            }
-        )
-    table = pd.DataFrame(rows)
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        table if any(table["Categories"]) else table.drop(columns="Categories"),
-        hide_index=True,
-        column_config={
-            "Mean": number(format="%.4g", help="Of the training rows."),
-            "Spread": number(format="%.4g", help="Standard deviation of the training rows."),
-            "Categories": st.column_config.TextColumn(width="large"),
-        },
-    )
 
 
 def _fits(card: ModelCard, architecture: Architecture) -> None:
