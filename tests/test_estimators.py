@@ -8,7 +8,7 @@ import json
 import zipfile
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -191,7 +191,7 @@ def test_the_card_beside_it_is_believed(path: Path) -> None:
 class Loud:
     """Says that it was built."""
 
-    built: list[str] = []
+    built: ClassVar[list[str]] = []
 
     def __init__(self) -> None:
         self.value = 1

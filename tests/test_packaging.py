@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sample_models import MODELS, TEXT_MODELS
+from sample_models import MODELS, TABLE_MODELS, TEXT_MODELS
 
 ROOT = Path(__file__).parents[1]
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def test_code_is_found_in_the_installation(installed: Installed) -> None:
 
 def test_models_are_announced(installed: Installed) -> None:
     announced = [row["name"] for row in installed.listing("models")]
-    assert announced == [*MODELS, *TEXT_MODELS]
+    assert announced == [*MODELS, *TEXT_MODELS, *TABLE_MODELS]
 
 
 def test_examples_are_announced_and_come_along(installed: Installed) -> None:

@@ -2,8 +2,8 @@
 named by the path of its ``.skops`` or ``.onnx`` file.
 
 Beside the file may lie ``<file>.json`` with ``classes``, ``columns`` (names, or objects with
-``name`` and ``categories``, ``frequencies``, ``mean``, ``std``), ``title``, ``summary``, ``data`` (a
-table in the same folder) and ``label`` (its column). What it does not say is read from the
+``name`` and ``categories``, ``frequencies``, ``mean``, ``std``), ``title``, ``summary``, ``data``
+(a table in the same folder) and ``label`` (its column). What it does not say is read from the
 estimator itself, without importing anything that the file names. Imports no torch.
 """
 
@@ -52,7 +52,8 @@ def card(name: str) -> ModelCard:
     saved = SkopsFile(path).root() if kind == SKOPS else None
     classes = tuple(str(each) for each in about.get("classes", ()))
     classes = classes or (classes_of(saved) if saved is not None else ())
-    columns, usual = _named(path, about), {}
+    columns = _named(path, about)
+    usual: dict[str, str] = {}
     if saved is not None:
         found, usual = columns_of(saved)
         known = {each.name: each for each in found}
@@ -177,7 +178,7 @@ def _summary(path: Path, saved: Saved | None, columns: int) -> str:
         return f"An ONNX graph over {columns} columns, from {path}."
     said = saved.state("_sklearn_version") or ""
     here = metadata.version("scikit-learn")
-    other = f" It was saved by scikit-learn {said}, this is {here}." if said not in ("", here) else ""
+    other = "" if said in ("", here) else f" Saved by scikit-learn {said}; this is {here}."
     steps = [step[1].kind for step in saved.state("steps", ()) if isinstance(step[1], Saved)]
     what = f"{saved.kind} of {' → '.join(steps)}" if steps else saved.kind
     return f"{what} of scikit-learn over {columns} columns, from {path}.{other}"

@@ -61,7 +61,9 @@ def _inner(saved: Saved, step: int) -> list[Saved]:
     return [each for each in found if isinstance(each, Saved)]
 
 
-def _learn(saved: Any, names: Sequence[str], known: dict[str, Feature], typical: dict[str, str]) -> bool:
+def _learn(
+    saved: Any, names: Sequence[str], known: dict[str, Feature], typical: dict[str, str]
+) -> bool:
     """Write down what a step knows of the columns it is handed; whether these are the same columns
     after it.
     """
@@ -105,7 +107,7 @@ def _picked(which: Any, names: Sequence[str]) -> list[str]:
         if isinstance(each, bool | np.bool_):
             found += [names[place]] if each and place < len(names) else []
         elif isinstance(each, int | np.integer):
-            found += [names[each]] if -len(names) <= each < len(names) else []
+            found += [names[int(each)]] if -len(names) <= each < len(names) else []
         elif str(each) in names:
             found.append(str(each))
     return found

@@ -138,7 +138,9 @@ class RowAdapter(TabularAdapter):
         return (number, NUMBER) if np.isfinite(number) else (0.0, GONE)
 
     def _usually(self) -> Tensor:
-        return torch.tensor([[self._usual_cell(each) for each in self.columns]], dtype=torch.float64)
+        return torch.tensor(
+            [[self._usual_cell(each) for each in self.columns]], dtype=torch.float64
+        )
 
     def _usual_cell(self, column: Feature) -> tuple[float, float]:
         if not column.categories:

@@ -199,7 +199,7 @@ def _onnx(path: Path) -> Answering:
 
 def _probabilities(session: Any) -> str:
     """The name of the output that holds probabilities: the one called so, else the last."""
-    names = [each.name for each in session.get_outputs()]
+    names = [str(each.name) for each in session.get_outputs()]
     return next((name for name in names if "prob" in name.lower()), names[-1])
 
 
