@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -156,24 +155,6 @@ def example(name: str) -> Example:
         model, row = row_of(name)
         return dataset(model)[row]
     return gallery_item(name).example()
-
-
-def first_example(model: str) -> str:
-    """What to begin with for a model of tables without bundled examples: the first of its data, or
-    else its usual row.
-    """
-    about = model_card(model)
-    if about.task.axis != "columns":
-        return ""
-    with suppress(FluoroscopeError):
-        if len(dataset(model)):
-            return row_name(model, 0)
-    row = {}
-    prepared = about.raw.get("preprocessing") or {}
-    for each in prepared.get("features", ()):
-        first = each["categories"][0] if each["categories"] else each.get("mean") or 0.0
-        row[each["name"]] = prepared.get("usual", {}).get(each["name"], first)
-    return keep_upload("usual row.json", json.dumps(row).encode())
 
 
 def row_name(model: str, row: int) -> str:

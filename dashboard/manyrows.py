@@ -1,8 +1,9 @@
-"""An uploaded table as rows to pick from."""
+"""Rows of tables: an uploaded table to pick from, and the row to begin with."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import PurePath
 
 import pandas as pd
@@ -49,3 +50,21 @@ def draw(chosen: state.Selection) -> None:
         on_select=picked,
         selection_mode="single-row",
     )
+
+
+def first_example(model: str) -> str:
+    """What to begin with for a model of tables without bundled examples: the first of its data, or
+    else its usual row.
+    """
+    about = cached.model_card(model)
+    if about.task.axis != "columns":
+        return ""
+    with suppress(FluoroscopeError):
+        if len(cached.dataset(model)):
+            return cached.row_name(model, 0)
+    row = {}
+    prepared = about.raw.get("preprocessing") or {}
+    for each in prepared.get("features", ()):
+        first = each["categories"][0] if each["categories"] else each.get("mean") or 0.0
+        row[each["name"]] = prepared.get("usual", {}).get(each["name"], first)
+    return cached.keep_upload("usual row.json", json.dumps(row).encode())

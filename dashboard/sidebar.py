@@ -12,7 +12,7 @@ from core.models import estimator
 from core.models.huggingface import PREFIX
 from core.paths import located
 from core.tasks import AxisKind
-from dashboard import cached, gallery, manytexts, state
+from dashboard import cached, gallery, manyrows, manytexts, state
 from dashboard.wording import words
 
 # What another model does not share.
@@ -123,7 +123,7 @@ def _example(chosen: state.Selection) -> None:
     known = [item.name for item in items]
     name = chosen.example
     if not name.startswith(cached.UPLOAD) and name not in known and not _row(name, chosen.model):
-        lost, name = name, known[0] if known else cached.first_example(chosen.model)
+        lost, name = name, known[0] if known else manyrows.first_example(chosen.model)
         notice = state.told()
         state.change(example=name)
         if lost:
