@@ -18,6 +18,7 @@ from dashboard.commands.compare import compare
 from dashboard.commands.compress import compress
 from dashboard.commands.evaluate import evaluate
 from dashboard.commands.flip import flip
+from dashboard.commands.importance import importance
 from dashboard.commands.jobs import jobs
 from dashboard.commands.layers import layers
 from dashboard.commands.lists import listing
@@ -45,6 +46,7 @@ app.command()(project)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(surrogate)
+app.command()(importance)
 app.command()(compress)
 app.command()(flip)
 app.command()(translate)

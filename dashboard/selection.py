@@ -48,7 +48,8 @@ class Selection:
     way in which the model is compressed, ``shrunk`` the part of that page. ``weighed`` is the part
     of the Importance page, ``weigh`` the way to importance over the data, by the attribution method
     ``explainer``, of columns or (``grouped``) groups of them, ``swarm`` the view beside its bars;
-    ``feature`` and ``partner`` are columns in hand, whose curves may be ``centred``.
+    ``feature`` and ``partner`` are columns in hand, whose curves are of what is ``scored`` and may
+    be ``centred``.
     ``compared`` is the part of the Compare page, ``reasoned`` the method by which both models are
     explained there.
     """
@@ -117,6 +118,7 @@ class Selection:
     feature: str = ""
     partner: str = ""
     centred: str = ""
+    scored: str = "probability"
     compared: str = "answers"
     reasoned: str = ""
 
@@ -199,6 +201,7 @@ class Selection:
             feature=one("feature"),
             partner=one("partner"),
             centred=one("centred", ("yes",)),
+            scored=one("scored"),
             compared=one("compared", COMPARED),
             reasoned=one("reasoned"),
             beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),

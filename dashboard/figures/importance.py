@@ -245,7 +245,7 @@ def _laid_out(
 ) -> None:
     figure.update_layout(
         template=template(dark),
-        height=90 + _ROW * max(6, len(shown)),
+        height=90 + _ROW * max(2, len(shown)),
         title={"text": title},
         margin={"l": 8, "r": 12, "t": 44, "b": 8},
     )
@@ -253,7 +253,7 @@ def _laid_out(
         tickvals=list(range(len(shown))),
         ticktext=[escaped(elided(result.features[place], _LONGEST)) for place in shown],
         ticklabelstandoff=4,
-        range=(max(6, len(shown)) - 0.4, -0.6),
+        range=(max(2, len(shown)) - 0.4, -0.6),
         showgrid=False,
         zeroline=False,
     )
