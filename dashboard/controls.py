@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import streamlit as st
 
-from core.attribution.method import AttributionMethod
-from core.compression.methods import CompressionMethod
 from core.errors import UserError
-from core.importance.ways import Way
 from core.parameters import Parameter, Value, checked
-from core.projection.reducers import Reducer
 from dashboard import state
 
-Declared = AttributionMethod | Reducer | CompressionMethod | Way
+
+class Declared(Protocol):
+    """What declares parameters: a method, a reducer, a way to compress, a surrogate tree."""
+
+    @property
+    def name(self) -> str:
+        """What its settings are kept under."""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What can be set."""
 
 
 def settings_of(method: Declared, chosen: state.Selection) -> dict[str, Value]:

@@ -65,6 +65,7 @@ COMPUTING = (
     "core.surrogate",
     "core.concepts",
     "core.influence",
+    "core.counterfactual",
 )
 
 LAYERS = (

@@ -209,7 +209,7 @@ def test_the_way_of_the_example_in_hand(tree: tuple[Surrogate, pd.DataFrame]) ->
     assert found.values.tolist() == [990, 1, 0, 3]
     told = way(found)
     steps = r"worst area > 8\d\d(\.\d+)? and colour (≠ red|= blue) and texture ≤ 2\d(\.\d+)?"
-    assert re.match(steps + " → smooth · so does the model for", told)
+    assert re.match(steps + " → smooth · the model agrees on", told)
     assert decode(encode(found)).path.tolist() == found.path.tolist()
 
 

@@ -52,6 +52,7 @@ VERBS = Verbs(
         "compression_drift": "core.compression.drift:compression_drift",
         "compression_sweep": "core.compression.sweep:compression_sweep",
         "concept_scores": "core.concepts.compute:concept_scores",
+        "counterfactual": "core.counterfactual.find:counterfactual",
         "cover": "core.attribution.cover:cover",
         "describe": "core.attribution.describe:describe",
         "evaluate": "core.evaluation.evaluate:evaluate",

@@ -29,6 +29,7 @@ from core.results.comparison import (
 )
 from core.results.compression import Cost, Costs, Drift, Slice, Sweep
 from core.results.concepts import ConceptScores
+from core.results.counterfactual import Counterfactual, RowChange
 from core.results.evaluation import (
     Curve,
     Evaluation,
@@ -66,6 +67,7 @@ __all__ = [
     "ConceptScores",
     "Cost",
     "Costs",
+    "Counterfactual",
     "CrossSimilarity",
     "Curve",
     "Dependence",
@@ -98,6 +100,7 @@ __all__ = [
     "Projection",
     "RelevantExamples",
     "Reliability",
+    "RowChange",
     "Series",
     "Slice",
     "Surrogate",

@@ -21,6 +21,7 @@ MIN_LEAF = Parameter(
 )
 GRID = Parameter("grid", "int", 7, "Rows and columns of regions in a picture.", 2, 16)
 PARAMETERS = (DEPTH, MIN_LEAF, GRID)
+ON = Parameter("on", "layer", "", "What the tree asks about.", label="Fitted on")
 COLUMNS, WORDS, REGIONS, LAYER = "columns", "words", "regions", "layer:"
 USUAL: dict[AxisKind, str] = {"columns": COLUMNS, "tokens": WORDS, "pixels": REGIONS}
 LEAST = 20
@@ -35,7 +36,7 @@ class Declared:
     parameters: tuple[Parameter, ...]
 
 
-SURROGATE = Declared("surrogate", "Surrogate tree", PARAMETERS)
+SURROGATE = Declared("surrogate", "Surrogate tree", (*PARAMETERS, ON))
 
 
 def check(model: str, classes: Sequence[str]) -> None:

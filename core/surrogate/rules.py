@@ -22,14 +22,14 @@ def rules(found: Surrogate) -> str:
 
 
 def leaf(found: Surrogate, node: int) -> str:
-    """``malignant · agrees with 97 % of 60 held-out examples``."""
+    """``malignant · the model agrees on 58 of 60 held-out examples``."""
     said = found.classes[int(found.answer[node])]
     count = int(found.held_out[node].sum())
     if not count:
         return f"{said} · no held-out example came here"
     same = int(found.held_out[node, found.answer[node]])
     noun = f"held-out example{'s' * (count > 1)}"
-    return f"{said} · so does the model for {same} of {count} {noun}"
+    return f"{said} · the model agrees on {same} of {count} {noun}"
 
 
 def way(found: Surrogate) -> str:

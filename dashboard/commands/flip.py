@@ -1,14 +1,19 @@
-"""``fluoroscope flip``: the fewest words whose removal changes the answer."""
+"""``fluoroscope flip``: the fewest words whose removal changes the answer, or the smallest changes
+of a row of a table that do.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.errors import BadParameter
 from dashboard.commands import inputs, options
 from dashboard.commands.calls import engine as started
 from dashboard.commands.calls import with_bar
+from dashboard.commands.rowflip import flip_rows
 
 if TYPE_CHECKING:
     from core.results import Flip
@@ -18,6 +23,17 @@ def flip(
     model: options.Model,
     texts: options.TextsOrFiles,
     to: Annotated[str, typer.Option(help="The class to reach; any other if left out.")] = "",
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a table: a column that may not change; may be repeated."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a table: rows whose values may be taken; left out: those that ship with the "
+            "model."
+        ),
+    ] = None,
     settings: options.Settings = None,
     cut: options.Cut = "end",
     column: options.Column = "",
@@ -26,9 +42,11 @@ def flip(
     device: options.Device = "auto",
     workspace: options.Workspace = None,
 ) -> None:
-    """Find the fewest words of a text whose removal changes the predicted class.
+    """Find the fewest words of a text whose removal changes the predicted class, or the smallest
+    changes of a row of a table that do.
 
-    Settings: replacement=drop, mask or padding; most=2000, the most texts to try.
+    Settings of texts: replacement=drop, mask or padding; most=2000, the most texts to try. Of rows:
+    count=4, how many ways to tell; most=2000, the most rows of the data to look at.
     """
     from core.attribution.flip import PARAMETERS
     from core.engine.call import Call
@@ -39,9 +57,20 @@ def flip(
     model = inputs.in_workspace(model, workspace)
     about = card(model)
     given = dict(options.setting(each) for each in settings or ())
-    parameters = {**checked(PARAMETERS, given, "flip"), "to": to}
     examples, notes = inputs.given(about, texts, cut, column)
     options.say(notes)
+    if about.task.axis == "columns":
+        flip_rows(
+            reference(model), examples, to, keep or (), data, given, as_json, seed, device,
+            workspace,
+        )  # fmt: skip
+        return
+    if keep or data:
+        raise BadParameter(
+            f"--keep and --data are for tables, '{about.name}' does not read any.",
+            "Leave them out.",
+        )
+    parameters = {**checked(PARAMETERS, given, "flip"), "to": to}
     call = Call("flip", reference(model), tuple(examples), parameters, seed, device)
     found: tuple[Flip, ...] = with_bar(started(device, workspace), call, about.title)
     for each in found:

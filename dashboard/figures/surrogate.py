@@ -11,11 +11,11 @@ from dashboard.figures.caption import elided, escaped
 from dashboard.theme import accent, class_colour, greys, template
 
 Floats = npt.NDArray[np.float64]
-_ROW, _HEAD, _FOOT = 40, 66, 10  # pixels: of an answer, above the tree, below it
-_LEAST = 360
+_ROW, _HEAD, _FOOT = 35, 66, 8  # pixels: of an answer, above the tree, below it
+_LEAST = 340
 _NARROW = 760
 _LETTER = 6.9  # pixels
-_BAR = 0.3  # the height of a node's bar, in rows
+_BAR = 0.32  # the height of a node's bar, in rows
 _WIDE = 0.62  # its width, in steps from a question to the next
 _THICK = 0.5  # rows that a branch with all examples is thick
 _THIN = 0.03
@@ -190,6 +190,8 @@ def _texts(
     for node in found.order:
         inner = found.feature[node] >= 0
         said = found.condition(node) if inner else found.classes[int(found.answer[node])]
+        if inner and found.on == "regions" and len(said) > longest:
+            said = said.replace("row ", "r").replace(", column ", " c")
         words = f"{escaped(_cut(said, longest))}{'?' if inner else ''}"
         figure.add_annotation(
             x=x[node],
@@ -198,7 +200,7 @@ def _texts(
             showarrow=False,
             xanchor="left",
             yanchor="bottom",
-            yshift=-1,
+            yshift=2,
             font={"size": 12, "color": tone.text},
             bgcolor=tone.page,
             borderpad=0,
@@ -217,8 +219,10 @@ def _texts(
 
 
 def _cut(text: str, length: int) -> str:
-    """A question with its number whole where its name is too long."""
+    """A question with three digits of its number where its name is too long."""
     name, sign, number = text.rpartition(" ≤ ")
+    if sign and len(text) > length:
+        number = f"{float(number.removesuffix(' or missing')):.3g}"
     return f"{elided(name, length - len(number) - 3)} ≤ {number}" if sign else elided(text, length)
 
 

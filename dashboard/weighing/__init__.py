@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 PARTS: dict[str, tuple[str, str]] = {
     "overall": ("Over the data", "dashboard.weighing.overall"),
     "feature": ("One feature", "dashboard.weighing.feature"),
+    "surrogate": ("Surrogate tree", "dashboard.weighing.surrogate"),
 }
 
 
