@@ -51,7 +51,7 @@ class Selection:
     ``feature`` and ``partner`` are columns in hand, whose curves are of what is ``scored`` and may
     be ``centred``.
     ``compared`` is the part of the Compare page, ``reasoned`` the method by which both models are
-    explained there.
+    explained there. ``fixed`` are columns that may not change, as a JSON list.
     """
 
     model: str = ""
@@ -111,6 +111,7 @@ class Selection:
     smaller: str = "int8"
     shrunk: str = "saved"
     weighed: str = "overall"
+    fixed: str = ""
     weigh: str = "attribution"
     explainer: str = ""
     grouped: str = ""
@@ -194,6 +195,7 @@ class Selection:
             smaller=one("smaller"),
             shrunk=one("shrunk", SHRUNK),
             weighed=one("weighed"),
+            fixed=one("fixed"),
             weigh=one("weigh"),
             explainer=one("explainer"),
             grouped=one("grouped", ("yes",)),

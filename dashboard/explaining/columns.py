@@ -51,7 +51,7 @@ def text(chosen: state.Selection) -> None:
     typed = ["" if each is None else str(each).strip() for each in edited["Value"]]
     now = {name: _value(old, new) for (name, old), new in zip(row.items(), typed, strict=True)}
     if now != row:
-        _edit(chosen, now)
+        edit(chosen, now)
 
 
 def answer(prediction: Prediction, chosen: state.Selection) -> None:
@@ -141,7 +141,7 @@ def _value(old: Any, typed: str) -> Any:
         return typed
 
 
-def _edit(chosen: state.Selection, row: dict[str, Any]) -> None:
+def edit(chosen: state.Selection, row: dict[str, Any]) -> None:
     """Take ``row`` as an edit of the one in hand, and draw the page anew."""
     original = chosen.original or chosen.example
     if row == _row(original):

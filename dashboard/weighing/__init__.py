@@ -12,6 +12,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "overall": ("Over the data", "dashboard.weighing.overall"),
     "feature": ("One feature", "dashboard.weighing.feature"),
     "surrogate": ("Surrogate tree", "dashboard.weighing.surrogate"),
+    "change": ("What would change it", "dashboard.weighing.change"),
 }
 
 
