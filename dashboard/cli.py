@@ -1,4 +1,4 @@
-"""The command line: ``fluoroscope serve | list | attribute | attention | train | …``.
+"""The command line: ``fluoroscope serve | list | add | attribute | attention | train | …``.
 
 A user's error is one clear line on standard error and exit status 2.
 """
@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from core.errors import Cancelled, FluoroscopeError
+from dashboard.commands.add import add
 from dashboard.commands.attention import attention
 from dashboard.commands.attribute import attribute
 from dashboard.commands.capture import capture
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.add_typer(listing, name="list")
+app.command()(add)
 app.command()(attribute)
 app.command()(attention)
 app.command()(capture)

@@ -116,6 +116,21 @@ LAYERS = (
         ("core.data.gallery", "core.models.card", "core.models.catalogue", "core.models.reference"),
         never=(*SHOWN, *HEAVY, *COMPUTING, "core.engine"),
     ),
+    Layer(  # a stranger's file is looked over by what cannot unpickle: no torch
+        (
+            "core.models.exported.archive",
+            "core.models.exported.clean",
+            "core.models.exported.description",
+            "core.models.exported.expressions",
+            "core.models.exported.operators",
+            "core.models.exported.own",
+            "core.models.exported.payload",
+            "core.models.exported.program",
+            "core.models.exported.structure",
+            "core.models.exported.values",
+        ),
+        never=(*SHOWN, *HEAVY, *COMPUTING, "core.engine", "core.activations", "core.training"),
+    ),
     Layer(
         ("core.activations", "core.attention"),
         never=(*SHOWN, "captum", "umap", *COMPUTING, "core.training"),

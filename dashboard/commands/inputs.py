@@ -141,12 +141,15 @@ def folder(path: Path) -> Path:
 
 
 def in_workspace(model: str, place: str | None) -> str:
-    """``run:<name>`` or ``compressed:<name>`` with the folder of what lies in this workspace in
-    place of its name.
+    """``run:<name>``, ``compressed:<name>`` or ``own:<name>`` with the folder of what lies in this
+    workspace in place of its name.
     """
     if place and model.startswith("compressed:"):
         folder = Path(place).absolute() / "compressed" / model.removeprefix("compressed:")
         return f"compressed:{folder}" if (folder / "card.json").is_file() else model
+    if place and model.startswith("own:"):
+        folder = Path(place).absolute() / "models" / model.removeprefix("own:")
+        return f"own:{folder}" if (folder / "card.json").is_file() else model
     if not place or not model.startswith("run:"):
         return model
     name = model.removeprefix("run:")

@@ -1,0 +1,295 @@
+"""Layers of an unflattened program as the ``torch.nn`` modules that they were.
+
+A program knows that a step came from a ``Conv2d`` and what it computes. Where one operator is all
+that a layer does, the module itself is put back with the same weights: rules of DeepLIFT, guided
+backpropagation, counts of multiply-adds and word embeddings depend on the kind of a module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export.unflatten import InterpreterModule
+
+Arguments = Mapping[str, Any]
+Maker = Callable[[nn.Module, Arguments], nn.Module | None]
+
+_POINTWISE: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
+    "relu": (nn.ReLU, ()),
+    "relu6": (nn.ReLU6, ()),
+    "sigmoid": (nn.Sigmoid, ()),
+    "tanh": (nn.Tanh, ()),
+    "silu": (nn.SiLU, ()),
+    "mish": (nn.Mish, ()),
+    "gelu": (nn.GELU, ("approximate",)),
+    "elu": (nn.ELU, ("alpha",)),
+    "leaky_relu": (nn.LeakyReLU, ("negative_slope",)),
+    "hardswish": (nn.Hardswish, ()),
+    "hardsigmoid": (nn.Hardsigmoid, ()),
+    "hardtanh": (nn.Hardtanh, ("min_val", "max_val")),
+    "softplus": (nn.Softplus, ("beta", "threshold")),
+    "softmax": (nn.Softmax, ("dim",)),
+    "log_softmax": (nn.LogSoftmax, ("dim",)),
+    "flatten": (nn.Flatten, ("start_dim", "end_dim")),
+    "adaptive_avg_pool1d": (nn.AdaptiveAvgPool1d, ("output_size",)),
+    "adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d, ("output_size",)),
+    "adaptive_max_pool2d": (nn.AdaptiveMaxPool2d, ("output_size",)),
+    "max_pool1d": (nn.MaxPool1d, ("kernel_size", "stride", "padding", "dilation")),
+    "max_pool2d": (nn.MaxPool2d, ("kernel_size", "stride", "padding", "dilation")),
+    "avg_pool1d": (nn.AvgPool1d, ("kernel_size", "stride", "padding")),
+    "avg_pool2d": (nn.AvgPool2d, ("kernel_size", "stride", "padding")),
+}
+"""Without weights: the module, and which arguments of the operator it is made with."""
+_NAMED = {"alpha": "alpha", "self": "input", "dim": "dim"}
+_IN_PLACE = ("relu", "relu6", "silu", "mish", "elu", "leaky_relu", "hardswish", "hardtanh")
+
+
+class Part(nn.Module):
+    """A layer that has several steps: its class is called what the author's was called."""
+
+    graph: fx.Graph
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        """What its steps compute."""
+        if named:
+            inputs = [str(node.target) for node in self.graph.nodes if node.op == "placeholder"]
+            given = (*given, *(named[name] for name in inputs[len(given) :]))
+        return fx.Interpreter(self, graph=self.graph).run(*given, enable_io_processing=False)
+
+
+def restore(root: nn.Module) -> None:
+    """Put back all that can be, in place; the others become a ``Part``."""
+    for name, part in list(root.named_modules(remove_duplicate=False)):
+        if not name or not isinstance(part, InterpreterModule):
+            continue
+        kind = (part.type_name() or "Module").rpartition(".")[2]
+        found = _standard(part, kind)
+        if found is None and not list(part.graph.nodes):
+            found = nn.ModuleList()  # it was never called, only its parts were
+            found._modules.update((k, v) for k, v in part._modules.items() if v is not None)
+        if found is None:
+            found = type(
+                kind if kind.isidentifier() else "Part", (Part,), {"__module__": __name__}
+            )()
+            for table in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
+                getattr(found, table).update(getattr(part, table))
+            found.graph = part.graph
+        parent, _, last = name.rpartition(".")
+        root.get_submodule(parent)._modules[last] = found.eval()
+    for part in root.modules():
+        if isinstance(graph := getattr(part, "graph", None), fx.Graph):
+            graph.owning_module = None  # so that a copy is of it alone
+            for node in graph.nodes:
+                node.meta = {}
+    _reunite(root)
+
+
+def _standard(part: InterpreterModule, kind: str) -> nn.Module | None:
+    """The module of ``torch.nn`` that does exactly this, None where there is none."""
+    nodes = list(part.graph.nodes)
+    steps = [node for node in nodes if node.op not in ("placeholder", "get_attr", "output")]
+    given = [node for node in nodes if node.op == "placeholder"]
+    if not nodes or nodes[-1].op != "output":
+        return None
+    output = nodes[-1].args[0]
+    output = output[0] if isinstance(output, (tuple, list)) and len(output) == 1 else output
+    if len(given) != 1 or any(len(node.users) == 0 for node in given):
+        return None
+    if not steps:
+        return nn.Identity() if output is given[0] and kind in ("Identity", "Dropout") else None
+    if len(steps) != 1 or output is not steps[0] or steps[0].op != "call_function":
+        return None
+    target = steps[0].target
+    if not isinstance(target, torch._ops.OpOverload):
+        return None
+    operator = target._schema.name.removeprefix("aten::")
+    arguments = _bound(target, steps[0])
+    in_place = operator.endswith("_")
+    name = operator.rstrip("_")
+    found: nn.Module | None = None
+    if name in _POINTWISE and arguments.get("self") is given[0]:
+        make, taken = _POINTWISE[name]
+        if any(isinstance(arguments[each], fx.Node) for each in taken):
+            return None
+        settings = {each: arguments[each] for each in taken}
+        if name in _IN_PLACE:
+            settings["inplace"] = in_place
+        if settings.get("stride") == []:
+            settings["stride"] = None
+        if any(arguments.get(each) for each in ("ceil_mode",)):
+            return None
+        found = make(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    elif name in _WITH_WEIGHTS:
+        try:
+            found = _WITH_WEIGHTS[name](part, arguments)
+        except (KeyError, AttributeError, TypeError, ValueError):
+            return None
+    if found is None or type(found).__name__ != kind:
+        return None
+    own = {each for each, _ in part.named_parameters()} | {each for each, _ in part.named_buffers()}
+    kept = {each for each, _ in found.named_parameters()} | {
+        each for each, _ in found.named_buffers()
+    }
+    return found if own <= kept else None
+
+
+def _bound(target: Any, node: fx.Node) -> dict[str, Any]:
+    """The arguments of a call by the operator's own names for them."""
+    found = {}
+    for place, each in enumerate(target._schema.arguments):
+        if place < len(node.args):
+            found[each.name] = node.args[place]
+        else:
+            found[each.name] = node.kwargs.get(each.name, each.default_value)
+    return found
+
+
+def _tensor(part: nn.Module, value: Any) -> Any:
+    """The weight that an argument stands for."""
+    if value is None:
+        return None
+    if not isinstance(value, fx.Node) or value.op != "get_attr" or "." in str(value.target):
+        raise ValueError("no weight of its own")
+    return getattr(part, str(value.target))
+
+
+def _filled(module: nn.Module, **tensors: Any) -> nn.Module:
+    for name, tensor in tensors.items():
+        if tensor is None:
+            continue
+        if isinstance(tensor, nn.Parameter):
+            module.register_parameter(name, tensor)
+        else:
+            module._parameters.pop(name, None)
+            module._buffers.pop(name, None)
+            module.register_buffer(name, tensor)
+    return module
+
+
+def _linear(part: nn.Module, given: Arguments) -> nn.Module:
+    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
+    module = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
+    return _filled(module, weight=weight, bias=bias)
+
+
+def _convolution(part: nn.Module, given: Arguments) -> nn.Module:
+    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
+    kinds: dict[int, Any] = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
+    padding = given["padding"]
+    module: nn.Module = kinds[weight.ndim](
+        weight.shape[1] * given["groups"],
+        weight.shape[0],
+        tuple(weight.shape[2:]),
+        tuple(given["stride"]),
+        padding if isinstance(padding, str) else tuple(padding),
+        tuple(given["dilation"]),
+        given["groups"],
+        bias is not None,
+        device="meta",
+    )
+    return _filled(module, weight=weight, bias=bias)
+
+
+def _batch_norm(part: nn.Module, given: Arguments) -> nn.Module | None:
+    kinds = {
+        "BatchNorm1d": nn.BatchNorm1d,
+        "BatchNorm2d": nn.BatchNorm2d,
+        "BatchNorm3d": nn.BatchNorm3d,
+    }
+    kind = str(getattr(part, "_ty", "")).rpartition(".")[2]
+    mean, var = _tensor(part, given["running_mean"]), _tensor(part, given["running_var"])
+    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
+    if given["training"] or mean is None or kind not in kinds:
+        return None
+    module = kinds[kind](
+        len(mean), given["eps"], given["momentum"], weight is not None, device="meta"
+    )
+    seen = getattr(part, "num_batches_tracked", None)
+    if seen is None:
+        seen = torch.tensor(0)
+    return _filled(
+        module,
+        weight=weight,
+        bias=bias,
+        running_mean=mean,
+        running_var=var,
+        num_batches_tracked=seen,
+    )
+
+
+def _layer_norm(part: nn.Module, given: Arguments) -> nn.Module:
+    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
+    module = nn.LayerNorm(
+        tuple(given["normalized_shape"]),
+        given["eps"],
+        weight is not None,
+        bias is not None,
+        device="meta",
+    )
+    return _filled(module, weight=weight, bias=bias)
+
+
+def _group_norm(part: nn.Module, given: Arguments) -> nn.Module:
+    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
+    module = nn.GroupNorm(given["num_groups"], len(weight), given["eps"], device="meta")
+    return _filled(module, weight=weight, bias=bias)
+
+
+def _embedding(part: nn.Module, given: Arguments) -> nn.Module:
+    weight = _tensor(part, given["weight"])
+    padding = given["padding_idx"]
+    rows, width = weight.shape
+    module = nn.Embedding(rows, width, None if padding < 0 else padding, device="meta")
+    return _filled(module, weight=weight)
+
+
+def _dropout(part: nn.Module, given: Arguments) -> nn.Module | None:
+    return None if given["train"] else nn.Dropout(given["p"])
+
+
+_WITH_WEIGHTS: dict[str, Maker] = {
+    "linear": _linear,
+    "conv1d": _convolution,
+    "conv2d": _convolution,
+    "conv3d": _convolution,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "group_norm": _group_norm,
+    "embedding": _embedding,
+    "dropout": _dropout,
+}
+
+
+def _reunite(root: nn.Module) -> None:
+    """A module that was called twice, which a program holds once for each call (``relu``,
+    ``relu@1``), as one that is called twice again; where both are standard modules.
+    """
+    for part in list(root.modules()):
+        graph = getattr(part, "graph", None)
+        if not isinstance(graph, fx.Graph):
+            continue
+        for node in graph.nodes:
+            if node.op != "call_module" or "@" not in str(node.target):
+                continue
+            first = str(node.target).partition("@")[0]
+            if "." in first:
+                continue
+            one, other = getattr(part, first, None), getattr(part, str(node.target), None)
+            if one is not None and _alike(one, other):
+                double, node.target = str(node.target), first
+                if all(each.target != double for each in graph.nodes):
+                    delattr(part, double)
+
+
+def _alike(one: nn.Module, other: Any) -> bool:
+    standard = type(one).__module__.startswith("torch.nn.modules")
+    if not standard or type(one) is not type(other) or repr(one) != repr(other):
+        return False
+    mine, theirs = dict(one.named_parameters()), dict(other.named_parameters())
+    return mine.keys() == theirs.keys() and all(
+        mine[name].shape == theirs[name].shape and torch.equal(mine[name], theirs[name])
+        for name in mine
+    )

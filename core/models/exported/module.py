@@ -1,0 +1,196 @@
+"""An exported program as a module with named layers, called as the adapters call a network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export.unflatten import UnflattenedModule
+from torch.utils import _pytree as pytree
+
+from core.errors import BadModel
+from core.models.exported.layers import restore
+
+_PASSED_ON = (
+    "to",
+    "_to_copy",
+    "view",
+    "reshape",
+    "contiguous",
+    "alias",
+    "clone",
+    "slice",
+    "detach",
+)
+
+
+class ExportedModule(nn.Module):
+    """The layers of a program under the names they had.
+
+    It is called with what the adapter of a task has: pixels, ids of tokens, or the row of a table.
+    ``filled`` says how the inputs that are left are made, by name: ``ones``, ``zeros`` or
+    ``positions``; ``widths`` are the columns of each input of a table. A program of a fixed
+    ``batch`` is run in parts of that many examples, the last one filled up.
+    """
+
+    def __init__(
+        self,
+        program: Any,
+        filled: Mapping[str, str],
+        widths: Sequence[int] = (),
+        batch: int = 0,
+        output: int = 0,
+    ) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of itself
+            whole = UnflattenedModule(program)
+        for table in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
+            getattr(self, table).update(getattr(whole, table))
+        self.graph = whole.graph
+        self.filled = dict(filled)
+        self.widths = tuple(widths)
+        self.batch = batch
+        self.output = output
+        self._inputs = [
+            (str(node.name), meta.dtype if isinstance(meta := node.meta["val"], Tensor) else meta)
+            for node in self._given()
+        ]
+        self._device = torch.device("cpu")
+        restore(self)
+        kind = (whole.type_name() or "").rpartition(".")[2]
+        if kind.isidentifier():  # it is called what the author's class was called
+            self.__class__ = type(kind, (ExportedModule,), {"__module__": __name__})
+
+    def _given(self) -> list[fx.Node]:
+        return [node for node in self.graph.nodes if node.op == "placeholder"]
+
+    def forward(self, *given: Tensor) -> Tensor:
+        """The output ``[example, …]`` that answers."""
+        if not self.batch:
+            return self._run(given)
+        count = len(given[0])
+        answers = []
+        for start in range(0, count, self.batch):
+            part = [tensor[start : start + self.batch] for tensor in given]
+            lacking = self.batch - len(part[0])
+            if lacking:
+                part = [torch.cat([t, t[-1:].expand(lacking, *t.shape[1:])]) for t in part]
+            answers.append(self._run(part))
+        return torch.cat(answers)[:count]
+
+    def _run(self, given: Sequence[Tensor]) -> Tensor:
+        results = fx.Interpreter(self, graph=self.graph).run(
+            *self._arguments(given), enable_io_processing=False
+        )
+        leaves = pytree.tree_leaves(results)
+        if self.output >= len(leaves):
+            raise IndexError(self.output)
+        answer: Tensor = leaves[self.output]
+        return answer.float() if answer.is_floating_point() else answer
+
+    def _arguments(self, given: Sequence[Tensor]) -> list[Any]:
+        """Those of the program in its own order, from those of an adapter."""
+        waiting = list(given)
+        if self.widths:
+            waiting = list(waiting[0].split(self.widths, dim=1))
+        arguments: list[Any] = []
+        for name, dtype in self._inputs:
+            if not isinstance(dtype, torch.dtype):
+                arguments.append(dtype)  # a value that was fixed when it was exported
+            elif name in self.filled:
+                arguments.append(_made(self.filled[name], given[0]).to(dtype))
+            elif waiting:
+                arguments.append(waiting.pop(0).to(dtype))
+            else:
+                raise BadModel(
+                    f"The network also wants '{name}', which nothing gives.",
+                    "Export a module that takes one input, or say in the card how it is filled.",
+                )
+        return arguments
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The part that turns ids of tokens into vectors. Raises ``BadModel`` without one."""
+        start = next((each for each in self._given() if each.name not in self.filled), None)
+        found = None if start is None else _embedding(self, start)
+        if found is None:
+            raise BadModel(
+                "The network does not look up embeddings of its input in a layer of its own.",
+                "Use nn.Embedding on the ids of tokens, and export again.",
+            )
+        return found
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        moved = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch is not
+        some = next(iter(self.parameters()), next(iter(self.buffers()), None))
+        if some is not None and some.device != self._device:
+            self._device = some.device
+            for part in self.modules():
+                if isinstance(graph := getattr(part, "graph", None), fx.Graph):
+                    _move(graph, some.device)
+                if isinstance(part, fx.GraphModule):
+                    part.recompile()
+        return moved
+
+
+def _move(graph: fx.Graph, device: torch.device) -> None:
+    """Let the steps that name a device name this one."""
+
+    def other(value: Any) -> Any:
+        return device if isinstance(value, torch.device) else value
+
+    for node in graph.nodes:
+        if node.op == "call_function":
+            node.args = pytree.tree_map(other, node.args)
+            node.kwargs = pytree.tree_map(other, node.kwargs)
+
+
+def _made(kind: str, like: Tensor) -> Tensor:
+    if kind == "positions":
+        return torch.arange(like.shape[1], device=like.device).expand(like.shape[:2])
+    make = torch.ones if kind == "ones" else torch.zeros
+    return make(like.shape[:2], device=like.device)
+
+
+def _embedding(module: nn.Module, node: fx.Node) -> nn.Module | None:
+    """The embedding that this input of a graph comes to first."""
+    for user in node.users:
+        if user.op == "call_module":
+            part = module.get_submodule(str(user.target))
+            if isinstance(part, nn.Embedding):
+                return part
+            graph = getattr(part, "graph", None)
+            if not isinstance(graph, fx.Graph):
+                continue
+            inner = [each for each in graph.nodes if each.op == "placeholder"]
+            places = [i for i, each in enumerate(user.args) if each is node]
+            places += [
+                i for i, each in enumerate(inner) if user.kwargs.get(str(each.target)) is node
+            ]
+            for place in places:
+                if (found := _embedding(part, inner[place])) is not None:
+                    return found
+        elif user.op == "call_function":
+            name = getattr(getattr(user.target, "_schema", None), "name", "")
+            passed = name.removeprefix("aten::") in _PASSED_ON and user.args[:1] == (node,)
+            if passed and (found := _embedding(module, user)) is not None:
+                return found
+    return None
+
+
+def program(path: Path) -> Any:
+    """The ``torch.export`` program in a file that ``clean`` has written. Raises ``BadModel``."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.load(path)
+    except Exception as error:  # a stranger's program may break torch in any way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
+        raise BadModel(
+            f"The program cannot be rebuilt: {reason.rstrip('.')}.",
+            "Export it again with a current PyTorch.",
+        ) from error

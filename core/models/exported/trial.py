@@ -1,0 +1,143 @@
+"""The first run of an exported program: what it answers, and how it can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.errors import BadModel
+from core.models.exported.clean import Found, Given
+from core.models.exported.module import ExportedModule, program
+
+_EXPORT = "Call model.eval() and export it again with torch.export.export(model, inputs)."
+_FEW = (1, 3)
+_LENGTH = 8
+_VOCABULARY = 2
+
+
+def tried(found: Found, path: Path) -> dict[str, Any]:
+    """Rebuild and run the clean file; everything in ``found`` and what was seen, as JSON knows it.
+
+    ``filled``, ``widths``, ``batch`` and ``output`` are the arguments of ``ExportedModule``;
+    ``answer`` is the shape of its output for one example. Raises ``BadModel`` for a program that
+    cannot be run, answers with no numbers, or has weights that are NaN.
+    """
+    if not found.inputs:
+        raise BadModel("The program takes no tensor.", _EXPORT)
+    whole = program(path)
+    for name, tensor in whole.state_dict.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BadModel(
+                f"The weights {name} hold NaN or infinite values.",
+                "Train again from a checkpoint before they appeared, and export that.",
+            )
+    filled = {each.name: kind for each in found.inputs[1:] if (kind := _kind(each))}
+    left = [each for each in found.inputs if each.name not in filled]
+    rows = all(each.dtype.startswith(("float", "bfloat")) and len(each.least) == 2 for each in left)
+    widths = [each.least[1] for each in left] if rows and len(left) > 1 else []
+    fixed = left[0].least[0] if left[0].most and left[0].least[0] == left[0].most[0] else 0
+    usual = fixed or max(2, left[0].least[0])
+    module = ExportedModule(whole, filled, widths)
+    given = _examples(left, usual, widths)
+    output, answers = _answers(module, given)
+    module.output = output
+    batch = 0 if _free(module, given, answers) else usual
+    module.batch = batch
+    one = [tensor[:1] for tensor in given]
+    return {
+        **asdict(found),
+        "filled": filled,
+        "widths": widths,
+        "batch": batch,
+        "output": output,
+        "answer": list(_run(module, one).shape[1:]),
+        "steady": torch.equal(_run(module, given), answers),
+        "layers": [[name, type(part).__name__] for name, part in module.named_modules() if name],
+        "embedding": _rows(module) if left[0].dtype.startswith(("int", "uint")) else 0,
+    }
+
+
+def _kind(given: Given) -> str:
+    """How an input beside the first is made, by what it is called; empty when it must be given."""
+    name = given.name.lower()
+    if given.dtype.startswith(("float", "bfloat")):
+        return ""
+    for part, kind in (("mask", "ones"), ("position", "positions"), ("type", "zeros")):
+        if part in name:
+            return kind
+    return ""
+
+
+def _examples(left: Sequence[Given], count: int, widths: Sequence[int]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for each in left:
+        shape = [count, *each.least[1:]]
+        for axis in range(1, len(shape)):
+            if each.most[axis] != each.least[axis]:  # free: of a usual length
+                most = each.most[axis]
+                shape[axis] = max(each.least[axis], min(_LENGTH, most or _LENGTH))
+        if each.dtype.startswith(("float", "bfloat")):
+            made.append(torch.rand(shape, generator=generator))
+        else:
+            made.append(torch.randint(0, _VOCABULARY, shape, generator=generator))
+    return [torch.cat(made, dim=1)] if widths else made
+
+
+def _run(module: ExportedModule, given: Sequence[Tensor]) -> Tensor:
+    try:
+        with torch.no_grad():
+            answers: Tensor = module(*given)
+            return answers
+    except BadModel:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # a stranger's program may break torch in any way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        if "allocate memory" in reason:
+            raise MemoryError from None
+        raise BadModel(f"The program cannot be run: {reason.rstrip('.')}.", _EXPORT) from error
+
+
+def _answers(module: ExportedModule, given: Sequence[Tensor]) -> tuple[int, Tensor]:
+    """Which output answers, and its answers: the first of numbers with an entry per example."""
+    for place in range(64):
+        module.output = place
+        try:
+            answers = _run(module, given)
+        except IndexError:
+            break
+        if answers.is_floating_point() and answers.ndim > 1 and len(answers) == len(given[0]):
+            return place, answers
+    raise BadModel(
+        "The program answers with nothing that is one row of numbers per example.",
+        "Export a module whose forward returns logits [example, class].",
+    )
+
+
+def _free(module: ExportedModule, given: Sequence[Tensor], answers: Tensor) -> bool:
+    """Whether other numbers of examples than the one it was exported with give the same answers."""
+    for count in _FEW:
+        index = torch.arange(count) % len(given[0])
+        try:
+            found = _run(module, [tensor[index] for tensor in given])
+        except BadModel:
+            return False
+        if found.shape != answers[index].shape:
+            return False
+        if not torch.allclose(found, answers[index], rtol=1e-4, atol=1e-5, equal_nan=True):
+            return False
+    return True
+
+
+def _rows(module: ExportedModule) -> int:
+    try:
+        return int(getattr(module.get_input_embeddings(), "num_embeddings", 0))
+    except BadModel:
+        return 0

@@ -1,0 +1,150 @@
+"""``fluoroscope add``: take a model of one's own into the workspace, after it was looked over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.errors import BadParameter
+from dashboard.commands import inputs, options
+from dashboard.commands.table import show
+
+if TYPE_CHECKING:
+    pass
+
+_SIDES = ("height", "width", "channels")
+_LISTS = ("mean", "std")
+
+
+def add(
+    file: Annotated[
+        Path, typer.Argument(help="A .pt2 file, as torch.export.save(program, path) writes it.")
+    ],
+    task: Annotated[
+        str,
+        typer.Option(
+            help="image-classification, text-classification, tabular-classification or "
+            "causal-language-model; told from the shapes, if left out."
+        ),
+    ] = "",
+    classes: Annotated[
+        str, typer.Option(help="Names of the outputs, with commas; or a file with one per line.")
+    ] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="How pictures are prepared: size=224, mean=0.5, std=0.25,0.25,0.25, fit=cover. "
+            "Of a table: columns=age,income.",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="The tokenizer.json of a model for texts.")
+    ] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="A JSON file that says all this; options go before it.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="What it is called in the dashboard.")] = "",
+    name: Annotated[str, typer.Option(help="What it is asked for as, own:NAME.")] = "",
+    as_json: options.Json = False,
+    workspace: options.Workspace = None,
+) -> None:
+    """Check a model of your own without running any code from its file, keep it in the workspace,
+    and tell what was found. From then on it is own:NAME for every command and page.
+    """
+    from core.models.catalogue import card as card_of
+    from core.models.exported import own
+    from core.models.exported.description import Description
+    from core.paths import located
+    from core.workspace import workspace as place_at
+
+    said = Description.read(_said(task, classes, set_ or [], tokenizer, title))
+    if card is not None:
+        said = said.over(Description.read(inputs.file(card).data.decode(errors="replace")))
+    place = place_at(workspace)
+    empty = said == Description()
+    added = own.add(located(file), None if empty else said, name, place)
+    about = card_of(f"{own.PREFIX}{place.root / 'models' / added.name.removeprefix(own.PREFIX)}")
+    options.say(added.notes, added.name)
+    rows = _rows(about, added.found)
+    if as_json:
+        print(json.dumps({"model": added.name, "notes": added.notes, "rows": rows}, indent=2))
+        return
+    show(rows, False)
+    print(added.name + (" (known already)" if added.known else ""))
+
+
+def _said(task: str, classes: str, settings: list[str], tokenizer: Path | None, title: str) -> str:
+    about: dict[str, Any] = {"title": title, "task": task, "preprocessing": {}}
+    if classes:
+        path = Path(classes)
+        if "," not in classes and path.is_file():
+            lines = inputs.file(path).data.decode(errors="replace").splitlines()
+            about["classes"] = [each.strip() for each in lines if each.strip()]
+        else:
+            about["classes"] = [each.strip() for each in classes.split(",")]
+    for text in settings:
+        name, value = options.setting(text)
+        try:
+            about["preprocessing"] |= _setting(name, value)
+        except ValueError:
+            raise BadParameter(
+                f"'--set {text}' is no setting of a model.",
+                "Known: size, height, width, channels, mean, std, fit, box, columns.",
+            ) from None
+    if tokenizer is not None:
+        about["tokenizer"] = {"json": inputs.file(tokenizer).data.decode(errors="replace")}
+    return json.dumps(about)
+
+
+def _setting(name: str, value: str) -> dict[str, Any]:
+    if name == "size":
+        height, _, width = value.partition("x")
+        return {"height": int(height), "width": int(width or height)}
+    if name in (*_SIDES, "box"):
+        return {name: int(value)}
+    if name in _LISTS:
+        return {name: [float(each) for each in value.split(",")]}
+    if name == "fit":
+        return {name: value}
+    if name == "columns":
+        return {"features": [each.strip() for each in value.split(",")]}
+    raise ValueError(name)
+
+
+def _rows(about: Any, found: Any) -> list[dict[str, Any]]:
+    def shape(given: Any) -> str:
+        sizes = [
+            str(least) if least == most else "any"
+            for least, most in zip(given["least"], given["most"], strict=True)
+        ]
+        return f"{given['dtype']} [{', '.join(sizes)}]"
+
+    prepared = about.preprocessing
+    rows = [
+        {"": "task", "found": str(about.task)},
+        {
+            "": "classes",
+            "found": ", ".join(about.classes[:8]) + (" …" if len(about.classes) > 8 else ""),
+        },
+        *({"": f"input {each['name']}", "found": shape(each)} for each in found["inputs"]),
+        {"": "filled in", "found": ", ".join(f"{k} with {v}" for k, v in found["filled"].items())},
+        {"": "parameters", "found": f"{found['parameters']:,}"},
+        {"": "layers", "found": f"{len(found['layers']):,}"},
+        {"": "operators", "found": f"{sum(found['operators'].values()):,}"},
+        {"": "examples at once", "found": f"{found['batch']}" if found["batch"] else "any number"},
+        {"": "same answer twice", "found": "yes" if found["steady"] else "no"},
+        {
+            "": "exported with eval()",
+            "found": "no: call model.eval() before the export" if found["training"] else "yes",
+        },
+    ]
+    if prepared is not None:
+        mean = ", ".join(f"{each:g}" for each in prepared.mean)
+        std = ", ".join(f"{each:g}" for each in prepared.std)
+        text = f"{prepared.height} × {prepared.width}, mean {mean}, std {std}, {prepared.fit}"
+        rows.insert(2, {"": "pictures", "found": text})
+    return [row for row in rows if row["found"]]

@@ -1,0 +1,310 @@
+"""Networks saved by ``torch.export.save`` and taken in again are what they were: outputs, layers,
+attributions and attention equal those of the live module.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from captum.attr import IntegratedGradients, LayerGradCam, LayerIntegratedGradients
+from torch import Tensor, nn
+
+from core.models.embedded import embedding_of
+from core.models.exported.clean import clean
+from core.models.exported.module import ExportedModule, program
+from core.models.exported.trial import tried
+from core.models.loaded import twin
+
+AUTO = torch.export.Dim.AUTO
+
+
+class Cnn(nn.Module):
+    """Convolutions, pooling and batch norm, and an activation that is a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)
+        )
+        self.last = nn.Conv2d(4, 6, 3)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        return self.head(F.gelu(self.last(self.features(pixels))).mean((2, 3)))
+
+
+class Residual(nn.Module):
+    """Residual adds, one activation in place that is used several times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+        self.body = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        hidden = self.relu(self.stem(pixels))
+        deeper = self.norm(self.body(hidden))
+        deeper += hidden
+        return self.fc(self.pool(self.relu(deeper)).flatten(1))
+
+
+class Vision(nn.Module):
+    """Patches, a class token, blocks of attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.token = nn.Parameter(torch.rand(1, 1, 8))
+        self.places = nn.Parameter(torch.rand(1, 10, 8))
+        self.blocks = nn.ModuleList([Block() for _ in range(2)])
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        hidden = self.patches(pixels).flatten(2).transpose(1, 2)
+        hidden = torch.cat([self.token.expand(hidden.shape[0], -1, -1), hidden], 1) + self.places
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.head(hidden[:, 0])
+
+
+class Block(nn.Module):
+    """Attention by the fused kernel, and a small network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(8)
+        self.qkv = nn.Linear(8, 24)
+        self.out = nn.Linear(8, 8)
+        self.mlp = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``[example, token, width]``."""
+        query, key, value = (
+            each.unflatten(-1, (2, 4)).transpose(1, 2)
+            for each in self.qkv(self.norm(hidden)).chunk(3, dim=-1)
+        )
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        hidden = hidden + self.out(mixed.transpose(1, 2).flatten(2))
+        return hidden + self.mlp(hidden)
+
+
+class Recurrent(nn.Module):
+    """Word embeddings and a recurrent layer in both directions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(20, 8, padding_idx=0)
+        self.lstm = nn.LSTM(8, 6, batch_first=True, bidirectional=True)
+        self.fc = nn.Linear(12, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        hidden, _ = self.lstm(self.embedding(ids))
+        return self.fc(hidden.mean(1))
+
+
+class Two(nn.Module):
+    """Two inputs that meet in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(4, 6)
+        self.other = nn.Linear(3, 6)
+        self.out = nn.Linear(6, 2)
+
+    def forward(self, numbers: Tensor, more: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        return self.out(torch.tanh(self.one(numbers)) * torch.sigmoid(self.other(more)))
+
+
+def bert() -> nn.Module:
+    """A classifier of the transformers library."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig(
+        vocab_size=30, hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=16, num_labels=3,
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
+
+
+def gpt() -> nn.Module:
+    """A language model of the transformers library."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=30, n_embd=8, n_layer=2, n_head=2, n_positions=16, use_cache=False,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, what it is exported with, and which axes are free."""
+
+    make: Any
+    positional: tuple[Tensor, ...] = ()
+    named: Mapping[str, Tensor] = field(default_factory=dict)
+    free: Any = None
+
+
+def ids(most: int) -> Tensor:
+    """Some tokens."""
+    return torch.arange(14).reshape(2, 7) * 5 % most
+
+
+TEXT = {"input_ids": ids(30), "attention_mask": torch.ones(2, 7, dtype=torch.int64)}
+BOTH = {name: {0: AUTO, 1: AUTO} for name in TEXT}
+CASES = {
+    "cnn": Case(Cnn, (torch.rand(2, 1, 10, 10),), free=({0: AUTO},)),
+    "residual, of a fixed batch": Case(Residual, (torch.rand(2, 3, 8, 8),)),
+    "vision": Case(Vision, (torch.rand(2, 3, 12, 12),), free=({0: AUTO},)),
+    "bert": Case(bert, named=TEXT, free=BOTH),
+    "gpt": Case(gpt, named=TEXT, free=BOTH),
+    "lstm": Case(Recurrent, (ids(20),), free=({0: AUTO, 1: AUTO},)),
+    "two inputs": Case(Two, (torch.rand(2, 4), torch.rand(2, 3)), free=({0: AUTO}, {0: AUTO})),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The live network and the one that was taken in, with what the trial told."""
+
+    live: nn.Module
+    taken: ExportedModule
+    found: dict[str, Any]
+    given: tuple[Tensor, ...]
+
+    def answer(self, *given: Tensor) -> Tensor:
+        """That of the live network, as the taken one is called."""
+        if self.found["widths"]:
+            given = given[0].split(self.found["widths"], dim=1)
+        if self.found["filled"]:
+            return self.live(input_ids=given[0], attention_mask=torch.ones_like(given[0])).logits
+        return self.live(*given)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Pairs by the name of a case."""
+    folder = tmp_path_factory.mktemp("pairs")
+
+    @cache
+    def pair(name: str) -> Pair:
+        return taken_in(CASES[name], folder / f"{name}.pt2")
+
+    return pair
+
+
+def taken_in(case: Case, path: Path) -> Pair:
+    """Export by torch's own tools, clean, try, rebuild."""
+    torch.manual_seed(0)
+    live = case.make().eval()
+    for parameter in live.parameters():
+        parameter.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of itself
+        saved = torch.export.export(
+            live, case.positional, dict(case.named), dynamic_shapes=case.free
+        )
+        torch.export.save(saved, path)
+    target = path.with_suffix(".clean.pt2")
+    found = tried(clean(path, target), target)
+    taken = ExportedModule(
+        program(target), found["filled"], found["widths"], found["batch"], found["output"]
+    ).eval()
+    given = case.positional or (case.named["input_ids"],)
+    if found["widths"]:
+        given = (torch.cat(given, dim=1),)
+    return Pair(live, taken, found, given)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_and_layers(name: str, pairs: Any) -> None:
+    pair = pairs(name)
+    with torch.no_grad():
+        assert torch.equal(pair.taken(*pair.given), pair.answer(*pair.given))
+        more = [torch.cat([each, each.flip(0), each[:1]]) for each in pair.given]
+        torch.testing.assert_close(pair.taken(*more), pair.answer(*more))
+        one = [each[:1] for each in pair.given]
+        torch.testing.assert_close(pair.taken(*one), pair.answer(*one))
+    kinds = {path: type(part).__name__ for path, part in pair.taken.named_modules() if path}
+    live = {path: type(part).__name__ for path, part in pair.live.named_modules() if path}
+    functions = {path for path in live if live[path] == "Dropout"}  # of attention, called as one
+    assert {k: v for k, v in kinds.items() if k not in functions} == {
+        k: v for k, v in live.items() if k not in functions
+    }
+    assert pair.found["steady"]
+    assert pair.found["batch"] == 0
+    assert not pair.found["training"]
+    weights = dict(pair.live.named_parameters())
+    for path, tensor in pair.taken.named_parameters():
+        assert torch.equal(tensor, weights[path])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_reasons(name: str, pairs: Any) -> None:
+    pair = pairs(name)
+    (given,) = pair.given
+    target = (3, 1) if name == "gpt" else 1
+    if given.is_floating_point():
+        ours = IntegratedGradients(pair.taken).attribute(given, target=target, n_steps=8)
+        theirs = IntegratedGradients(pair.answer).attribute(given, target=target, n_steps=8)
+    else:
+        settings = {"baselines": torch.zeros_like(given), "target": target, "n_steps": 8}
+        part = embedding_of(pair.taken)
+        live = dict(pair.live.named_modules())[
+            next(path for path, each in pair.taken.named_modules() if each is part)
+        ]
+        ours = LayerIntegratedGradients(pair.taken, part).attribute(given, **settings)
+        theirs = LayerIntegratedGradients(pair.answer, live).attribute(given, **settings)
+    assert torch.equal(ours, theirs)
+    assert ours.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"), [("cnn", "last"), ("residual, of a fixed batch", "body")]
+)
+def test_grad_cam(name: str, layer: str, pairs: Any) -> None:
+    pair = pairs(name)
+    maps = [
+        LayerGradCam(forward, module.get_submodule(layer)).attribute(*pair.given, target=1)
+        for forward, module in ((pair.taken, pair.taken), (pair.answer, pair.live))
+    ]
+    assert torch.equal(*maps)
+
+
+def test_a_module_used_twice_is_used_twice(pairs: Any) -> None:
+    pair = pairs("residual, of a fixed batch")
+    calls = []
+    handle = pair.taken.relu.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        pair.taken(*pair.given)
+    handle.remove()
+    assert len(calls) == 2
+    assert pair.taken.relu.inplace
+
+
+def test_a_twin_answers_the_same(pairs: Any) -> None:
+    for name in ("cnn", "bert"):
+        pair = pairs(name)
+        with torch.no_grad():
+            double = twin(pair.taken)
+            assert torch.equal(double(*pair.given), pair.taken(*pair.given))
+        assert next(double.parameters()).data_ptr() == next(pair.taken.parameters()).data_ptr()
