@@ -43,6 +43,11 @@ class Workspace:
         return self._folder("models")
 
     @property
+    def data(self) -> Path:
+        """Data sets that people brought."""
+        return self._folder("data")
+
+    @property
     def runs(self) -> Path:
         """Training runs."""
         return self._folder("runs")

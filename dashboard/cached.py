@@ -6,26 +6,22 @@ nothing here waits.
 
 from __future__ import annotations
 
-import base64
-import io
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
-from PIL import Image
 
 from core.compression import source as compressed
 from core.data.dataset import Dataset
 from core.data.dataset import dataset as shipped
 from core.data.gallery import GalleryItem, examples_for, gallery, gallery_item
-from core.data.ownexamples import rows
+from core.data.kept import InHand, asked, kept_data
 from core.data.subset import Subset, kept
-from core.data.text import decode
-from core.data.textlist import MOST, TABLES, read_list
 from core.engine.call import Call
 from core.engine.executor import Handle
 from core.engine.process import ProcessExecutor
@@ -35,18 +31,18 @@ from core.models.card import ModelCard
 from core.models.catalogue import ADAPTERS, card, catalogue, missing, reference
 from core.models.huggingface import PREFIX
 from core.models.reference import ModelRef
+from core.results import DataSurvey
 from core.results.activations import open_capture
 from core.results.history import History
 from core.tasks import Example
 from core.training.events import EventLog
 from core.workspace import Workspace, workspace
-from dashboard import state
+from dashboard import manyexamples, state, thumbnails
 from dashboard.projecting.cards import cards as cards_of
 from dashboard.runs import shown_runs
 
 UPLOAD = "upload:"
 ROW = "row:"
-_MOST_MEAN = 2_000
 _MOST_COMPRESSED = 12
 _OTHERS = 6  # examples offered for a model that has none of its own
 
@@ -153,13 +149,21 @@ def example(name: str) -> Example:
         return place().read_upload(name.removeprefix(UPLOAD))
     if name.startswith(ROW):
         model, row = row_of(name)
-        return dataset(model)[row]
+        return dataset(model, data_of_row(name))[row]
     return gallery_item(name).example()
 
 
 def row_name(model: str, row: int) -> str:
-    """The name of an example of the data that ship with a model."""
-    return f"{ROW}{model}:{row}"
+    """The name of an example of a model's data in hand: of those that ship with it, or with the
+    person's own data after an ``@``.
+    """
+    own = state.selection().data
+    return f"{ROW}{model}:{row}{'@' if own else ''}{own}"
+
+
+def data_of_row(name: str) -> str:
+    """Which data a name that ``row_name`` made is of."""
+    return name.rpartition(":")[2].partition("@")[2]
 
 
 def row_of(name: str) -> tuple[str, int]:
@@ -167,27 +171,83 @@ def row_of(name: str) -> tuple[str, int]:
 
     Raises ``UnknownName`` for any other, or when the model or its data have no such row.
     """
-    model, _, text = name.removeprefix(ROW).rpartition(":")
+    model, _, rest = name.removeprefix(ROW).rpartition(":")
+    text, _, own = rest.partition("@")
     if name.startswith(ROW) and text.isdecimal() and len(text) < 10:
         with suppress(BadInput):
-            if int(text) < len(dataset(model)):
+            if int(text) < len(dataset(model, own)):
                 return model, int(text)
     raise UnknownName(f"There is no example '{name[:80]}'.", "Choose another.")
 
 
-@st.cache_resource(show_spinner=False, max_entries=8)
-def dataset(model: str) -> Dataset:
-    """The data that ship with a model.
+def dataset(model: str, own: str | None = None) -> Dataset:
+    """The data in hand of a model: the person's own that the selection, or ``own``, names, else
+    those that ship with it.
 
-    Raises ``UnknownName``, and ``BadInput`` when there are none.
+    Raises ``UnknownName``, and ``BadInput`` when there are none, or when the worker has not looked
+    through the person's own yet.
     """
-    return shipped(model_card(model))
+    name = state.selection().data if own is None else own
+    if not name:
+        return _dataset(model, "", (0, 0))
+    call = survey_call(model, name)
+    if not stored(call):
+        raise BadInput("These data have not been looked at yet.", "Open the Evaluation page.")
+    return _dataset(model, name, tuple(call.parameters["stamp"]))
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _dataset(model: str, own: str, stamp: tuple[int, int]) -> Dataset:
+    if not own:
+        return shipped(model_card(model))
+    found = kept_data(place(), InHand.parsed(own).key)
+    return replace(shipped(model_card(model), **asked(place(), own)), name=found.name)
+
+
+def survey_call(model: str, own: str) -> Call:
+    """The call that looks through data that a person brought.
+
+    Raises ``BadInput`` when they are not kept here.
+    """
+    stamp = kept_data(place(), InHand.parsed(own).key).stamp
+    return Call("survey_data", model_ref(model), (), {**asked(place(), own), "stamp": stamp})
+
+
+def data_name(own: str) -> str:
+    """What data that a person brought are called."""
+    return kept_data(place(), InHand.parsed(own).key).name
+
+
+def survey(model: str, own: str) -> DataSurvey | None:
+    """What the worker found in data that a person brought; None before it has looked."""
+    with suppress(FluoroscopeError):
+        call = survey_call(model, own)
+        if stored(call):
+            found: DataSurvey = handle(call).result()
+            return found
+    return None
+
+
+def cards(model: str, folder: str) -> bytes:
+    """What is shown of each of a model's examples under the pointer, as one file."""
+    return _cards(model, folder, state.selection().data)
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def cards(model: str, folder: str) -> bytes:
-    """What is shown of each of a model's examples under the pointer, as one file."""
-    return cards_of(dataset(model), open_capture(folder), model_card(model).task)
+def _cards(model: str, folder: str, own: str) -> bytes:
+    data, task = dataset(model, own), model_card(model).task
+    return cards_of(data, open_capture(folder), task, small_pictures(model, own))
+
+
+def small_pictures(model: str, own: str) -> Callable[[int], bytes]:
+    """A picture by its row, as a file that is safe to decode here: what ships with a model, or what
+    the worker made of a person's own; empty where it made none.
+    """
+    if not own:
+        data = dataset(model, "")
+        return lambda row: data[row].data
+    found = survey(model, own)
+    return (lambda row: b"") if found is None else found.picture
 
 
 def subset(key: str, model: str) -> Subset | None:
@@ -215,15 +275,7 @@ def text_list(name: str, column: str = "") -> tuple[tuple[str, ...], tuple[str, 
 
     Raises ``BadInput``.
     """
-    file = example(name)
-    if Path(file.name).suffix.lower() not in TABLES:
-        lines = tuple(line.strip() for line in decode(file).splitlines() if line.strip())
-        return lines[:MOST], (f"The first {MOST:,} lines.",) if len(lines) > MOST else ()
-    with TemporaryDirectory() as folder:  # under its own name, which messages say
-        path = Path(folder) / file.name
-        path.write_bytes(file.data)
-        found, notes = read_list(path, column)
-    return tuple(each.data.decode("utf-8", "replace") for each in found), notes
+    return manyexamples.texts(example(name), column)
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -232,51 +284,28 @@ def row_list(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     Raises ``BadInput``.
     """
-    file = example(name)
-    with TemporaryDirectory() as folder:  # under its own name, which messages say
-        path = Path(folder) / file.name
-        path.write_bytes(file.data)
-        found = rows(path, "columns")
-        count = min(len(found), MOST)
-        texts = tuple(each.data.decode("utf-8", "replace") for each in found.examples(range(count)))
-    more = (f"The first {MOST:,} of {len(found):,} rows.",) if len(found) > MOST else ()
-    return texts, (*found.notes, *more)
+    return manyexamples.rows(example(name))
 
 
 @st.cache_data(show_spinner=False, max_entries=400)
 def thumbnail(name: str, size: int = 112) -> str:
     """A bundled example as a small ``data:`` address. Uploads are never decoded here."""
-    file = io.BytesIO(example(name).data) if name.startswith(ROW) else gallery_item(name).path
-    with Image.open(file, formats=("PNG", "JPEG")) as image:
-        picture = image.convert("RGB")
-        if max(picture.size) < size:
-            picture = picture.resize((size, size), Image.Resampling.NEAREST)
-        picture.thumbnail((2 * size, 2 * size))
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG" if max(image.size) < size else "JPEG", quality=85)
-    kind = "png" if buffer.getvalue()[:4] == b"\x89PNG" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    if not name.startswith(ROW):
+        return thumbnails.address(gallery_item(name).path.read_bytes(), size)
+    model, row = row_of(name)
+    return thumbnails.address(small_pictures(model, data_of_row(name))(row), size)
+
+
+def mean_picture(model: str, rows: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
+    """The mean of pictures of a model's data, uint8 ``[row, column(, channel)]``; None when they
+    differ in size. Of many, an even spread of 2,000.
+    """
+    return _mean_picture(model, rows, state.selection().data)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def mean_picture(model: str, rows: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
-    """The mean of pictures that ship with a model, uint8 ``[row, column(, channel)]``; None when
-    they differ in size. Of many, an even spread of 2,000.
-    """
-    data = dataset(model)
-    total: npt.NDArray[np.float64] | None = None
-    taken = rows[:: -(-len(rows) // _MOST_MEAN)]
-    for row in taken:
-        with Image.open(io.BytesIO(data[row].data), formats=("PNG", "JPEG")) as image:
-            pixels = np.asarray(image.convert("RGB" if image.mode == "RGB" else "L"), np.float64)
-        if total is not None and total.shape != pixels.shape:
-            return None
-        total = pixels if total is None else total + pixels
-    if total is None:
-        return None
-    mean = np.rint(total / len(taken)).astype(np.uint8)
-    times = max(1, 224 // max(mean.shape[:2]))
-    return mean.repeat(times, axis=0).repeat(times, axis=1)
+def _mean_picture(model: str, rows: tuple[int, ...], own: str) -> npt.NDArray[np.uint8] | None:
+    return thumbnails.mean(rows, small_pictures(model, own))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

@@ -34,7 +34,8 @@ class Selection:
     to begin with), ``show`` how it is drawn, ``order`` that of all heads, ``place`` the token
     looked from (-1 none in particular), ``off`` the heads switched off as ``layer:head``. ``runs``
     are names of runs, ``across`` what their curves go over, ``smoothing`` in percent; ``logs`` is a
-    folder of event files. ``subset`` is the key of the examples picked out of the model's data;
+    folder of event files. ``data`` are a person's own, as ``core.data.kept.InHand`` spells them,
+    empty those that ship with the model; ``subset`` is the key of the examples picked out;
     ``panel`` is the part of the Layers page, ``statistic`` what colours its layers, ``pair`` two
     classes as ``3-5``, ``other`` a model to compare with, ``cut`` what is switched off as
     ``layer:unit`` or ``layer:`` and ``instead`` what these say then, ``drive`` how units that drive
@@ -86,6 +87,7 @@ class Selection:
     by: str = ""
     recipe: str = ""
     logs: str = ""
+    data: str = ""
     subset: str = ""
     panel: str = "example"
     statistic: str = ""
@@ -171,6 +173,7 @@ class Selection:
             by=one("by"),
             recipe=one("recipe"),
             logs=one("logs"),
+            data=one("data"),
             subset=one("subset"),
             panel=one("panel", PANELS),
             statistic=one("statistic"),

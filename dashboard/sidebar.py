@@ -13,6 +13,7 @@ from core.models.huggingface import PREFIX
 from core.paths import located
 from core.tasks import AxisKind
 from dashboard import cached, gallery, manyrows, manytexts, state
+from dashboard.keeping import datachoice, inhand
 from dashboard.wording import words
 
 # What another model does not share.
@@ -70,6 +71,9 @@ def draw() -> None:
             state.tell(f"There is no model '{lost}' here, so the first one is shown.")
         elif lost:
             state.tell(f"{error} The first model is shown.")
+    chosen = datachoice.settled(chosen)
+    if chosen.data:
+        inhand.look(chosen)
     with st.sidebar:
         st.selectbox(
             "Model",
@@ -90,6 +94,7 @@ def draw() -> None:
         quality = quality or (f"  \nBLEU {bleu:.1f} {source}" if bleu else "")
         classes = f"{len(card.classes):,} classes · " if card.classes else ""
         st.caption(f"{classes}{size}{quality}")
+        datachoice.draw(chosen)
         _example(chosen)
     if notice := state.told():
         st.warning(state.plain(notice))
@@ -120,7 +125,8 @@ def _folder() -> None:
 
 def _example(chosen: state.Selection) -> None:
     items = cached.items(chosen.model)
-    known = [item.name for item in items]
+    usual = _first_rows(chosen) or {item.name: item.title for item in items}
+    known = list(usual)
     name = chosen.example
     if not name.startswith(cached.UPLOAD) and name not in known and not _row(name, chosen.model):
         lost, name = name, known[0] if known else manyrows.first_example(chosen.model)
@@ -130,7 +136,7 @@ def _example(chosen: state.Selection) -> None:
             notice = f"There is no example '{lost}' for this model, so the first one is shown."
         state.tell(notice)
     kind = cached.model_card(chosen.model).task.axis
-    titles = _titles(chosen, {item.name: item.title for item in items}, name)
+    titles = _titles(chosen, usual, name)
     if kind == "pixels":
         gallery.strip(
             [
@@ -158,6 +164,16 @@ def _example(chosen: state.Selection) -> None:
     )
     if upload is not None:
         _take(upload.name, upload.getvalue(), state.is_new(upload.file_id), name, chosen.table)
+
+
+def _first_rows(chosen: state.Selection) -> dict[str, str]:
+    """The first examples of a person's own data in hand, with their titles."""
+    found = cached.survey(chosen.model, chosen.data) if chosen.data else None
+    if found is None or found.problem:
+        return {}
+    most = _MOST_PICTURES if len(found.offsets) else _MOST_TEXTS
+    titles = found.texts or found.ids
+    return {cached.row_name(chosen.model, row): each for row, each in enumerate(titles[:most])}
 
 
 def _row(name: str, model: str) -> bool:
@@ -208,7 +224,7 @@ def _title(name: str) -> str:
     if not name.startswith(cached.ROW):
         return name
     model, row = cached.row_of(name)
-    data = cached.dataset(model)
+    data = cached.dataset(model, cached.data_of_row(name))
     if cached.model_card(model).task.axis == "tokens":
         return words(data[row].data, "tokens", 60)
     return data.ids[row]

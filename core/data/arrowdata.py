@@ -89,6 +89,7 @@ def rows(files: Sequence[ArrowFile], name: str, key: str, wanted: Wanted) -> Dat
         columns=columns,
         notes=(f"{counted(len(bad), 'row')} that cannot be read left out",) if bad else (),
         skipped=tuple(Skipped(f"row {row + 1}", reason) for row, reason in sorted(bad.items())),
+        taken=role,
     )
 
 

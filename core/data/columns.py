@@ -101,10 +101,18 @@ def read_columns(
     return Columns(frame, parts, skipped, notes, comma)
 
 
+class UnknownColumn(BadInput):
+    """A column that a table does not have, or has not told; ``columns`` are those it has."""
+
+    def __init__(self, message: str, next_step: str = "", columns: Sequence[str] = ()) -> None:
+        super().__init__(message, next_step)
+        self.columns = tuple(columns)
+
+
 def need(names: Sequence[str], column: str, where: str, also: Sequence[str] = ()) -> str:
     """The column called ``column``, else the first of ``also`` that there is; case does not matter.
 
-    Raises ``BadInput`` that says which columns there are.
+    Raises ``UnknownColumn`` that says which columns there are.
     """
     if column in names:
         return column
@@ -112,9 +120,10 @@ def need(names: Sequence[str], column: str, where: str, also: Sequence[str] = ()
     for wanted in (column, *also):
         if wanted.lower() in lowered:
             return lowered[wanted.lower()]
-    raise BadInput(
+    raise UnknownColumn(
         f"{where} has no column '{column}'. Its columns are {listed(names)}.",
         "Rename one, or say which to use.",
+        names,
     )
 
 

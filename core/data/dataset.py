@@ -36,7 +36,8 @@ class Dataset:
     int64 ``[example]``, -1 where an example has none. ``columns`` are further arrays ``[example]``.
     ``fingerprint`` is a SHA-256 over what decides the examples: contents, or of files their paths,
     sizes and times. ``source`` is what ``open_dataset`` takes to open it again; ``notes`` say what
-    was assumed or left out, ``skipped`` lists every file and row that was.
+    was assumed or left out, ``skipped`` lists every file and row that was;
+    ``taken`` says which column of a table is the ``text`` or ``label``.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Dataset:
     source: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    taken: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.ids)

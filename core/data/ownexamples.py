@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,6 +115,7 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
         columns,
         notes,
         skipped,
+        role,
     )
 
 
@@ -127,6 +128,7 @@ def _in_memory(
     columns: dict[str, npt.NDArray[Any]] | None = None,
     notes: Iterable[str] = (),
     skipped: Iterable[Skipped] = (),
+    taken: Mapping[str, str] | None = None,
 ) -> Dataset:
     labels, classes = numbered(said)
     return texts_in_memory(
@@ -139,6 +141,7 @@ def _in_memory(
         columns=columns or {},
         notes=tuple(notes),
         skipped=tuple(skipped),
+        taken=taken or {},
         fingerprint=sha256_of_file(place) if place.is_file() else "",
     )
 
@@ -155,6 +158,7 @@ def texts_in_memory(
     notes: tuple[str, ...] = (),
     skipped: tuple[Skipped, ...] = (),
     fingerprint: str = "",
+    taken: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Texts that are in memory already, each with what a model that writes should say to it."""
     known = [] if labels is None else labels.tolist()
@@ -174,6 +178,7 @@ def texts_in_memory(
         columns={**(columns or {}), "text": np.array([short(each) for each in found])},
         notes=notes,
         skipped=skipped,
+        taken=taken or {},
     )
 
 

@@ -78,6 +78,7 @@ VERBS = Verbs(
         "project": "core.projection.compute:project",
         "relevant_examples": "core.attribution.relevant:relevant_examples",
         "surrogate": "core.surrogate.fit:surrogate",
+        "survey_data": "core.data.survey:survey_data",
         "unit_attribution": "core.attribution.units:unit_attribution",
         "vector_columns": "core.projection.uploaded:vector_columns",
     },

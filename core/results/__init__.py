@@ -48,6 +48,7 @@ from core.results.prediction import Prediction
 from core.results.production import Production
 from core.results.projection import Clusters, Placement, Projection, Trust
 from core.results.surrogate import Surrogate
+from core.results.survey import DataSurvey
 from core.results.units import Filters, RelevantExamples, UnitAttribution
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "Counterfactual",
     "CrossSimilarity",
     "Curve",
+    "DataSurvey",
     "Dependence",
     "Drift",
     "Evaluation",

@@ -27,8 +27,8 @@ def capture(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder, a zip, an array, a table, a data set or a file of texts; left out: the data "
-            "that ship with the model."
+            help="A folder, zip, array, table, data set or file of texts; left out: the data that "
+            "ship with the model."
         ),
     ] = None,
     layers: Annotated[

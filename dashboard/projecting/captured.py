@@ -1,4 +1,6 @@
-"""The activations behind the pages: those of the data that ship with the model in hand."""
+"""The activations behind the pages: those of the data in hand, which are a person's own or ship
+with the model.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,15 @@ from core.models.reference import ModelRef
 from core.projection.reducers import ATTRIBUTIONS
 from core.results.activations import Capture, open_capture
 from dashboard import cached, state, waiting
+from dashboard.keeping import inhand
 
 
 def data_of(chosen: state.Selection) -> Dataset | None:
-    """The data of the model in hand; None when there are none, which the page then says."""
+    """The data in hand of the model in hand; None when there are none, or they are still looked
+    through, which the page then says.
+    """
+    if chosen.data:
+        return inhand.data_of(chosen)
     try:
         return cached.dataset(chosen.model)
     except FluoroscopeError as error:

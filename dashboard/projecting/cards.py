@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,17 @@ _ACROSS = 40  # pictures in a row
 _LETTERS = 160
 
 
-def cards(data: Dataset, capture: Capture, task: Task) -> bytes:
+def cards(data: Dataset, capture: Capture, task: Task, picture: Callable[[int], bytes]) -> bytes:
     """JSON: ``lines`` of words, one per example, and ``texts``, or pictures side by side in an
-    ``atlas`` of ``across`` columns, each ``size`` pixels wide and high.
+    ``atlas`` of ``across`` columns, each ``size`` pixels wide and high. ``picture`` gives the file
+    of a row that may be decoded here, or nothing.
     """
     found: dict[str, Any] = {"lines": _lines(data, capture)}
     rows = range(len(data))
     if task is not Task.IMAGE_CLASSIFICATION:
         found["texts"] = [words(each.data, task.axis, _LETTERS) for each in data.examples(rows)]
     elif len(data) <= _MOST_PICTURES:
-        found |= _atlas(data)
+        found |= _atlas(len(data), picture)
     return json.dumps(found).encode()
 
 
@@ -60,18 +62,23 @@ def _lines(data: Dataset, capture: Capture) -> list[str]:
     return lines or [str(each) for each in data.ids]
 
 
-def _atlas(data: Dataset) -> dict[str, Any]:
+def _atlas(count: int, picture_of: Callable[[int], bytes]) -> dict[str, Any]:
     size = 0
     sheet = np.empty(0)
-    for row in range(len(data)):
-        with Image.open(io.BytesIO(data[row].data)) as image:
+    for row in range(count):
+        file = picture_of(row)
+        if not file:
+            continue
+        with Image.open(io.BytesIO(file), formats=("PNG", "JPEG")) as image:
             if not size:
                 size = min(_SIZE, max(image.size))
-                rows = -(-len(data) // _ACROSS)
+                rows = -(-count // _ACROSS)
                 sheet = np.zeros((rows * size, _ACROSS * size, 3), np.uint8)
             picture = image.convert("RGB").resize((size, size), Image.Resampling.BOX)
         top, left = row // _ACROSS * size, row % _ACROSS * size
         sheet[top : top + size, left : left + size] = np.asarray(picture)
+    if not size:
+        return {}
     buffer = io.BytesIO()
     picture = Image.fromarray(sheet)
     if (sheet == sheet[:, :, :1]).all():

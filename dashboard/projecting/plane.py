@@ -217,7 +217,8 @@ def pins_of(now: state.Selection) -> list[scatter.Pin]:
         model, row = cached.row_of(now.example)
     except FluoroscopeError:
         return []
-    return [scatter.Pin("in hand", row)] if model == now.model else []
+    same = model == now.model and cached.data_of_row(now.example) == now.data
+    return [scatter.Pin("in hand", row)] if same else []
 
 
 def _placed(

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.compression.methods import METHODS, settled
 from core.compression.source import CARD, PREFIX
+from core.data.kept import asked
 from core.engine.call import Call
 from core.errors import NotValid
 from core.models.catalogue import reference
@@ -61,7 +62,10 @@ def main() -> None:
 
 def _compared(now: state.Selection, small: ModelRef, way: Any, settings: dict[str, Value]) -> None:
     timing = cached.handle(Call("compression_costs", small, urgent=True))
-    comparing = cached.handle(Call("compression_drift", small))
+    data = captured.data_of(now) if now.data else None
+    if now.data and data is None:
+        return
+    comparing = cached.handle(Call("compression_drift", small, (), asked(cached.place(), now.data)))
     handles = {"Timing": timing, "Answers and reasons": comparing}
     under_way = waiting.under_way(handles)
     writes = isinstance(comparing.error, NotValid)
@@ -75,7 +79,7 @@ def _compared(now: state.Selection, small: ModelRef, way: Any, settings: dict[st
         if costs.notes:
             st.caption(" ".join(map(state.plain, costs.notes)))
         changed.first(costs, drift)
-        data = captured.data_of(now)
+        data = data or captured.data_of(now)
         if drift is not None and data is not None:
             parts = {name: title for name, title in _PARTS.items() if way or name != "sweep"}
             part = now.shrunk if now.shrunk in parts else "saved"

@@ -1,0 +1,43 @@
+"""The texts or rows in one uploaded file, to pick from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from core.data.ownexamples import rows as rows_of
+from core.data.text import decode
+from core.data.textlist import MOST, TABLES, read_list
+from core.tasks import Example
+
+Found = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def texts(file: Example, column: str = "") -> Found:
+    """The texts in a table, or in the lines of a text file, and notes on what was left out.
+
+    Raises ``BadInput``.
+    """
+    if Path(file.name).suffix.lower() not in TABLES:
+        lines = tuple(line.strip() for line in decode(file).splitlines() if line.strip())
+        return lines[:MOST], (f"The first {MOST:,} lines.",) if len(lines) > MOST else ()
+    with TemporaryDirectory() as folder:  # under its own name, which messages say
+        path = Path(folder) / file.name
+        path.write_bytes(file.data)
+        found, notes = read_list(path, column)
+    return tuple(each.data.decode("utf-8", "replace") for each in found), notes
+
+
+def rows(file: Example) -> Found:
+    """The first rows of a table as JSON objects, and notes on what was left out.
+
+    Raises ``BadInput``.
+    """
+    with TemporaryDirectory() as folder:  # under its own name, which messages say
+        path = Path(folder) / file.name
+        path.write_bytes(file.data)
+        found = rows_of(path, "columns")
+        count = min(len(found), MOST)
+        first = tuple(each.data.decode("utf-8", "replace") for each in found.examples(range(count)))
+    more = (f"The first {MOST:,} of {len(found):,} rows.",) if len(found) > MOST else ()
+    return first, (*found.notes, *more)
