@@ -62,8 +62,8 @@ def compression_drift(
             "Evaluate both by their perplexity.",
         )
     path = str(parameters.get("path", "")) or None
-    columns = {name: str(parameters.get(name, "")) for name in ("text", "label")}
-    data = dataset(before.card, path, limit=int(settings["limit"]), **columns)
+    text, label = (str(parameters.get(name, "")) for name in ("text", "label"))
+    data = dataset(before.card, path, limit=int(settings["limit"]), text=text, label=label)
     meter.expect(4, "Answers")
     with tempfile.TemporaryDirectory() as folder:
         captures = []
