@@ -39,7 +39,7 @@ from core.training.events import EventLog
 from core.workspace import Workspace, workspace
 from dashboard import manyexamples, state, thumbnails
 from dashboard.projecting.cards import cards as cards_of
-from dashboard.runs import shown_runs
+from dashboard.runs import items_of_recipe, shown_runs
 
 UPLOAD = "upload:"
 ROW = "row:"
@@ -130,13 +130,6 @@ def items(model: str) -> tuple[GalleryItem, ...]:
         kind = model_card(model).task.axis
         endings = {"tokens": (".txt",), "columns": (), "pixels": (".png", ".jpg")}[kind]
         return tuple([each for each in gallery() if each.path.suffix in endings][-_OTHERS:])
-    return examples_for(model)
-
-
-def items_of_recipe(recipe: str) -> tuple[GalleryItem, ...]:
-    """The bundled examples that suit what a recipe trains."""
-    kinds = {"digits": "digits_cnn", "fashion": "fashion_cnn", "hierarchical": "fashion_cnn"}
-    model = next((model for start, model in kinds.items() if recipe.startswith(start)), recipe)
     return examples_for(model)
 
 
@@ -270,20 +263,13 @@ def keep_upload(name: str, data: bytes) -> str:
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def text_list(name: str, column: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The texts in an uploaded table, or in the lines of a text file, and notes on what was left
-    out.
-
-    Raises ``BadInput``.
-    """
+    """The texts in an uploaded table or text file, as ``manyexamples.texts`` reads them."""
     return manyexamples.texts(example(name), column)
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def row_list(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The first rows of an uploaded table as JSON objects, and notes on what was left out.
-
-    Raises ``BadInput``.
-    """
+    """The first rows of an uploaded table, as ``manyexamples.rows`` reads them."""
     return manyexamples.rows(example(name))
 
 

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from core.data.gallery import GalleryItem, examples_for
 from core.engine.job import UNFINISHED, Job, jobs
 from core.training.checkpoint import Checkpoint, checkpoints
 from core.training.recipe import Recipe, recipes
@@ -96,3 +97,10 @@ def job_of(place: Workspace, run: Run) -> Job | None:
     """The job that trains a run at this moment or is going to."""
     mine = (job for job in training_jobs(place) if Path(job.parameters["run"]) == run.folder)
     return next(mine, None)
+
+
+def items_of_recipe(recipe: str) -> tuple[GalleryItem, ...]:
+    """The bundled examples that suit what a recipe trains."""
+    kinds = {"digits": "digits_cnn", "fashion": "fashion_cnn", "hierarchical": "fashion_cnn"}
+    model = next((model for start, model in kinds.items() if recipe.startswith(start)), recipe)
+    return examples_for(model)

@@ -21,7 +21,7 @@ from dashboard.figures.curves import metric_curves
 from dashboard.figures.layerstats import distribution
 from dashboard.learning import axes
 from dashboard.learning.watch import METRICS, about, last_array, layer_figures, show
-from dashboard.runs import ShownRun
+from dashboard.runs import ShownRun, items_of_recipe
 from dashboard.theme import is_dark
 
 _ANSWER = "Prediction"
@@ -98,7 +98,7 @@ def _explained(
 ) -> None:
     """Why the network of that epoch answers as it does, for each of the pinned examples."""
     st.markdown("**The same examples, explained by the network of this epoch**")
-    known = [item.name for item in cached.items_of_recipe(shown.recipe.name)]
+    known = [item.name for item in items_of_recipe(shown.recipe.name)]
     if chosen.example.startswith(cached.UPLOAD):
         known.insert(0, chosen.example)
     if not known:
