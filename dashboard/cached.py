@@ -206,11 +206,6 @@ def survey_call(model: str, own: str) -> Call:
     return Call("survey_data", model_ref(model), (), {**asked(place(), own), "stamp": stamp})
 
 
-def data_name(own: str) -> str:
-    """What data that a person brought are called."""
-    return kept_data(place(), InHand.parsed(own).key).name
-
-
 def survey(model: str, own: str) -> DataSurvey | None:
     """What the worker found in data that a person brought; None before it has looked."""
     with suppress(FluoroscopeError):

@@ -109,7 +109,8 @@ def columns(chosen: state.Selection, found: DataSurvey) -> None:
 @st.dialog("What was read", width="large")
 def what_was_read(chosen: state.Selection, found: DataSurvey) -> None:
     """How many examples of which class, the columns, and everything that was left out."""
-    st.markdown(f"**{state.plain(cached.data_name(chosen.data))}** · {counted(found)}")
+    name = kept_data(cached.place(), InHand.parsed(chosen.data).key).name
+    st.markdown(f"**{state.plain(name)}** · {counted(found)}")
     for note in found.notes:
         st.caption(state.plain(note))
     if found.columns:
