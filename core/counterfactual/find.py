@@ -11,7 +11,7 @@ import torch
 
 from core.counterfactual.room import Room
 from core.counterfactual.search import candidates
-from core.counterfactual.written import Writer, moved_inputs
+from core.counterfactual.written import Writer
 from core.data.dataset import dataset
 from core.errors import BadInput, NotValid, UnknownName
 from core.models.loaded import LoadedModel
@@ -109,10 +109,11 @@ def _told(room: Room, writer: Writer, moved: torch.Tensor, count: int) -> tuple[
     pairs = writer.rows(moved)
     values = [each for pair in pairs for each in pair]
     examples = [writer.example(each) for each in values]
-    rows = moved_inputs(room, examples)
-    if not len(rows):
+    if not examples:
         return ()
-    turned = (room.margin(rows) > 0).cpu().numpy()
+    logits = room.said(examples)
+    turned = (room.turned(logits) > 0).cpu().numpy()
+    rows = room.inputs(examples)
     costs = room.costs(rows).cpu().numpy().astype(np.float64)
     places = [2 * place + (not turned[2 * place]) for place in range(len(pairs))]
     places = [place for place in places if turned[place]]
@@ -126,17 +127,24 @@ def _told(room: Room, writer: Writer, moved: torch.Tensor, count: int) -> tuple[
             kept.append(place)
         if len(kept) == count:
             break
-    return tuple(_change(room, writer, examples[each], values[each], rows[each]) for each in kept)
+    return tuple(
+        _change(room, writer, examples[each], values[each], rows[each], logits[each])
+        for each in kept
+    )
 
 
 def _change(
-    room: Room, writer: Writer, example: Example, values: Mapping[str, Any], row: torch.Tensor
+    room: Room,
+    writer: Writer,
+    example: Example,
+    values: Mapping[str, Any],
+    row: torch.Tensor,
+    logits: torch.Tensor,
 ) -> RowChange:
-    names = tuple(each.name for each in room.adapter.columns if each.name in values)
-    places = [place for place, each in enumerate(room.adapter.columns) if each.name in values]
+    names = tuple(each.name for each in room.columns if each.name in values)
+    places = [place for place, each in enumerate(room.columns) if each.name in values]
     slid = room.slid(row[None])[0].cpu().numpy()[places]
     signed = (row - room.here)[room.first].cpu().numpy().astype(np.float64)[places]
-    logits = room.logits(row[None])
     return RowChange(
         names,
         tuple(shown(writer.was(name)) for name in names),
@@ -144,8 +152,8 @@ def _change(
         np.where(slid, signed, np.nan),
         float(room.costs(row[None]).sum()),
         example.data.decode(),
-        int(logits[0].argmax()),
-        room.adapter.probabilities(logits)[0].cpu().numpy(),
+        int(logits.argmax()),
+        room.adapter.probabilities(logits[None])[0].cpu().numpy(),
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from core.counterfactual.room import Room
@@ -26,7 +25,7 @@ class Writer:
         self._room = room
         self._row: dict[str, Any] = json.loads(row.data)
         self._keys = {str(key).strip().lower(): key for key in reversed(list(self._row))}
-        columns = room.adapter.columns
+        columns = room.columns
         self._raw = {
             each.name: numbers(room.frame[each.name]) for each in columns if not each.categories
         }
@@ -59,7 +58,7 @@ class Writer:
     ) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for place in np.flatnonzero(changed).tolist():
-            each, start = self._room.adapter.columns[place], int(self._room.first[place])
+            each, start = self._room.columns[place], int(self._room.first[place])
             if each.categories:
                 name = each.categories[int(inputs[start : start + len(each.categories)].argmax())]
                 found[each.name] = None if name == MISSING else name
@@ -85,8 +84,3 @@ class Writer:
             value += math.copysign(_NUDGE * spread, value - here)
         value = float(np.clip(value, known.min(), known.max()))
         return int(value) if whole else value
-
-
-def moved_inputs(room: Room, examples: list[Example]) -> Tensor:
-    """What the network is given for rows."""
-    return room.encoded(room.adapter.frame(examples)) if examples else torch.empty(0)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from core.activations.behaviour import pooled
 from core.activations.capture import capture
 from core.data.dataset import Dataset
+from core.data.observed import observed
 from core.data.table import numbers
 from core.data.text import decode
 from core.errors import NotValid
@@ -116,7 +117,7 @@ def _columns(adapter: TabularAdapter, examples: Sequence[Example]) -> Described:
     planes: list[Floats] = []
     names: list[str] = []
     kinds: list[str] = []
-    for each in adapter.columns:
+    for each in observed(adapter.columns, frame):
         if each.categories:
             planes.append(each.encode(frame[each.name]).astype(np.float64))
             names += each.inputs
