@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import PurePath
 
 import pandas as pd
 import streamlit as st
 
+from core.data.matching import KINDS, NOWHERE, Match, as_read, matched, told
+from core.data.table import Feature
 from core.errors import FluoroscopeError
 from dashboard import cached, manytexts, state
+from dashboard.learning.columns import features
 
 _KEY = "rows:table"
+_NOWHERE = "(nowhere)"
 _HEIGHT = 220
 
 
 def draw(chosen: state.Selection) -> None:
-    """The table in hand, if any: a row that is picked becomes the row in hand."""
+    """The table in hand, if any: a row that is picked becomes the row in hand, as it is read."""
     if not chosen.table:
         return
     try:
         name = cached.example(chosen.table).name
-        rows, notes = cached.row_list(chosen.table)
+        texts, notes = cached.row_list(chosen.table)
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         manytexts.close()
         return
+    given = [json.loads(text) for text in texts]
+    matches = matched(_features(chosen.model), given, _by_hand(chosen.column))
+    rows = [json.dumps(row) for row in as_read(matches, given)]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{state.plain(name)}** · {len(rows):,} rows · pick one")
         answers = manytexts.answers(chosen, name, rows)
+        with st.popover("How columns are read", type="tertiary"):
+            _correct(chosen, matches, given)
         manytexts.close()
-    for note in notes:
-        st.caption(state.plain(note))
+    if said := [*notes, *told(matches, given)]:
+        st.caption(state.plain("  \n".join(said)))
 
     def picked() -> None:
         chosen_rows = state.read(_KEY).selection.rows
@@ -41,7 +51,7 @@ def draw(chosen: state.Selection) -> None:
             kept = cached.keep_upload(f"{stem}-{row + 1}.json", rows[row].encode())
             state.change(example=kept, original="", picked="")
 
-    frame = pd.DataFrame([json.loads(row) for row in rows])
+    frame = pd.DataFrame(given)
     st.dataframe(
         pd.concat([pd.DataFrame(answers), frame], axis=1).set_axis(range(1, len(rows) + 1)),
         height=_HEIGHT,
@@ -50,6 +60,70 @@ def draw(chosen: state.Selection) -> None:
         on_select=picked,
         selection_mode="single-row",
     )
+
+
+def _correct(
+    chosen: state.Selection, matches: Sequence[Match], given: Sequence[Mapping[str, object]]
+) -> None:
+    """A table of how columns are read, in which where from and as what can be corrected."""
+    st.caption("Choose where a column of the model is read from, and as what.")
+    present = list(dict.fromkeys(name for row in given[:1_000] for name in row))
+    matches = sorted(matches, key=lambda each: each.plain)  # what may want a correction first
+    table = pd.DataFrame(
+        {
+            "Column of the model": [each.name for each in matches],
+            "Read from": [each.source or _NOWHERE for each in matches],
+            "Read as": [each.kind for each in matches],
+            "Missing": [each.missing for each in matches],
+            "Unknown": [each.unknown for each in matches],
+            "Why": [each.why for each in matches],
+        }
+    )
+    choice = st.column_config.SelectboxColumn
+    edited = st.data_editor(
+        table,
+        hide_index=True,
+        disabled=["Column of the model", "Missing", "Unknown", "Why"],
+        height=min(400, 38 + 35 * len(matches)),
+        width=760,
+        key=f"reading:{chosen.table}:{chosen.column}",
+        column_config={
+            "Read from": choice(options=[_NOWHERE, *present], required=True),
+            "Read as": choice(options=list(KINDS), required=True),
+            "Unknown": st.column_config.NumberColumn(
+                help="Values that are no numbers where one is read, or no categories of the model."
+            ),
+            "Why": st.column_config.TextColumn(width="medium"),
+        },
+    )
+    asked = {
+        each.name: (NOWHERE if source == _NOWHERE else source, kind)
+        for each, source, kind in zip(matches, edited["Read from"], edited["Read as"], strict=True)
+        if (source, kind) != (each.source or _NOWHERE, each.kind)
+    }
+    if asked:
+        state.change(column=json.dumps({**_by_hand(chosen.column), **asked}))
+        st.rerun()
+    if chosen.column and state.pressed("Read them by themselves again", "reading", type="tertiary"):
+        state.change(column="")
+        st.rerun()
+
+
+def _by_hand(column: str) -> dict[str, tuple[str, str]]:
+    """What a person said of columns, from the address; nothing for what makes no sense."""
+    try:
+        found = json.loads(column)
+        return {str(name): (str(source), str(kind)) for name, (source, kind) in found.items()}
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return {}
+
+
+def _features(model: str) -> list[Feature]:
+    """The columns that a model reads: names, and categories where it knows them."""
+    return [
+        Feature(str(each["name"]), tuple(map(str, each.get("categories", ()))))
+        for each in features(cached.model_card(model))
+    ]
 
 
 def first_example(model: str) -> str:

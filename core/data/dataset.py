@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.data.coding import coding
 from core.data.files import Skipped
 from core.errors import BadInput, BadParameter
 from core.models.card import ModelCard
@@ -108,13 +109,14 @@ class Dataset:
     def labelled_as(self, classes: Sequence[str]) -> Dataset:
         """The same with labels that are positions in ``classes``, those of a model.
 
-        Classes are matched by name, without regard to case. What has no match gets -1, what the
-        data call it becomes the column ``label``; without any match there are no labels.
+        Classes are matched by name, without regard to case, or by their coding where it can mean
+        one thing only (``core.data.coding``). What has no match gets -1, what the data call it
+        becomes the column ``label``; without any match there are no labels.
         """
         if self.labels is None or tuple(classes) == self.classes:
             return self
-        place = {name.lower(): index for index, name in reversed(list(enumerate(classes)))}
-        to = np.array([place.get(name.lower(), -1) for name in self.classes] + [-1], np.int64)
+        to, coded = coding(self.classes, classes)
+        to = np.append(to, -1)
         names = np.array([*self.classes, ""])[self.labels]
         if (to < 0).all() and all(_is_place(name, len(classes)) for name in self.classes):
             to[:-1] = [int(name) for name in self.classes]
@@ -127,7 +129,7 @@ class Dataset:
                 notes=(*self.notes, said),
             )
         unknown = [name for name, index in zip(self.classes, to, strict=False) if index < 0]
-        notes = self.notes
+        notes = self.notes + ((coded,) if coded else ())
         if unknown:
             shown = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
             notes += (f"classes that the model does not have: {shown}",)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.data.columns import need, read_columns, texts
+from core.data.csvfile import MAX_COLUMNS
 from core.data.dataset import Dataset, Labels
 from core.data.files import Skipped
 from core.data.splits import counted, natural
@@ -77,7 +78,8 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
             only = len(rest) == 1 and not text
             also = () if text else (*TEXT_NAMES, "source")
             role["text"] = rest[0] if only else need(rest, text or "text", where, also)
-        return list(dict.fromkeys([*role.values(), *names[:MOST_COLUMNS]]))
+        most = MAX_COLUMNS if axis == "columns" else MOST_COLUMNS
+        return list(dict.fromkeys([*role.values(), *names[:most]]))
 
     read = read_columns(place, choose)
     frame = read.frame
@@ -100,7 +102,7 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
         notes.append(f"{counted(len(gone), 'row')} without a text left out")
     skipped = [Skipped(*line.partition(": ")[::2]) for line in read.skipped]
     skipped += [Skipped(f"row {row + 1}", "without a text") for row in gone]
-    columns = {str(name): plain(frame[name])[keep] for name in others}
+    columns = {str(name): plain(frame[name])[keep] for name in others[:MOST_COLUMNS]}
     if read.parts is not None:
         part = np.full(len(found), "", dtype="U5")
         for name, places in read.parts.items():

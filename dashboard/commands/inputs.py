@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**30  # bytes of a file that is read as a whole
 _TEXT_FILES = (".txt", ".text", ".md", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_ROWS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq")
 _CUTS = ("start", "middle", "end")
 
 
@@ -28,7 +29,7 @@ def examples(
 ) -> tuple[list[Example], list[str]]:
     """Examples for a model, in the order given, files first; and notes on what was assumed.
 
-    For a model that reads texts a table is one example per row.
+    For a model that reads texts or tables a table is one example per row.
 
     Raises ``BadInput`` for a file that cannot be read and for nothing at all, ``BadParameter`` for
     options that do not fit the model.
@@ -38,7 +39,16 @@ def examples(
     found: list[Example] = []
     notes: list[str] = []
     for path in files:
-        if reads_text and path.suffix.lower() in _tables():
+        if model.task.axis == "columns" and path.suffix.lower() in _ROWS:
+            from core.data.ownexamples import rows as rows_of
+
+            table = rows_of(path, "columns")
+            found += [
+                replace(each, name=f"{path.stem}-{i}.json")
+                for i, each in enumerate(table.examples(range(len(table))), start=1)
+            ]
+            notes += table.notes
+        elif reads_text and path.suffix.lower() in _tables():
             from core.data.textlist import read_list
 
             rows, said = read_list(path, column)
