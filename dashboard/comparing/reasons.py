@@ -106,14 +106,14 @@ def _toolbar(
     options = [_SAID, *shared] if said in shared else list(shared)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.selectbox(
-            "Explained by", list(titles), format_func=titles.get, width=280,
+            "Explained by", list(titles), format_func=titles.get, width=250,
             **state.bind("reasoned", name),
         )  # fmt: skip
         st.selectbox(
             "Explain",
             options,
             format_func=lambda each: f"What the first says: {said}" if each == _SAID else each,
-            width=280,
+            width=250,
             **state.bind("target", target),
         )
     way = next(each for each in known if each.name == name)
@@ -153,7 +153,7 @@ def _draw(
             dark=dark,
             key="reason-texts",
         )
-    figure = reason_bars(found, other.titles, dark=dark)
+    figure = reason_bars(found, other.titles, width=ruler.width(), dark=dark)
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="reason-bars")
     downloads.button(figure, [found.first, found.second], name)
 

@@ -37,7 +37,7 @@ def reasons(
     """Maps of pictures, bars of words and columns."""
     if found.first.axis.kind == "pixels":
         return reason_maps(found, titles, unsigned=unsigned, width=width, dark=dark, **look)
-    return reason_bars(found, titles, dark=dark)
+    return reason_bars(found, titles, width=width, dark=dark)
 
 
 def reason_maps(
@@ -76,7 +76,12 @@ def named(found: AttributionContrast, titles: Titles) -> tuple[list[Attribution]
 
 
 def reason_bars(
-    found: AttributionContrast, titles: Titles, *, most: int = 14, dark: bool = False
+    found: AttributionContrast,
+    titles: Titles,
+    *,
+    most: int = 14,
+    width: int = WIDTH,
+    dark: bool = False,
 ) -> go.Figure:
     """Words or columns that weigh most in either model: their values in the first, in the second,
     and the difference, in the same order and on one scale.
@@ -89,11 +94,12 @@ def reason_bars(
     else:
         weight = np.maximum(np.abs(several[0][1]), np.abs(several[1][1]))
         orders = [np.argsort(-weight, kind="stable")[:most]] * len(parts)
+    room = max(14, (width - 180) // (8 * len(parts)))
     figure = make_subplots(
         rows=1,
         cols=len(parts),
         shared_yaxes=found.difference is not None,
-        subplot_titles=[f"<b>{escaped(elided(names[each.method], 34))}</b>" for each in parts],
+        subplot_titles=[f"<b>{escaped(elided(names[each.method], room))}</b>" for each in parts],
         horizontal_spacing=0.04 if found.difference is not None else 0.2,
     )
     reach = 1.08 * max(float(np.abs(values).max(initial=0)) for _, values in several) or 1.0

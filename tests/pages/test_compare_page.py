@@ -25,9 +25,7 @@ def test_the_page_is_full_for_every_kind_of_model(model: str, other: str) -> Non
     app = opened(PAGE, model=model)
     assert not app.error
     assert f"Second: {other}" in words(app).replace("\\", "")
-    assert {"Accuracy", "Agree", "Kappa", "Apart", "Equally accurate?"} <= {
-        each.label for each in app.metric
-    }
+    assert {"Accuracy", "Agree", "Kappa", "Apart", "McNemar"} <= {each.label for each in app.metric}
     assert "The example in hand" in words(app)
     assert len(app.get("plotly_chart")) == 3
     (found,) = made(app, "compare")
