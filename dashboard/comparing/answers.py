@@ -137,8 +137,8 @@ def _examples(
         height=220,
         column_config={
             "Picture": st.column_config.ImageColumn(width="small"),
-            "Text": st.column_config.TextColumn(width="medium"),
-            "Row": st.column_config.TextColumn(width="medium"),
+            "Text": st.column_config.TextColumn(width=150),
+            "Row": st.column_config.TextColumn(width=150),
             "Apart": st.column_config.NumberColumn(
                 format="%.3f",
                 help="Jensen-Shannon divergence of the probabilities in bits: 0 is the same, 1 "

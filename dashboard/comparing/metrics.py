@@ -47,8 +47,9 @@ def first(found: Comparison) -> None:
                 "Accuracy",
                 f"{value:+.1f} pp" if value else "± 0 pp",
                 f"from {low:+.1f} to {high:+.1f}",
-                f"In percentage points. The first is right on {accuracy.first.value:.1%}, the "
-                f"second on {accuracy.second.value:.1%}; the interval is of the same draws for both.",
+                f"In percentage points. The first is right on {accuracy.first.value:.1%}, "
+                f"the second on {accuracy.second.value:.1%}; the interval is of the same draws "
+                "for both.",
             ),
         )
     if found.test is not None:
@@ -57,9 +58,9 @@ def first(found: Comparison) -> None:
                 "McNemar",
                 f"p {_p(found.test.p)}",
                 f"{found.test.first:,} against {found.test.second:,}",
-                "The exact test of whether both are equally accurate: only the first is right on "
-                f"{found.test.first:,} examples, only the second on {found.test.second:,}. A small p "
-                "says that one is better.",
+                "The exact test of whether both are equally accurate: only the first is right "
+                f"on {found.test.first:,} examples, only the second on {found.test.second:,}. "
+                "A small p says that one is better.",
             )
         )
     for place, (title, value_, interval, about) in zip(

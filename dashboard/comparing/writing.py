@@ -41,7 +41,7 @@ def draw(now: state.Selection, data: Dataset, other: Other, ours: Capture, their
             place = next(places)
             place.metric(f"{each.title}, {title}", spelt(each.name, each.value), help=each.about)
             place.caption(f"from {spelt(each.name, each.low)} to {spelt(each.name, each.high)}")
-    value, low, high = found.difference
+    value, low, high = (round(float(each), 3) + 0.0 for each in found.difference)
     place = next(places)
     place.metric(
         "Nats per token",
@@ -51,6 +51,10 @@ def draw(now: state.Selection, data: Dataset, other: Other, ours: Capture, their
         "tokens. p is of Wilcoxon's signed-rank test.",
     )
     place.caption(f"from {low:+.3f} to {high:+.3f} · p {found.p:.2g}")
+    st.caption(
+        f"First: {state.plain(other.titles[0])}. Second: {state.plain(other.titles[1])}. Over "
+        f"{found.first.examples:,} texts of {state.plain(found.first.data)}, with 95 % intervals."
+    )
     rows = found.rows.tolist()
     frame: dict[str, object] = {
         "Text": [words(data[row].data, "tokens") for row in rows],

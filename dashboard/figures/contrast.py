@@ -20,8 +20,8 @@ from dashboard.figures.panels import WIDTH
 from dashboard.theme import MAGNITUDE, accent, greys, signed, template
 
 Titles = tuple[str, str]
-DIFFERENCE = "First less second"
-_MOST_LABELS, _LONGEST = 24, 30
+DIFFERENCE = "First − second"
+_MOST_LABELS, _MOST_ACROSS, _LONGEST = 24, 9, 30
 _LEAST = 0.05  # where colours end at least: less is nothing to speak of
 
 
@@ -247,15 +247,16 @@ def head_maps(
     )
     most = max(float(each.max()) for each in maps)
     gap = maps[0].astype(np.float64) - maps[1]
-    reach = max(float(np.abs(gap).max()), 1e-6)
+    reach = max(float(np.abs(gap).max()), most / 10, 1e-6)
     figure = make_subplots(
         rows=1,
         cols=3,
         shared_yaxes=True,
         horizontal_spacing=0.03,
-        subplot_titles=[f"<b>{escaped(elided(each, 34))}</b>" for each in (*titles, DIFFERENCE)],
+        subplot_titles=[f"<b>{escaped(elided(each, 22))}</b>" for each in (*titles, DIFFERENCE)],
     )
     many = max(len(rows), len(columns)) > _MOST_LABELS
+    every = -(-len(columns) // _MOST_ACROSS)
     for place, values in enumerate((*maps, gap), start=1):
         signs = place == 3
         figure.add_trace(
@@ -270,6 +271,7 @@ def head_maps(
                     "x": 1.0 if signs else 1.08,
                     "thickness": 8,
                     "nticks": 4,
+                    "tickformat": ".2~f",
                 },
                 showscale=place != 1,
             ),
@@ -277,8 +279,8 @@ def head_maps(
             col=place,
         )
         figure.update_xaxes(
-            tickvals=list(range(len(columns))),
-            ticktext=columns,
+            tickvals=list(range(0, len(columns), every)),
+            ticktext=columns[::every],
             showticklabels=not many,
             tickangle=-45,
             showgrid=False,

@@ -37,8 +37,10 @@ def test_from_a_mistake_to_what_is_near_it(page: Page, served: str) -> None:
     mistake.click()
     page.wait_for_url(re.compile("subset="), timeout=SOON)
     expect(main.get_by_text("The right ones nearest to them")).to_be_visible(timeout=SOON)
+    quiet(page)
     main.get_by_role("button", name="Let go").click()
     addressed(page, subset=None)
+    quiet(page)
     main.get_by_role("radio", name="For whom").click()
     expect(main.get_by_text("Largest and smallest differ")).to_be_visible(timeout=SOON)
 
@@ -56,11 +58,13 @@ def test_where_two_models_disagree_and_why(page: Page, served: str) -> None:
     assert box is not None
     page.mouse.click(box["x"] + 18, box["y"] + 52)  # the first row
     page.wait_for_url(re.compile("example=row"), timeout=SOON)
+    quiet(page)
     main.get_by_role("radio", name="Reasons").click()
     expect(main.get_by_text("Rank correlation")).to_be_visible(timeout=SOON)
-    expect(main.locator(".st-key-reason-maps").get_by_text("First less second")).to_be_visible(
+    expect(main.locator(".st-key-reason-maps").get_by_text("First − second")).to_be_visible(
         timeout=SOON
     )
+    quiet(page)
     main.get_by_role("radio", name="Layers").click()
     expect(main.get_by_text("Linear CKA over")).to_be_visible(timeout=SOON)
     addressed(page, compared="layers")
