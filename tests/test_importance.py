@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,16 @@ from core.importance import sample as sampling
 from core.importance.dependence import interaction, partial_dependence
 from core.importance.overall import importance
 from core.importance.parts import correlated
+from core.importance.shuffled import orders
 from core.importance.ways import WAYS
-from core.models.catalogue import card
+from core.models.catalogue import card, reference
 from core.models.loaded import LoadedModel
+from core.models.loader import load
 from core.models.reference import ModelRef
 from core.models.tabular import TabularAdapter
 from core.progress import Meter
 from core.tasks import Example
+from tests.test_estimators import fitted, people
 
 NAMES = ("a", "b", "c", "d")
 MEANS, SPREADS = np.array([1.0, -2.0, 0.5, 10.0]), np.array([1.0, 0.5, 2.0, 4.0])
@@ -308,3 +312,47 @@ def test_one_class_one_example_and_no_labels_are_said(data: Any) -> None:
     silent.adapter.classes = ()
     with pytest.raises(NotValid, match="writes"):
         importance(silent, (), data(rows), 0, Meter())
+
+
+def test_a_classifier_without_gradients_is_asked_through_its_raw_columns(
+    data: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    io = pytest.importorskip("skops.io")
+    frame, _ = people()
+    frame = frame.head(30)
+    io.dump(fitted(), tmp_path / "people.skops")
+    loaded = load(reference(str(tmp_path / "people.skops")), "cpu")
+    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    found = Dataset(
+        "people", [f"{i}" for i in range(30)],
+        lambda row: Example(f"{row}", json.dumps(records[row]).encode()), "f" * 64,
+    )  # fmt: skip
+    monkeypatch.setattr(sampling, "open_dataset", lambda ref: found)
+    asked = {"data": asdict(found.ref)}
+    usual = importance(loaded, (), asked, 0, Meter())
+    assert usual.title == "Column ablation"
+    assert usual.levels[:, 0] == pytest.approx(frame["age"].to_numpy(), nan_ok=True)
+    place = usual.features.index("colour")
+    kinds = usual.categories[place]
+    spelt = [kinds[int(x)] if np.isfinite(x) else None for x in usual.levels[:, place]]
+    assert spelt == [each["colour"] for each in records]
+    for column in ("age", "colour"):
+        curve = partial_dependence(
+            loaded, (), asked | {"column": column, "target": "yes"}, 0, Meter()
+        )
+        for point, value in enumerate(curve.grid):
+            said = curve.categories[int(value)] if curve.categories else value
+            expected = fitted().predict_proba(frame.assign(**{column: said}))[:, 1]
+            np.testing.assert_allclose(curve.curves[:, point], expected, atol=3e-6)
+    shuffled = importance(
+        loaded, (), asked | {"way": "permutation", "settings": {"repeats": 1}}, 2, Meter()
+    )
+    (order,) = orders(30, 1, 2)
+    answers = fitted().predict_proba(frame).argmax(axis=1)
+
+    def mean(table: Any) -> float:
+        chances = fitted().predict_proba(table).clip(1e-6)
+        return float(np.log(chances[np.arange(30), answers]).mean())
+
+    swapped = frame.assign(colour=frame["colour"].to_numpy()[order])
+    assert shuffled.values[place] == pytest.approx(mean(frame) - mean(swapped), abs=1e-4)

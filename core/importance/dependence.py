@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from core.data.table import Feature
+from core.data.table import MISSING, Feature
 from core.errors import BadParameter, UnknownName
 from core.importance.judged import Judge, Judged, score
 from core.importance.sample import Sample, levels, sampled, table
@@ -57,7 +57,7 @@ def partial_dependence(
     feature = asked.columns[place]
     grid = _grid(asked.values[:, place], feature, _POINTS)
     meter.expect(len(grid) * len(asked.sample), "Partial dependence")
-    planes = _planes(feature, grid, asked.batch.features)
+    planes = asked.planes(place, grid)
     curves = np.stack([asked.scored({place: plane}) for plane in planes], axis=1)
     return Dependence(
         model.ref.name,
@@ -102,8 +102,8 @@ def interaction(
     meter.expect((cells + 3 * count) * count, "Interaction")
     both = np.array(
         [
-            [asked.scored({first: a, second: b}).mean() for b in _planes(other, grids[1], features)]
-            for a in _planes(one, grids[0], features)
+            [asked.scored({first: a, second: b}).mean() for b in asked.planes(second, grids[1])]
+            for a in asked.planes(first, grids[0])
         ]
     )
     # On the data's own rows: the two together, and each alone, all about their means.
@@ -155,7 +155,7 @@ class _Asked:
         self.batch: Batch
         self.columns: tuple[Feature, ...]
         self.batch, self.columns = table(self.sample, model)
-        self.values = levels(self.batch, self.columns)
+        self.values = levels(model, self.sample.examples, self.columns)
         spec = str(parameters.get("target", "")) or usual_target(
             model.adapter.classes, model.adapter.axis
         )
@@ -176,6 +176,22 @@ class _Asked:
         if name.strip().lower() not in lowered:
             raise UnknownName.of("column", name, names)
         return lowered.index(name.strip().lower())
+
+    def planes(self, place: int, grid: Floats) -> list[Tensor]:
+        """The inputs ``[input]`` of a column at each value of its grid: those of the first row with
+        this value.
+        """
+        feature = self.columns[place]
+        row = json.loads(self.sample.examples[0].data)
+        own = next(name for name in row if name.strip().lower() == feature.name.strip().lower())
+        said: list[Any] = [
+            feature.categories[int(each)] if feature.categories else float(each) for each in grid
+        ]
+        rows = [
+            Example("row", json.dumps(row | {own: None if value == MISSING else value}).encode())
+            for value in said
+        ]
+        return list(self.model.adapter.encode(rows, self.model).features[:, place])
 
     def scored(self, planes: Mapping[int, Tensor]) -> Floats:
         """The score of every row with the inputs ``[input]`` of some columns set, ``[row]``."""
@@ -222,16 +238,6 @@ def _grid(values: Floats, feature: Feature, points: int) -> Floats:
         return unique
     found: Floats = np.unique(np.quantile(known, np.linspace(_TAIL, 1 - _TAIL, points)))
     return found
-
-
-def _planes(feature: Feature, grid: Floats, features: Tensor) -> list[Tensor]:
-    """The inputs of a column at each value of its grid, ``[input]`` as wide as all columns'."""
-    found = torch.zeros(len(grid), features.shape[-1])
-    if feature.categories:
-        found[torch.arange(len(grid)), torch.from_numpy(grid).long()] = 1.0
-    else:
-        found[:, 0] = torch.from_numpy((grid - feature.mean) / feature.std).float()
-    return list(found.to(features.device))
 
 
 def _centred(scores: Sequence[Floats]) -> Floats:

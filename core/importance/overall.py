@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.attribution.compute import attribute
+from core.attribution.describe import describe
 from core.attribution.mean import mean_map, word_values
 from core.attribution.registry import method as declared
 from core.errors import BadInput, NotValid
@@ -221,7 +222,8 @@ def _attributed(
 ) -> tuple[Floats, Floats, tuple[Attribution, ...], str, tuple[str, ...]]:
     """Any attribution method over all examples: each feature has the sum of its parts."""
     axis = model.adapter.axis
-    asked = declared(str(parameters.get("attribution", "")) or usual_method(axis), axis)
+    usual = usual_method(axis, describe(model))
+    asked = declared(str(parameters.get("attribution", "")) or usual, axis)
     repeats = int(settings["repeats"]) if asked.stochastic else 1
     every = _explained(model, sample, asked.name, spec, {}, repeats, seed, meter)
     if shares is None:

@@ -77,7 +77,7 @@ def correlated(values: npt.NDArray[np.float64], alike: float = _ALIKE) -> list[l
 def _columns(model: LoadedModel, sample: Sample, groups: Any) -> Parts:
     batch, columns = table(sample, model)
     names = tuple(each.name for each in columns)
-    values = levels(batch, columns)
+    values = levels(model, sample.examples, columns)
     if groups == CORRELATED:
         together = [[names[place] for place in each] for each in correlated(values)]
         named = {_name(each): tuple(each) for each in together if len(each) > 1}

@@ -12,7 +12,7 @@ import torch
 
 from core.attribution.describe import describe
 from core.data.dataset import Dataset, open_dataset
-from core.data.table import Feature
+from core.data.table import MISSING, MISSING_TEXTS, OTHER, Feature
 from core.errors import BadInput, BadModel, NotValid
 from core.models.adapter import Batch
 from core.models.loaded import LoadedModel
@@ -103,22 +103,26 @@ def table(sample: Sample, model: LoadedModel) -> tuple[Batch, tuple[Feature, ...
     return sample.batches[0][1], columns
 
 
-def levels(batch: Batch, columns: Sequence[Feature]) -> npt.NDArray[np.float64]:
+def levels(
+    model: LoadedModel, examples: Sequence[Example], columns: Sequence[Feature]
+) -> npt.NDArray[np.float64]:
     """The values of the columns float64 ``[example, column]``: numbers as in the table, or places
     among the categories; NaN where missing or unknown.
     """
-    features = batch.features.cpu().double()
-    inputs = features.numpy()
-    found = np.full(inputs.shape[:2], np.nan)
+    import pandas as pd
+
+    frame: pd.DataFrame = model.adapter.frame(examples)  # type: ignore[attr-defined]  # of tables
+    found = np.full((len(examples), len(columns)), np.nan)
     for place, each in enumerate(columns):
-        plane = inputs[:, place]
-        if each.categories:
-            hot = plane[:, : len(each.categories)]
-            found[:, place] = np.where(hot.max(axis=1) > 0, hot.argmax(axis=1), np.nan)
-        else:
-            missing = plane[:, 1] > 0 if each.indicator else np.zeros(len(plane), bool)
-            values = plane[:, 0] * each.std + each.mean
-            found[:, place] = np.where(missing, np.nan, values)
+        if not each.categories:
+            numbers = pd.to_numeric(frame[each.name], errors="coerce").to_numpy(np.float64)
+            found[:, place] = np.where(np.isfinite(numbers), numbers, np.nan)
+            continue
+        known = {name: index for index, name in enumerate(each.categories)}
+        other = known.get(OTHER, np.nan)
+        texts = [str(value).strip() for value in frame[each.name]]
+        spelt = [MISSING if text.lower() in MISSING_TEXTS else text for text in texts]
+        found[:, place] = [known.get(text, other) for text in spelt]
     return found
 
 

@@ -95,9 +95,13 @@ _TOKENS_OF_A_TEXT = 12  # assumed where nobody has counted
 _OVERHEAD = 0.004  # seconds for one example's explanation, besides its passes
 
 
-def usual_method(axis: AxisKind) -> str:
-    """The attribution method that is taken where none is named."""
-    return _USUAL[axis]
+def usual_method(axis: AxisKind, architecture: Architecture | None = None) -> str:
+    """The attribution method that is taken where none is named: one that needs no gradient for a
+    model that has none.
+    """
+    name = _USUAL[axis]
+    fit = None if architecture is None else architecture.fits.get(name)
+    return name if fit is None or fit.usable else "feature_ablation"
 
 
 def usual_target(classes: tuple[str, ...], axis: AxisKind, positive: str = "") -> str:
@@ -187,7 +191,7 @@ def seconds(
     repeats = int(settings.get("repeats", 1))
     features = _TOKENS_OF_A_TEXT if axis == "tokens" else features
     if way == "attribution":
-        each = method(usual_method(axis), axis)
+        each = method(usual_method(axis, architecture), axis)
         cost = each.cost(checked(each.parameters, {}, each.title), _axis(axis, features))
         times = repeats if each.stochastic else 1
         return times * count * (cost.seconds(architecture) + _OVERHEAD)

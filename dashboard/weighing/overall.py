@@ -39,9 +39,12 @@ def draw(now: state.Selection) -> None:
     data = captured.data_of(now)
     if data is None:
         return
-    call, title, dear = _asked(now, about, data)
-    if call is None:
+    describing = cached.handle(Call("describe", cached.model_ref(now.model), urgent=True))
+    under_way = waiting.under_way({"The model": describing})
+    if under_way or waiting.failed("The model", describing):
+        waiting.watch(under_way)
         return
+    call, title, dear = _asked(now, about, data, describing.result())
     if dear > CHEAP and not _wanted(call, title, dear):
         return
     handle = cached.handle(call)
@@ -52,8 +55,12 @@ def draw(now: state.Selection) -> None:
     _drawn(now, about, handle.result())
 
 
-def request(now: state.Selection, about: ModelCard, data: Dataset, name: str = "") -> Call:
-    """The call for importance by the way ``name``, by default the one in hand."""
+def request(
+    now: state.Selection, about: ModelCard, data: Dataset, name: str = "", by: str = ""
+) -> Call:
+    """The call for importance by the way ``name``, by default the one in hand, and ``by`` which
+    attribution method.
+    """
     axis = about.task.axis
     known = {each.name for each in ways(axis)}
     chosen = way(name or (now.weigh if now.weigh in known else "attribution"), axis)
@@ -65,17 +72,17 @@ def request(now: state.Selection, about: ModelCard, data: Dataset, name: str = "
     if chosen.name != "permutation":
         parameters["target"] = target(now, about)
     if chosen.name == "attribution":
-        parameters["attribution"] = explainer(now, about)
+        parameters["attribution"] = by
     if axis == "columns" and now.grouped and not name:
         parameters["groups"] = CORRELATED
     return Call("importance", cached.model_ref(now.model), (), parameters)
 
 
-def explainer(now: state.Selection, about: ModelCard) -> str:
-    """The attribution method in hand."""
+def explainer(now: state.Selection, about: ModelCard, architecture: Architecture) -> str:
+    """The attribution method in hand, of those that fit."""
     axis = about.task.axis
-    known = {each.name for each in methods(axis)}
-    return now.explainer if now.explainer in known else usual_method(axis)
+    known = {each.name for each in methods(axis) if architecture.fits[each.name].usable}
+    return now.explainer if now.explainer in known else usual_method(axis, architecture)
 
 
 def target(now: state.Selection, about: ModelCard) -> str:
@@ -90,7 +97,9 @@ def class_in_hand(now: state.Selection, about: ModelCard) -> str:
     return about.classes[1] if len(about.classes) == 2 else about.classes[0]
 
 
-def _asked(now: state.Selection, about: ModelCard, data: Dataset) -> tuple[Call | None, str, float]:
+def _asked(
+    now: state.Selection, about: ModelCard, data: Dataset, architecture: Architecture
+) -> tuple[Call, str, float]:
     """Draw the controls; the call, its title, and the seconds it is estimated to take."""
     axis = about.task.axis
     known = {each.name: each for each in ways(axis)}
@@ -114,19 +123,16 @@ def _asked(now: state.Selection, about: ModelCard, data: Dataset) -> tuple[Call 
                 )  # fmt: skip
         with st.popover("Settings", type="tertiary", icon=":material/tune:"):
             if chosen.name == "attribution":
-                titles = {each.name: each.title for each in methods(axis)}
+                titles = {
+                    each.name: each.title
+                    for each in methods(axis)
+                    if architecture.fits[each.name].usable
+                }
                 st.selectbox(
                     "Method", list(titles), format_func=titles.get,
-                    **state.bind("explainer", explainer(now, about)),
+                    **state.bind("explainer", explainer(now, about, architecture)),
                 )  # fmt: skip
             controls.draw_settings(chosen, settings, ())
-    model = cached.model_ref(now.model)
-    describing = cached.handle(Call("describe", model, urgent=True))
-    under_way = waiting.under_way({"The model": describing})
-    if under_way or waiting.failed("The model", describing):
-        waiting.watch(under_way)
-        return None, chosen.title, 0.0
-    architecture: Architecture = describing.result()
     count = min(len(data), int(settings["limit"]))
     features = {
         "columns": len(about.raw.get("preprocessing", {}).get("features", ())) or 1,
@@ -134,8 +140,9 @@ def _asked(now: state.Selection, about: ModelCard, data: Dataset) -> tuple[Call 
         "tokens": _WORDS,
     }[axis]
     dear = seconds(chosen.name, settings, architecture, axis, features, count)
-    usual = now.weigh == "attribution" and explainer(now, about) == usual_method(axis)
-    call = request(now, about, data)
+    by = explainer(now, about, architecture)
+    usual = chosen.name == "attribution" and by == usual_method(axis, architecture)
+    call = request(now, about, data, by=by)
     return replace(call, urgent=dear <= CHEAP), chosen.title, 0.0 if usual else dear
 
 
