@@ -38,7 +38,7 @@ def test_from_what_matters_to_one_column_and_a_long_call_called_off(
     main.get_by_role("radio", name="Over the data").click()
     addressed(page, weighed=None)
     page.get_by_test_id("stSidebar").get_by_role("combobox", name="Model").click()
-    page.get_by_role("option", name="Handwritten digits").click()
+    page.get_by_role("option", name="Handwritten digits (CNN)", exact=True).click()
     addressed(page, model="digits_cnn")
     main.get_by_role("radio", name="Shapley").click()
     main.get_by_role("button", name="Compute").click(timeout=SOON)
