@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.data import subset as subsets
 from core.data.subset import Subset
 from core.engine.call import Call
 from core.evaluation.columns import PICKED, columns
@@ -21,7 +24,12 @@ _TITLES = {"class": "True class", PICKED: "The picked and the rest"}
 
 def draw(now: state.Selection, capture: Capture, found: Evaluation, picked: Subset | None) -> None:
     """A rate by the groups of a column, with intervals, and how far they lie apart."""
-    splits = [*columns(capture), *([PICKED] if picked is not None else [])]
+    titles = dict(_TITLES)
+    selections = {} if picked is None else {PICKED: picked}
+    for key, each in subsets.named(cached.place(), capture.data.fingerprint).items():
+        selections[f"{PICKED}:{key}"] = each
+        titles[f"{PICKED}:{key}"] = f"{each.title} and the rest"
+    splits = [*columns(capture), *selections]
     split = now.split if now.split in splits else splits[0]
     rate = now.rate if now.rate in RATES else "right"
     known = [int(each) for each in np.flatnonzero(found.support)]
@@ -30,7 +38,7 @@ def draw(now: state.Selection, capture: Capture, found: Evaluation, picked: Subs
         st.selectbox(
             "By",
             splits,
-            format_func=lambda each: _TITLES.get(each, each),
+            format_func=lambda each: titles.get(each, each),
             width=220,
             **state.bind("split", split),
         )
@@ -43,10 +51,11 @@ def draw(now: state.Selection, capture: Capture, found: Evaluation, picked: Subs
                 width=220,
                 **state.bind("positive", label),
             )
-    parameters = {"capture": str(capture.folder), "by": split, "positive": label}
-    if split == PICKED and picked is not None:
+    parameters: dict[str, Any] = {"capture": str(capture.folder), "by": split, "positive": label}
+    if split in selections:
         place = {int(row): index for index, row in enumerate(capture.data_rows)}
-        parameters["rows"] = [place[row] for row in picked.rows if row in place]
+        rows = [place[row] for row in selections[split].rows if row in place]
+        parameters |= {"by": PICKED, "rows": rows}
     handle = cached.handle(Call("evaluate_groups", cached.model_ref(now.model), (), parameters))
     under_way = waiting.under_way({"Groups": handle})
     if under_way or waiting.failed("Groups", handle):

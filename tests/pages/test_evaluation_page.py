@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from core.data import subset as subsets
+from dashboard import cached
 from tests.pages.driving import handles, opened, param, settle, words
 
 PAGE = "views/evaluation.py"
@@ -56,6 +58,19 @@ def test_a_mistake_is_taken_in_hand() -> None:
     (made,) = [each for each in handles(app) if each.call.verb == "evaluate_groups"]
     assert made.result().groups[0].right[0] == 0
     assert made.result().groups[1].right[0] == 1
+
+
+def test_a_named_selection_is_a_group() -> None:
+    data = cached.dataset("digits_cnn")
+    some = subsets.renamed(subsets.picked(data, range(3)), "the first")
+    key = subsets.keep(cached.place(), some)
+    app = opened(PAGE, model="digits_cnn", judged="groups", split=f"picked:{key}")
+    assert not app.error
+    assert "the first and the rest" in app.selectbox(key="bound:split").options
+    (made,) = [each for each in handles(app) if each.call.verb == "evaluate_groups"]
+    few, rest = made.result().groups
+    assert (few.examples, rest.examples) == (3, len(data) - 3)
+    assert few.right[2] - few.right[1] > 0.5  # of three one is not sure
 
 
 def test_what_is_not_there_is_passed_over() -> None:
