@@ -38,7 +38,7 @@ class Limit:
 
 
 LIMITS: Final = (
-    Limit("upload_mb", 512, "MB", "The largest file that a page takes."),
+    Limit("upload_mb", 500, "MB", "The largest file that a page takes."),
     Limit("megapixels", 50, "megapixels", "The largest picture that is decoded."),
     Limit("zip_files", 200_000, "files", "The most files in a zip."),
     Limit("zip_gb", 20, "GiB", "What the files of a zip may take together when unpacked."),

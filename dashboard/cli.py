@@ -27,6 +27,7 @@ from dashboard.commands.project import project
 from dashboard.commands.serve import serve
 from dashboard.commands.surrogate import surrogate
 from dashboard.commands.training import list_runs, train
+from dashboard.commands.workspace import keeping
 from dashboard.commands.writing import generate, translate
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ app.command()(generate)
 app.command()(train)
 app.command("runs")(list_runs)
 app.add_typer(jobs, name="jobs")
+app.add_typer(keeping, name="workspace")
 
 
 def main() -> None:

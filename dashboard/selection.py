@@ -46,7 +46,8 @@ class Selection:
     beside it, and ``vectors`` an uploaded file that is mapped instead. ``judged`` is the part of
     the Evaluation page, ``positive`` the class whose curves and rates are shown, from ``threshold``
     percent on, and ``rate`` which of them by the groups of the column ``split``. ``smaller`` is the
-    way in which the model is compressed, ``shrunk`` the part of that page. ``weighed`` is the part
+    way in which the model is compressed, ``shrunk`` the part of that page. ``kind`` is
+    what the Workspace page lists. ``weighed`` is the part
     of the Importance page, ``weigh`` the way to importance over the data, by the attribution method
     ``explainer``, of columns or (``grouped``) groups of them, ``swarm`` the view beside its bars;
     ``feature`` and ``partner`` are columns in hand, whose curves are of what is ``scored`` and may
@@ -112,6 +113,7 @@ class Selection:
     rate: str = "right"
     smaller: str = "int8"
     shrunk: str = "saved"
+    kind: str = ""
     weighed: str = "overall"
     fixed: str = ""
     weigh: str = "attribution"
@@ -197,6 +199,7 @@ class Selection:
             rate=one("rate"),
             smaller=one("smaller"),
             shrunk=one("shrunk", SHRUNK),
+            kind=one("kind"),
             weighed=one("weighed"),
             fixed=one("fixed"),
             weigh=one("weigh"),

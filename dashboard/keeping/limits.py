@@ -1,0 +1,38 @@
+"""The limits in force, and how to change them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import FluoroscopeError
+from core.settings import FILE, settings
+from dashboard import cached, state
+
+
+def draw() -> None:
+    """A table of all settings with their values and where these come from."""
+    st.markdown("**Limits**")
+    place = cached.place().root
+    try:
+        found = settings(place)
+    except FluoroscopeError as error:
+        st.error(state.plain(str(error)))
+        return
+    rows = {
+        "Limit": [each.limit.about for each in found],
+        "Value": [f"{each.value:,g} {each.limit.unit}" for each in found],
+        "Setting": [each.limit.name for each in found],
+        "From": [each.source for each in found],
+    }
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        height=38 + 35 * len(found),
+        column_config={"Limit": st.column_config.TextColumn(width="large")},
+    )
+    st.caption(
+        f"To change one, write `upload_mb = 2000` into `{FILE}` in the workspace, or set the "
+        "environment variable `FLUOROSCOPE_UPLOAD_MB`, which counts before the file. A changed "
+        "file holds at once."
+    )
