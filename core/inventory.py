@@ -152,9 +152,9 @@ def _rename_run(place: Workspace, thing: Kept, name: str) -> None:
         raise BadParameter(
             f"'{thing.title}' is in use: {thing.busy}.", "Wait for it, or cancel it."
         )
-    target = thing.paths[0].with_name(name)
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise BadInput(f"'{name}' cannot be the name of a run.", "Use letters, digits, - and _.")
+    target = thing.paths[0].with_name(name)
     if target.exists():
         raise BadInput(f"There is a run '{name}' already.", "Choose another name.")
     thing.paths[0].rename(target)

@@ -44,8 +44,8 @@ LIMITS: Final = (
     Limit("zip_gb", 20, "GiB", "What the files of a zip may take together when unpacked."),
     Limit("zip_ratio", 200, "×", "How much smaller than its files a zip may be."),
     Limit("array_gb", 4, "GiB", "What an array in an .npz may take in memory; an .npy streams."),
-    Limit("worker_memory_gb", 8, "GiB", "Memory for opening a model that somebody brought."),
-    Limit("worker_seconds", 120, "seconds", "Time for opening a model that somebody brought."),
+    Limit("open_gib", 16, "GiB", "Memory for opening a model that somebody brought."),
+    Limit("open_seconds", 120, "seconds", "Time for opening a model that somebody brought."),
     Limit("results_gb", 2, "GiB", "Kept results, and as much again for kept captures."),
 )
 _BY_NAME: Final = {each.name: each for each in LIMITS}

@@ -81,8 +81,10 @@ def draw() -> None:
             format_func=lambda name: models[name].title,
             **state.bind("model", chosen.model, also=_FRESH),
         )
-        with st.popover("Open a model", type="tertiary", icon=":material/folder_open:"):
-            _folder()
+        with st.container(horizontal=True, gap="small"):
+            with st.popover("Open a model", type="tertiary", icon=":material/folder_open:"):
+                _folder()
+            datachoice.bring(chosen)
         card = models[chosen.model]
         measured = card.raw.get("metrics", {})
         count = card.raw["parameters"]

@@ -47,7 +47,7 @@ def settled(chosen: state.Selection) -> state.Selection:
 
 
 def draw(chosen: state.Selection) -> None:
-    """Draw the choice, and what was read."""
+    """Draw the choice, where there is any, and how much was read."""
     axis = cached.model_card(chosen.model).task.axis
     named = InHand.parsed(chosen.data)
     kept = {
@@ -59,22 +59,27 @@ def draw(chosen: state.Selection) -> None:
     for key, each in kept.items():  # a choice is known by what it says, so each says another thing
         same = each.name in names.values()
         names[key] = f"{each.name} ({key[:4]})" if same else each.name
+    if len(names) == 1:
+        return
     st.selectbox(
         "Data",
         list(names),
         format_func=names.get,
         **state.bind("data", named.key, also=inhand.FRESH),
     )
+    found = cached.survey(chosen.model, chosen.data) if chosen.data else None
+    if found is None or found.problem:
+        return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        with st.popover("Bring data", type="tertiary", icon=":material/upload:"):
-            _upload(axis)
-        found = cached.survey(chosen.model, chosen.data) if chosen.data else None
-        if found is not None and found.problem:
-            found = None
-        if found is not None and state.pressed("What was read", "what-was-read", type="tertiary"):
-            inhand.what_was_read(chosen, found)
-    if found is not None:
         st.caption(state.plain(inhand.counted(found)))
+        if state.pressed("Details", "what-was-read", type="tertiary"):
+            inhand.what_was_read(chosen, found)
+
+
+def bring(chosen: state.Selection) -> None:
+    """A button that takes data."""
+    with st.popover("Bring data", type="tertiary", icon=":material/upload:"):
+        _upload(cached.model_card(chosen.model).task.axis)
 
 
 def _upload(axis: AxisKind) -> None:

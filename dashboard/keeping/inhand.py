@@ -135,7 +135,8 @@ def skipped(found: DataSurvey) -> None:
         return
     st.markdown(f"{len(found.skipped):,} left out")
     rows = {"Left out": found.skipped[:_MOST_SHOWN], "Why": found.reasons[:_MOST_SHOWN]}
-    st.dataframe(pd.DataFrame(rows), hide_index=True, height=300)
+    height = min(300, 38 + 35 * len(found.skipped))
+    st.dataframe(pd.DataFrame(rows), hide_index=True, height=height)
     whole = pd.DataFrame({"name": found.skipped, "reason": found.reasons})
     st.download_button("All as CSV", whole.to_csv(index=False), "left-out.csv", type="tertiary")
 

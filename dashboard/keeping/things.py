@@ -86,9 +86,10 @@ def _confirmed(picked: Sequence[Kept]) -> None:
         more = f" and {len(free) - 4} more" if len(free) > 4 else ""
         st.markdown(state.plain(f"{names}{more}: {sized(sum(each.size for each in free))}."))
         st.caption("This cannot be taken back.")
-        if state.pressed("Delete", "delete-for-good", type="primary"):
-            _delete(free)
-            st.rerun()
+        if st.button(
+            "Delete", key="delete-for-good", type="primary", on_click=_delete, args=(free,)
+        ):
+            st.rerun()  # the whole page, which closes the dialog
 
 
 def _delete(free: Sequence[Kept]) -> None:

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import core
-from core.errors import BadModel, BadParameter, UserError, shortened
+from core import settings
+from core.errors import BadModel, UserError, shortened
 
-SECONDS = 120
-MEMORY = 16  # GiB of address space
 _SAID = "FLUOROSCOPE "
 _FORBIDDEN = (
     "pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty",
@@ -29,29 +28,14 @@ _FORBIDDEN = (
 )  # fmt: skip
 
 
-def limit(name: str, default: int) -> int:
-    """A limit by its environment variable. Raises ``BadParameter`` when that is no number."""
-    text = os.environ.get(name, str(default))
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise BadParameter(
-            f"{name} is '{shortened(text, 40)}', expected a whole number above 0.",
-            f"Leave it out for {default}.",
-        )
-    return value
-
-
 def opened(source: Path, target: Path) -> dict[str, Any]:
     """What the process found; ``target`` is then a file that may be loaded.
 
-    ``FLUOROSCOPE_OPEN_SECONDS`` (120) and ``FLUOROSCOPE_OPEN_GIB`` (16) are its limits. Raises
+    The settings ``open_seconds`` (120) and ``open_gib`` (16) are its limits. Raises
     ``BadModel`` when the file is refused, broken, too slow or too large; ``target`` is then gone.
     """
-    seconds = limit("FLUOROSCOPE_OPEN_SECONDS", SECONDS)
-    memory = limit("FLUOROSCOPE_OPEN_GIB", MEMORY)
+    seconds = max(1, int(settings.value("open_seconds")))
+    memory = max(1, int(settings.value("open_gib")))
     name = shortened(source.name, 80)
     # -P: what lies in the current folder must not stand in for a library.
     command = [sys.executable, "-P", "-m", __name__, str(source), str(target)]

@@ -1,0 +1,148 @@
+"""The workspace: what lies there and how large it is, what is in use, renaming and deleting."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from core import settings
+from core.data.kept import keep_data, link_data
+from core.errors import BadInput, BadParameter, UnknownName
+from core.inventory import delete, find, inventory, rename
+from core.training.run import Run
+from core.workspace import Workspace
+from dashboard.cli import app
+from sample_models import runs as sample_runs
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    """A workspace with one of most things."""
+    place = Workspace(tmp_path / "ws")
+    keep_data(place, "mine.csv", b"text,label\na,b\n")
+    place.save_upload("photo.png", b"12345")
+    (place.results / "aa").mkdir()
+    (place.results / "aa" / "x.npz").write_bytes(bytes(3000))
+    capture = place.captures / "abc"
+    capture.mkdir()
+    (capture / "capture.json").write_text(
+        json.dumps({"model": "run:one", "data": {"name": "mine.csv"}})
+    )
+    source = next(each for each in Path(sample_runs()).rglob("config.json")).parent
+    shutil.copytree(source, place.runs / "one")
+    model = place.models / "net"
+    model.mkdir()
+    (model / "card.json").write_text('{"description": {"title": "My net"}, "found": {}}')
+    return place
+
+
+def ids(place: Workspace) -> dict[str, str]:
+    return {each.id: each.title for each in inventory(place)}
+
+
+def test_everything_is_there_with_its_size(place: Workspace) -> None:
+    found = {each.kind: each for each in inventory(place)}
+    assert set(found) == {"models", "data", "runs", "captures", "results", "uploads"}
+    assert found["models"].title == "My net"
+    assert found["captures"].title == "run:one over mine.csv"
+    assert found["results"].size == 3000
+    assert found["uploads"].title == "photo.png"
+    whole = sum(path.stat().st_size for path in place.root.rglob("*") if path.is_file())
+    assert sum(each.size for each in found.values()) == whole
+
+
+def test_the_same_bytes_are_one(place: Workspace) -> None:
+    before = ids(place)
+    keep_data(place, "again.csv", b"text,label\na,b\n")
+    place.save_upload("other.png", b"12345")
+    assert ids(place) == before
+
+
+def test_deleting(place: Workspace, tmp_path: Path) -> None:
+    for each in inventory(place):
+        assert delete(each) == each.size
+    assert ids(place) == {}
+    assert not [path for path in place.root.rglob("*") if path.is_file()]
+    far = tmp_path / "far.csv"
+    far.write_text("text\na\n")
+    linked = link_data(place, far)
+    delete(find(inventory(place), f"data/{linked.key}"))
+    assert far.is_file()
+
+
+def test_what_is_in_use_stays(place: Workspace) -> None:
+    with Run.open(place.runs / "one").exclusively():
+        thing = find(inventory(place), "runs/one")
+        with pytest.raises(BadParameter, match="'one' is in use: it trains"):
+            delete(thing)
+        with pytest.raises(BadParameter, match="is in use"):
+            rename(place, thing, "two")
+    data = find(inventory(place), "mine.csv")
+    path = next((place.data / data.name / "content").iterdir())
+    assert find(inventory(place, [json.dumps({"path": str(path)})]), data.id).busy
+    assert not find(inventory(place), data.id).busy
+
+
+def test_renaming(place: Workspace) -> None:
+    for kind, old, new in (
+        ("data", "mine.csv", "yours"),
+        ("models", "My net", "A net"),
+        ("uploads", "photo.png", "p.png"),
+        ("runs", "one", "two"),
+    ):
+        rename(place, find(inventory(place), old), f" {new}\n")
+        assert new in [each.title for each in inventory(place) if each.kind == kind]
+    assert not list(place.captures.iterdir())  # it named the run by its old name
+    assert Run.open(place.runs / "two").config
+    things = inventory(place)
+    with pytest.raises(BadInput, match="name is empty"):
+        rename(place, find(things, "runs/two"), " ")
+    for bad in ("../x", "a/b", ".hidden"):
+        with pytest.raises(BadInput, match="cannot be the name"):
+            rename(place, find(things, "runs/two"), bad)
+    with pytest.raises(BadParameter, match="Results have no names"):
+        rename(place, find(things, "results/all"), "x")
+    with pytest.raises(UnknownName, match="runs/two"):
+        find(things, "runs/twoo")
+
+
+def test_the_command(place: Workspace) -> None:
+    def said(*words: str, status: int = 0) -> str:
+        done = CliRunner().invoke(app, ["workspace", *words, "--workspace", str(place.root)])
+        assert (done.exit_code == 0) is (status == 0), done.output
+        return done.output
+
+    facts = json.loads(said("list", "--json"))
+    assert facts["bytes"] == sum(each["bytes"] for each in facts["things"])
+    assert {each["setting"] for each in facts["settings"]} == {
+        each.name for each in settings.LIMITS
+    }
+    assert "results/all" in said("list")
+    assert json.loads(said("rename", "mine.csv", "yours", "--json"))["name"] == "yours"
+    said("delete", "yours", status=1)  # nobody says yes
+    assert "are free" in said("delete", "yours", "--yes")
+    assert "yours" not in said("list")
+
+
+def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path))
+    assert settings.setting("zip_files").source == "default"
+    (tmp_path / settings.FILE).write_text("zip_files = 7\n")
+    assert settings.setting("zip_files") == settings.Setting(
+        settings._BY_NAME["zip_files"], 7, settings.FILE
+    )
+    monkeypatch.setenv("FLUOROSCOPE_ZIP_FILES", "9")
+    assert settings.value("zip_files") == 9
+    for wrong in ("many", "-1", "0", "nan", "inf"):
+        monkeypatch.setenv("FLUOROSCOPE_ZIP_FILES", wrong)
+        with pytest.raises(BadParameter, match="expected a number of files"):
+            settings.value("zip_files")
+    monkeypatch.delenv("FLUOROSCOPE_ZIP_FILES")
+    for text, sentence in (("zip_file = 7", "which there is not"), ("zip_files 7", "cannot be")):
+        (tmp_path / settings.FILE).write_text(f"{text}\n# {text}")
+        with pytest.raises(BadParameter, match=sentence):
+            settings.value("zip_files")
