@@ -17,6 +17,7 @@ from dashboard.commands.attribute import attribute
 from dashboard.commands.capture import capture
 from dashboard.commands.compare import compare
 from dashboard.commands.compress import compress
+from dashboard.commands.concepts import concepts, influence
 from dashboard.commands.evaluate import evaluate
 from dashboard.commands.flip import flip
 from dashboard.commands.importance import importance
@@ -50,6 +51,8 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(surrogate)
 app.command()(importance)
+app.command()(concepts)
+app.command()(influence)
 app.command()(compress)
 app.command()(flip)
 app.command()(translate)

@@ -14,6 +14,7 @@ ORDERS = ("layer", "type", "entropy")
 SHRUNK = ("saved", "reasons", "who", "sweep")
 JUDGED = ("confusions", "curves", "calibration", "groups", "measures")
 COMPARED = ("answers", "metrics", "reasons", "attention", "layers")
+MOVED = ("training", "alike", "self")
 PANELS = ("example", "data", "part", "alike", "lens", "cut")
 TABS = ("watch", "compare", "machine", "start", "logs")
 ACROSS = ("epoch", "step", "time", "examples")
@@ -53,7 +54,8 @@ class Selection:
     ``feature`` and ``partner`` are columns in hand, whose curves are of what is ``scored`` and may
     be ``centred``.
     ``compared`` is the part of the Compare page, ``reasoned`` the method by which both models are
-    explained there. ``fixed`` are columns that may not change, as a JSON list.
+    explained there. ``fixed`` are columns that may not change, as a JSON list. ``concepts`` are keys of
+    sets of examples, ``moved`` the way in which training examples are found.
     """
 
     model: str = ""
@@ -126,6 +128,8 @@ class Selection:
     scored: str = "probability"
     compared: str = "answers"
     reasoned: str = ""
+    concepts: tuple[str, ...] = ()
+    moved: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -212,6 +216,8 @@ class Selection:
             scored=one("scored"),
             compared=one("compared", COMPARED),
             reasoned=one("reasoned"),
+            concepts=tuple(dict.fromkeys(filter(None, one_list(query, "concepts")))),
+            moved=one("moved", MOVED),
             beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),
         )
 
@@ -220,7 +226,7 @@ class Selection:
         query: dict[str, str | list[str]] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("methods", "runs", "off", "cut", "beside"):
+            if item.name in ("methods", "runs", "off", "cut", "beside", "concepts"):
                 if value:
                     query[item.name] = ",".join(value)
             elif item.name == "settings":

@@ -34,6 +34,8 @@ _FRESH = {
     "unit": -1,
     "tint": "",
     "other": "",
+    "concepts": (),
+    "moved": "",
 }
 # What another text does not share.
 _MOST_PICTURES, _MOST_TEXTS = 24, 200

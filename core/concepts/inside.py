@@ -24,9 +24,10 @@ from core.progress import Meter
 from core.tasks import Example, Target
 
 Values = npt.NDArray[np.float32]
-Pool = Literal["mean", "whole"]
+Pool = Literal["auto", "mean", "whole"]
 _TOGETHER = 32
 _LAYERS = 4
+_LARGEST = 40_000  # numbers of a layer that are taken whole of their own accord
 
 
 def layers_through(model: LoadedModel, seed: int = 0) -> tuple[str, ...]:
@@ -70,8 +71,8 @@ def activations(
     meter: Meter,
 ) -> dict[str, Values]:
     """Activations of each layer, float32 ``[example, number]``: the mean over positions, or all
-    numbers one after the other (``whole``: only of layers whose size is the same for every
-    example).
+    numbers one after the other (``whole``: only of layers whose size is the same for every example;
+    ``auto`` wherever it is, and not too large).
 
     Raises ``UnknownName`` or ``NotValid`` for a layer, ``BadInput`` for an unreadable example.
     """
@@ -159,7 +160,8 @@ def _asked(
 def _pooled(values: Tensor, known: Planned, pool: Pool, slopes: bool) -> Tensor:
     by_unit = values.movedim(unit_dimension(known), 1)
     flat = by_unit.reshape(*by_unit.shape[:2], -1)
-    if pool == "whole":
+    fixed = not known.follows and known.size <= _LARGEST
+    if pool == "whole" or (pool == "auto" and fixed):
         return flat.flatten(1)
     return flat.sum(dim=2) if slopes else flat.mean(dim=2)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -29,26 +30,31 @@ _WORDS = 4
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
-def offered(about: ModelCard, data: Dataset) -> tuple[ConceptSet, ...]:
+def offered(
+    about: ModelCard, data: Dataset, picture: Callable[[int], bytes] | None = None
+) -> tuple[ConceptSet, ...]:
     """The concepts for this model and these data, at most six or one for each class; perhaps
-    none.
+    none. ``picture`` gives the file of a picture by its row where the data's own are not to be
+    decoded; empty for none.
     """
     match about.task.axis:
         case "pixels":
-            return _of_pictures(about, data)
+            return _of_pictures(about, data, picture)
         case "tokens":
             return _of_texts(data)
         case _:
             return _of_rows(data)
 
 
-def _of_pictures(about: ModelCard, data: Dataset) -> tuple[ConceptSet, ...]:
+def _of_pictures(
+    about: ModelCard, data: Dataset, picture: Callable[[int], bytes] | None
+) -> tuple[ConceptSet, ...]:
     wanted = about.preprocessing
     if wanted is None:
         return ()
     height, width = min(wanted.height, _SIDE), min(wanted.width, _SIDE)
     made = textures(height, width, wanted.channels)
-    light = np.array([_light(data[row]) for row in range(min(len(data), _PICTURES))])
+    light = np.array([_light(picture(row) if picture else data[row].data) for row in range(min(len(data), _PICTURES))])
     bright = np.flatnonzero(light >= np.quantile(light, 0.75))
     sets = [
         ConceptSet(name, examples=examples, about="pictures that are made up")
@@ -60,11 +66,11 @@ def _of_pictures(about: ModelCard, data: Dataset) -> tuple[ConceptSet, ...]:
     return tuple(sets)
 
 
-def _light(example: Example) -> float:
+def _light(file: bytes) -> float:
     """The mean brightness of a picture, 0 to 255; of one that cannot be read 0."""
     try:
-        with decode(example) as picture:
-            return float(np.asarray(picture.convert("L").resize((32, 32))).mean())
+        with decode(Example("picture", file)) as found:
+            return float(np.asarray(found.convert("L").resize((32, 32))).mean())
     except BadInput:
         return 0.0
 

@@ -20,10 +20,11 @@ SETTINGS = (
     Parameter(
         "pool",
         "choice",
-        "mean",
-        "What of a layer's positions (pixels, tokens) a concept is looked for in: their mean, or "
-        "each by itself.",
-        choices=("mean", "whole"),
+        "auto",
+        "What of a layer's positions (pixels, tokens) a concept is looked for in: each by itself "
+        "(whole), or their mean, which is all there is where texts differ in length. Auto takes "
+        "them whole where that is possible.",
+        choices=("auto", "mean", "whole"),
     ),
     Parameter("repeats", "int", 5, "Random sets that a concept is held against.", 2, 100),
     Parameter("draws", "int", 30, "Random sets that stand in for a concept.", 10, 500),

@@ -14,6 +14,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 HELD_OUT = 1 / 3
 _PENALTY = 1.0
+_NOTHING = 1e-9  # of the largest square: what is left of the last direction after centring
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,11 @@ class Space:
         scale = float(np.sqrt((centred**2).sum(axis=1).mean())) or 1.0
         slopes = np.asarray(gradients, np.float64)
         if centred.shape[1] > len(centred):
-            basis, lengths, turned = np.linalg.svd(centred, full_matrices=False)
-            return cls(basis * lengths / scale, slopes @ turned.T)
+            squares, turned = np.linalg.eigh(centred @ centred.T)
+            kept = squares > _NOTHING * squares[-1]
+            lengths = np.sqrt(squares[kept])
+            turned = turned[:, kept]
+            return cls(turned * lengths / scale, slopes @ (centred.T @ (turned / lengths)))
         return cls(centred / scale, slopes)
 
     def vector(self, concept: Rows, random: Rows, seed: int) -> tuple[Floats, float]:
@@ -56,11 +60,11 @@ class Space:
             count = max(1, round(len(order) * HELD_OUT))
             held.append(order[:count])
             learned.append(order[count:])
-        classifier = LogisticRegression(C=_PENALTY, max_iter=200)
+        classifier = LogisticRegression(C=_PENALTY, max_iter=200, tol=1e-3)
         classifier.fit(self.values[np.concatenate(learned)], _labels(learned))
-        right = classifier.predict(self.values[np.concatenate(held)]) == _labels(held)
-        shares = right[: len(held[0])].mean(), right[len(held[0]) :].mean()
         direction = np.asarray(classifier.coef_[0], np.float64)
+        said = [self.values[rows] @ direction + classifier.intercept_[0] > 0 for rows in held]
+        shares = (~said[0]).mean(), said[1].mean()
         length = float(np.linalg.norm(direction)) or 1.0
         return direction / length, float(np.mean(shares))
 

@@ -13,6 +13,8 @@ PARTS: dict[str, tuple[str, str]] = {
     "feature": ("One feature", "dashboard.weighing.feature"),
     "surrogate": ("Surrogate tree", "dashboard.weighing.surrogate"),
     "change": ("What would change it", "dashboard.weighing.change"),
+    "concepts": ("Concepts", "dashboard.weighing.concepts"),
+    "influence": ("Training examples", "dashboard.weighing.influence"),
 }
 
 
