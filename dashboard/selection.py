@@ -54,8 +54,8 @@ class Selection:
     ``feature`` and ``partner`` are columns in hand, whose curves are of what is ``scored`` and may
     be ``centred``.
     ``compared`` is the part of the Compare page, ``reasoned`` the method by which both models are
-    explained there. ``fixed`` are columns that may not change, as a JSON list. ``concepts`` are keys of
-    sets of examples, ``moved`` the way in which training examples are found.
+    explained there. ``fixed`` are columns that may not change, as a JSON list. ``concepts`` are
+    keys of sets of examples, ``moved`` the way in which training examples are found.
     """
 
     model: str = ""

@@ -82,7 +82,7 @@ def test_a_direction_that_is_known(data: Dataset) -> None:
     second = ConceptSet("second", examples=tuple(noise(40, 1, seed=3)))
     other = ConceptSet("other", examples=tuple(noise(40, 7, seed=4)))
     for target, score, sensitivity in (("ant", 1.0, 0.9), ("bee", 0.0, -0.9)):
-        found = scored(data, [first, second, other], target)
+        found = scored(data, [first, second, other], target, draws=20, repeats=3)
         assert found.layers == ("hidden",)
         assert found.target.label == target
         assert (found.scores[0, 0] == score).all()
@@ -92,7 +92,10 @@ def test_a_direction_that_is_known(data: Dataset) -> None:
         assert found.band(0, 0)[0] < found.sensitivity[1, 0].mean() < found.band(0, 0)[1]
         assert found.examples == 40
         assert decode(encode(found)).p.tolist() == found.p.tolist()
-    assert scored(data, [first, second], "cat").told[:, 0].tolist() == [False, True]
+    assert scored(data, [first, second], "cat", draws=20, repeats=3).told[:, 0].tolist() == [
+        False,
+        True,
+    ]
 
 
 def test_random_sets_pass_for_concepts_no_more_often_than_they_may(data: Dataset) -> None:
@@ -172,7 +175,7 @@ def test_what_lies_outside_the_examples_span_changes_nothing() -> None:
     one, other = Space.of(values, slopes), Space.of(values @ turned * 7, slopes @ turned)
     a, b = (each.along(each.vector(rows, rest, 0)[0]) for each in (one, other))
     assert a[0] == b[0]
-    assert one.values.shape == (30, 30)
+    assert one.values.shape == (30, 29)  # centred: one less
 
 
 def test_layers_and_bad_input(data: Dataset) -> None:
@@ -250,3 +253,67 @@ def test_malignant_leans_on_a_large_radius() -> None:
     scores = concept_scores(model, inputs, parameters, 0, Meter())
     assert scores.told.all()
     assert scores.scores.mean() > 0.95
+
+
+def test_a_persons_own_examples(tmp_path: Path) -> None:
+    from core.concepts.own import of_file, of_path, packed
+
+    digits, topics, rows = card("digits_cnn"), card("text_rnn"), card("tabular_mlp")
+    pictures = [(f"{n}.png", dataset(digits)[n].data) for n in range(7)]
+    name, data = packed("round", pictures)
+    assert packed("round", pictures)[1] == data  # the same bytes, so the same address
+    found = of_file(Example(name, data), digits)
+    assert (found.name, len(found)) == ("round", 7)
+    assert [each.data for each in found.examples] == [each for _, each in pictures]
+    assert len(of_file(Example(*pictures[0]), digits)) == 1
+    (tmp_path / "pictures").mkdir()
+    for each, content in pictures:
+        (tmp_path / "pictures" / each).write_bytes(content)
+    assert len(of_path("mine", tmp_path / "pictures", digits)) == 7
+    lines = tmp_path / "audio.txt"
+    lines.write_text("a player\n\nan editor of sounds\n")
+    texts = of_path("audio", lines, topics)
+    assert [each.data for each in texts.examples] == [b"a player", b"an editor of sounds"]
+    assert texts.about == "2 texts of audio.txt"
+    table = tmp_path / "rows.csv"
+    table.write_text("a,b\n1,2\n3,4\n")
+    assert len(of_path("rows", table, rows)) == 2
+    with pytest.raises(BadInput):
+        of_path("gone", tmp_path / "nowhere", digits)
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n\n")
+    with pytest.raises(BadInput):
+        of_path("empty", empty, topics)
+    with pytest.raises(BadInput):
+        of_file(Example("broken.zip", b"PK\x03\x04 and nothing more"), digits)
+
+
+def test_pictures_of_another_size_are_brought_to_the_models() -> None:
+    from core.concepts.textures import textures
+    from core.models.catalogue import reference
+    from core.models.loader import load as load_model
+
+    model = load_model(reference("digits_cnn"), "cpu")
+    large = textures(90, 60, 3)["Dots"][:3]
+    assert activations(model, large, ["dense1"], "auto", 0, Meter())["dense1"].shape == (3, 128)
+
+
+def test_the_figure_shows_no_number_where_there_is_none(data: Dataset) -> None:
+    from dashboard.figures.concepts import concept_bars
+
+    first = ConceptSet("<first>", examples=tuple(noise(40, 0, seed=2)))
+    other = ConceptSet("other", examples=tuple(noise(40, 7, seed=4)))
+    found = scored(data, [first, other], "ant")
+    for dark in (False, True):
+        figure = concept_bars(found, dark=dark)
+        texts = [each.text for each in figure.layout.annotations]
+        assert "<b>100%</b>" in texts
+        assert texts.count("≈ random") == 1
+        bars = figure.data[1]
+        assert bars.x[0] == pytest.approx(found.sensitivity[0, 0].mean())
+        assert bars.x[1] == 0
+        assert figure.layout.yaxis.ticktext[0] == "&lt;first&gt;"
+    low, high = found.band(0, 0)
+    assert (
+        found.told[:, 0] == [not low <= s.mean() <= high for s in found.sensitivity[:, 0]]
+    ).all()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from core.concepts.inside import activations, gradients, layers_through
 from core.concepts.sets import LEAST, SETTINGS
-from core.concepts.vectors import Space, unusual
+from core.concepts.vectors import Space, reach, unusual
 from core.data.dataset import Dataset, open_dataset
 from core.errors import BadInput, BadParameter, NotValid
 from core.models.loaded import LoadedModel
@@ -24,7 +24,7 @@ from core.parameters import checked
 from core.progress import Meter
 from core.provenance import Provenance, sha256_of_json
 from core.results.activations import DataRef
-from core.results.concepts import ConceptScores
+from core.results.concepts import ALPHA, ConceptScores
 from core.tasks import Example, Target, parse_targets
 
 Rows = npt.NDArray[np.int64]
@@ -116,6 +116,7 @@ def concept_scores(
         accuracy,
         random,
         np.minimum(1.0, p * p.size),
+        reach(ALPHA / p.size, draws),
         (*notes, *_flat(slopes, target), *data.notes),
         Provenance(
             model.ref.name,

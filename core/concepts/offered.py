@@ -54,7 +54,12 @@ def _of_pictures(
         return ()
     height, width = min(wanted.height, _SIDE), min(wanted.width, _SIDE)
     made = textures(height, width, wanted.channels)
-    light = np.array([_light(picture(row) if picture else data[row].data) for row in range(min(len(data), _PICTURES))])
+    light = np.array(
+        [
+            _light(picture(row) if picture else data[row].data)
+            for row in range(min(len(data), _PICTURES))
+        ]
+    )
     bright = np.flatnonzero(light >= np.quantile(light, 0.75))
     sets = [
         ConceptSet(name, examples=examples, about="pictures that are made up")

@@ -97,5 +97,12 @@ def unusual(value: float, random: Floats) -> float:
     return float(2 * t.sf(away / (spread * np.sqrt(1 + 1 / count)), count - 1))
 
 
+def reach(alpha: float, draws: int) -> float:
+    """From how many standard deviations of the random sets on ``unusual`` is below ``alpha``."""
+    from scipy.stats import t
+
+    return float(t.ppf(1 - alpha / 2, draws - 1) * np.sqrt(1 + 1 / draws))
+
+
 def _labels(parts: list[Rows]) -> Rows:
     return np.repeat([0, 1], [len(part) for part in parts])

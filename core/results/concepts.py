@@ -26,8 +26,8 @@ class ConceptScores:
     random ones; 0.5 is chance. ``random`` ``[concept, layer, draw]`` are mean sensitivities of sets
     of as many examples drawn at random, in place of the concept. ``p`` ``[concept, layer]`` says
     how likely a random set is as unusual, two-sided, corrected for the number of concepts and
-    layers (Bonferroni). ``sizes`` is how many examples of a concept there are, ``used`` how many of
-    them at once.
+    layers (Bonferroni); it is below 5 % from ``reach`` standard deviations of ``random`` on.
+    ``sizes`` is how many examples of a concept there are, ``used`` how many of them at once.
     """
 
     model: str
@@ -43,6 +43,7 @@ class ConceptScores:
     accuracy: Floats
     random: Floats
     p: Floats
+    reach: float
     notes: tuple[str, ...]
     provenance: Provenance
 
@@ -64,8 +65,10 @@ class ConceptScores:
         return found
 
     def band(self, concept: int, layer: int) -> tuple[float, float]:
-        """Where the sensitivity of 95 % of random sets is expected, cut at -1 and 1."""
+        """Between which sensitivities a concept cannot be told from random sets, cut at -1 and 1:
+        where 95 % of them lie, corrected as ``p`` is.
+        """
         found = self.random[concept, layer]
-        spread = 2 * float(found.std(ddof=1))
+        spread = self.reach * float(found.std(ddof=1))
         middle = float(found.mean())
         return max(-1.0, middle - spread), min(1.0, middle + spread)

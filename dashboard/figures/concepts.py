@@ -15,7 +15,7 @@ _ROW = 44
 
 def concept_bars(found: ConceptScores, *, dark: bool = False) -> go.Figure:
     """For each layer a bar per concept: how strongly the score of the class rises (orange) or falls
-    (blue) towards it. The grey band is where 95 % of random sets lie. A concept that cannot be told
+    (blue) towards it. The grey band is where random sets lie. A concept that cannot be told
     from them has no bar and no number.
     """
     tone, ends = greys(dark), signed(dark)
@@ -75,6 +75,7 @@ def concept_bars(found: ConceptScores, *, dark: bool = False) -> go.Figure:
         for row in range(rows):
             _mark(figure, found, row, at, reach, dark)
         figure.update_xaxes(
+            title={"text": "sensitivity"},
             range=(-reach, reach),
             nticks=5,
             zeroline=True,
@@ -84,14 +85,14 @@ def concept_bars(found: ConceptScores, *, dark: bool = False) -> go.Figure:
         )
     figure.update_yaxes(
         tickvals=list(range(rows)),
-        ticktext=[escaped(elided(name, 26)) for name in found.concepts],
+        ticktext=[escaped(elided(name, 30)) for name in found.concepts],
         range=(rows - 0.45, -0.55),
         showgrid=False,
         fixedrange=True,
     )
     figure.update_layout(
         template=template(dark),
-        height=112 + _ROW * rows,
+        height=136 + _ROW * rows,
         title={
             "text": f"<b>Does '{escaped(elided(found.target.label, 30))}' lean on it?</b>"
             f"<span style='color:{tone.quiet}'> · share of examples whose score rises; grey: "

@@ -190,6 +190,7 @@ def _list(
     rows = []
     for place, example in zip(places, examples, strict=True):
         row: dict[str, object] = {}
+        what: dict[str, object] = {}
         if found.axis == "pixels":
             row["Picture"] = (
                 cached.thumbnail(cached.row_name(now.model, int(found.rows[place])))
@@ -197,11 +198,13 @@ def _list(
                 else address(example)
             )
         else:
-            row["Row" if found.axis == "columns" else "Text"] = words(example.data, found.axis, 300)
+            what["Row" if found.axis == "columns" else "Text"] = words(
+                example.data, found.axis, 300
+            )
         row["Class"] = classes[int(found.labels[place])]
         row["Model says"] = classes[int(found.answers[place])]
         row["Score"] = float(found.scores[place])
-        rows.append(row)
+        rows.append(row | what)
 
     def clicked() -> None:
         if picked := state.read(f"influence:{key}").selection.rows:
