@@ -10,11 +10,9 @@ from pathlib import PurePath
 import pandas as pd
 import streamlit as st
 
-from core.data.matching import KINDS, NOWHERE, Match, as_read, matched, told
-from core.data.table import Feature
+from core.data.matching import KINDS, NOWHERE, Match, as_read, features_of, matched, told
 from core.errors import FluoroscopeError
 from dashboard import cached, manytexts, state
-from dashboard.learning.columns import features
 
 _KEY = "rows:table"
 _NOWHERE = "(nowhere)"
@@ -33,7 +31,9 @@ def draw(chosen: state.Selection) -> None:
         manytexts.close()
         return
     given = [json.loads(text) for text in texts]
-    matches = matched(_features(chosen.model), given, _by_hand(chosen.column))
+    matches = matched(
+        features_of(cached.model_card(chosen.model).raw), given, _by_hand(chosen.column)
+    )
     rows = [json.dumps(row) for row in as_read(matches, given)]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{state.plain(name)}** · {len(rows):,} rows · pick one")
@@ -116,14 +116,6 @@ def _by_hand(column: str) -> dict[str, tuple[str, str]]:
         return {str(name): (str(source), str(kind)) for name, (source, kind) in found.items()}
     except (ValueError, AttributeError, TypeError, RecursionError):
         return {}
-
-
-def _features(model: str) -> list[Feature]:
-    """The columns that a model reads: names, and categories where it knows them."""
-    return [
-        Feature(str(each["name"]), tuple(map(str, each.get("categories", ()))))
-        for each in features(cached.model_card(model))
-    ]
 
 
 def first_example(model: str) -> str:

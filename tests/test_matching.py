@@ -13,6 +13,7 @@ from core.data.coding import coding
 from core.data.matching import as_read, matched, told
 from core.data.table import Feature
 from core.models.catalogue import card
+from dashboard.commands import inputs
 
 FEATURES = (Feature("mean radius"), Feature("colour", ("red", "blue", "3")), Feature("size"))
 ROWS = [
@@ -120,3 +121,14 @@ def test_numbered_labels_of_a_table_are_the_models_classes_and_told(tmp_path: Pa
     own = core.dataset(card("two_features"), path)
     np.testing.assert_array_equal(np.asarray(own.labels), labels)
     assert "labels in another coding: 0 is upper moon, 1 is lower moon" in own.notes
+
+
+def test_a_table_on_the_command_line_is_rows_as_the_model_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("First_Feature;note\n1,5;a\nx;b\n")
+    found, notes = inputs.given(card("two_features"), [str(path)])
+    assert [each.name for each in found] == ["mine-1.json", "mine-2.json"]
+    row = {"first feature": 1.5, "second feature": None}
+    assert json.loads(found[0].data) == row
+    assert json.loads(found[1].data) == dict.fromkeys(row)
+    assert any("no column 'second feature'" in note for note in notes)

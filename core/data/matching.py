@@ -38,6 +38,16 @@ class Match:
         return bool(self.source) and not self.unknown and self.why.startswith("the same name")
 
 
+def features_of(raw: Mapping[str, Any]) -> list[Feature]:
+    """The columns that a model reads by what its card says: names, and categories where it knows
+    them.
+    """
+    return [
+        Feature(str(each["name"]), tuple(map(str, each.get("categories", ()))))
+        for each in (raw.get("preprocessing") or {}).get("features", ())
+    ]
+
+
 def matched(
     features: Sequence[Feature],
     rows: Sequence[Mapping[str, Any]],

@@ -40,14 +40,9 @@ def examples(
     notes: list[str] = []
     for path in files:
         if model.task.axis == "columns" and path.suffix.lower() in _ROWS:
-            from core.data.ownexamples import rows as rows_of
-
-            table = rows_of(path, "columns")
-            found += [
-                replace(each, name=f"{path.stem}-{i}.json")
-                for i, each in enumerate(table.examples(range(len(table))), start=1)
-            ]
-            notes += table.notes
+            rows, said = _rows(model, path)
+            found += rows
+            notes += said
         elif reads_text and path.suffix.lower() in _tables():
             from core.data.textlist import read_list
 
@@ -64,6 +59,24 @@ def examples(
         )
     where = cast(Literal["start", "middle", "end"], cut)
     return [replace(each, outputs=tuple(outputs), cut=where) for each in found], notes
+
+
+def _rows(model: ModelCard, path: Path) -> tuple[list[Example], list[str]]:
+    """The rows of a table with the columns that the model reads, and notes on what is not there."""
+    import json
+
+    from core.data.matching import as_read, features_of, matched, told
+    from core.data.ownexamples import rows as rows_of
+    from core.tasks import Example
+
+    table = rows_of(path, "columns")
+    given = [json.loads(each.data) for each in table.examples(range(len(table)))]
+    matches = matched(features_of(model.raw), given)
+    made = [
+        Example(f"{path.stem}-{number}.json", json.dumps(row).encode())
+        for number, row in enumerate(as_read(matches, given), start=1)
+    ]
+    return made, [*table.notes, *told(matches, given)]
 
 
 def file(path: Path) -> Example:

@@ -31,19 +31,23 @@ def draw(card: ModelCard) -> None:
             {
                 "Column": each["name"],
                 "Read as": known + (", may be missing" if each.get("indicator") else ""),
-                "Mean": None if names else each.get("mean"),
-                "Spread": None if names else each.get("std") or None,
+                "Mean": "–" if names else _number(each.get("mean")),
+                "Spread": "–" if names else _number(each.get("std") or None),
                 "Categories": " · ".join(names[:_MOST_NAMES]) + " · …" * (len(names) > _MOST_NAMES),
             }
         )
     table = pd.DataFrame(rows)
-    number = st.column_config.NumberColumn
+    text = st.column_config.TextColumn
     st.dataframe(
         table if any(table["Categories"]) else table.drop(columns="Categories"),
         hide_index=True,
         column_config={
-            "Mean": number(format="%.4g", help="Of the training rows."),
-            "Spread": number(format="%.4g", help="Standard deviation of the training rows."),
-            "Categories": st.column_config.TextColumn(width="large"),
+            "Mean": text(help="Of the training rows.", alignment="right"),
+            "Spread": text(help="Standard deviation of the training rows.", alignment="right"),
+            "Categories": text(width="large"),
         },
     )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

@@ -61,7 +61,7 @@ def test_overview_says_what_the_columns_are() -> None:
     table = next(each.value for each in app.dataframe if "Read as" in each.value)
     assert len(table) == 30 and set(table["Read as"]) == {"number"}
     features = card("tabular_mlp").raw["preprocessing"]["features"]
-    assert table["Mean"].tolist() == [each["mean"] for each in features]
+    assert table["Mean"].tolist() == [f"{each['mean']:.4g}" for each in features]
 
 
 @pytest.fixture
