@@ -128,6 +128,7 @@ def test_channels_of_nothing_change_no_answer_and_shrink_the_file(tmp_path: Path
     assert costs.small.multiply_adds == (
         28**2 * 9 * channels + 14**2 * 9 * channels * more + 7**2 * more * units + units * 10
     )
+    assert small.card.raw["parameters"] == costs.small.parameters
     assert costs.small.parameters < 0.5 * costs.original.parameters
 
 

@@ -139,7 +139,7 @@ def amounts(model: LoadedModel, seed: int = 0) -> tuple[int, int, int]:
     with model.exclusive(seed) as module:
         with torch.no_grad(), _unfused(), counter:
             model.adapter.logits(module, batch.features, *batch.context)
-        total, nonzero = _counted(module)
+        total, nonzero = counted(module)
     return total, nonzero, counter.get_total_flops() // 2
 
 
@@ -154,7 +154,7 @@ def _unfused() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(was)
 
 
-def _counted(module: nn.Module) -> tuple[int, int]:
+def counted(module: nn.Module) -> tuple[int, int]:
     """Weights, and how many of them are not zero; of integers their number, not their steps."""
     tensors: list[torch.Tensor] = [*module.parameters()]
     tensors += [each for name, each in module.named_buffers() if name.endswith("integers")]

@@ -21,16 +21,19 @@ Mask = npt.NDArray[np.bool_]
 
 def harmed(found: Capture, said: Sequence[Labels]) -> tuple[Slice, ...]:
     """The true classes and the values of every column of a capture, of what was ``said`` before and
-    after about its labelled examples; those first that lost most. Nothing without labels.
+    after about its labelled examples; those first that lost most. Of groups that hold the same
+    examples only one. Nothing without labels.
     """
     if found.labels is None or not (found.labels >= 0).any():
         return ()
     rows = np.flatnonzero(found.labels >= 0)
     before, after = (answers[rows] == found.labels[rows] for answers in said)
+    groups: dict[bytes, tuple[str, str, Mask]] = {}
+    for column in columns(found):
+        for value, mask in parts(found, rows, column):
+            groups.setdefault(mask.tobytes(), (column, value, mask))
     slices = [
-        _slice(column, value, before[mask], after[mask])
-        for column in columns(found)
-        for value, mask in parts(found, rows, column)
+        _slice(column, value, before[mask], after[mask]) for column, value, mask in groups.values()
     ]
     return tuple(sorted(slices, key=lambda each: (each.change[0], each.p)))
 

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.compression.apply import Structure, apply, compact, replaced
+from core.compression.cost import counted
 from core.compression.given import Given
 from core.compression.methods import method, settled, titled
 from core.compression.source import CARD, PREFIX, WEIGHTS
@@ -72,6 +73,7 @@ def compress(
         "structure": found.structure,
         "stored": found.stored,
         "notes": found.notes,
+        "parameters": counted(found.module)[0],
     }
     _write(folder, found, about)
     return f"{PREFIX}{folder}"

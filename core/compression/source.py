@@ -46,7 +46,7 @@ def card(name: str) -> ModelCard:
     return replace(
         original,
         name=name,
-        title=f"{original.title} · {titles}",
+        title=f"{titles} · {original.title}",
         factory=_FACTORY,
         arguments={
             "factory": original.factory,
@@ -56,7 +56,13 @@ def card(name: str) -> ModelCard:
         weights=str(folder / WEIGHTS),
         weights_factory=None,
         own_weights=False,
-        raw={**original.raw, "of": original.name, "compression": about},
+        raw={
+            **original.raw,
+            "of": original.name,
+            "compression": about,
+            "metrics": {},  # those of the original hold no more
+            "parameters": int(about.get("parameters", original.raw.get("parameters", 0))),
+        },
     )
 
 

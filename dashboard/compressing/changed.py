@@ -47,9 +47,7 @@ def first(costs: Costs, drift: Drift | None) -> None:
                     f"{drift.accuracy[0]:.1%} before.",
                 )
             )
-        numbers.append(
-            ("Another answer", percent(1 - drift.agreement), None, "Right or wrong before.")
-        )
+        numbers.append(("New answer", percent(1 - drift.agreement), None, "Right or wrong before."))
         if len(drift.spearman):
             numbers.append(
                 (
@@ -135,8 +133,9 @@ def examples(
     rows: npt.NDArray[np.int64],
     key: str,
     values: npt.NDArray[np.float64] | None = None,
+    chosen: str = "",
 ) -> None:
-    """Examples to choose from, each with its value where there are any."""
+    """Examples to choose from, each with its value where there are any; ``chosen`` stands out."""
 
     def pick(name: str) -> None:
         state.change(example=name, target="top")
@@ -148,7 +147,7 @@ def examples(
             gallery.Thumbnail(name, f"{label}{data.ids[int(row)]}", cached.thumbnail(name))
             for name, label, row in zip(names, labels, rows, strict=True)
         ]
-        gallery.strip(items, now.example, pick, key=f"drift-{key}")
+        gallery.strip(items, chosen or now.example, pick, key=f"drift-{key}")
         return
     for name, label, row in list(zip(names, labels, rows, strict=True))[: _MOST // 2]:
         line = words(data[int(row)].data, cached.model_card(now.model).task.axis)

@@ -12,11 +12,13 @@ from core.engine.call import Call
 from core.errors import UnknownName
 from core.models.catalogue import reference
 from core.results import Attribution, Drift
+from core.tasks import Task
 from dashboard import cached, downloads, ruler, state, waiting
 from dashboard.compressing.changed import examples, rows_of
 from dashboard.figures.caption import method_title
 from dashboard.figures.contrast import reasons
 from dashboard.theme import is_dark
+from dashboard.wording import words
 
 _MOST = 24
 
@@ -28,11 +30,31 @@ def draw(now: state.Selection, data: Dataset, drift: Drift) -> None:
         return
     full = rows_of(drift, len(data))[drift.kept]
     st.markdown("**The same answer for other reasons**, the most changed first")
-    examples(now, data, full[:_MOST], "kept", drift.spearman[:_MOST])
     row = int(full[0])
     with suppress(UnknownName):
         chosen = cached.row_of(now.example)[1]
         row = chosen if chosen in full else row
+    name = cached.row_name(now.model, row)
+    task = cached.model_card(now.model).task
+    if task is Task.IMAGE_CLASSIFICATION:
+        examples(now, data, full[:_MOST], "kept", drift.spearman[:_MOST], name)
+    else:
+        titles = {
+            cached.row_name(now.model, int(each)): f"{alike:.2f} · "
+            f"{words(data[int(each)].data, task.axis)}"
+            for each, alike in zip(full[:_MOST], drift.spearman[:_MOST], strict=True)
+        }
+        options = list(dict.fromkeys([*titles, name]))
+        picked = st.selectbox(
+            "Example, after the rank correlation",
+            options,
+            index=options.index(name),
+            format_func=lambda each: titles.get(each, each),
+            label_visibility="collapsed",
+        )
+        if picked != name:
+            state.change(example=picked, target="top")
+            st.rerun()
     asked = {"method": drift.method, "target": "top", "settings": {}}
     handles = {
         title: cached.handle(Call("attribute", reference(name), (data[row],), asked, urgent=True))
@@ -47,6 +69,7 @@ def draw(now: state.Selection, data: Dataset, drift: Drift) -> None:
         figure = reasons(
             found,
             ("Original", "Compressed"),
+            difference="Original − compressed",
             width=ruler.width(),
             dark=is_dark(st.context.theme.type),
         )

@@ -30,14 +30,16 @@ def reasons(
     titles: Titles,
     *,
     unsigned: bool = False,
+    difference: str = DIFFERENCE,
     width: int = WIDTH,
     dark: bool = False,
     **look: Any,
 ) -> go.Figure:
-    """Maps of pictures, bars of words and columns."""
+    """Maps of pictures, bars of words and columns; ``difference`` is what theirs is called."""
     if found.first.axis.kind == "pixels":
+        look["difference"] = difference
         return reason_maps(found, titles, unsigned=unsigned, width=width, dark=dark, **look)
-    return reason_bars(found, titles, width=width, dark=dark)
+    return reason_bars(found, titles, difference=difference, width=width, dark=dark)
 
 
 def reason_maps(
@@ -45,12 +47,13 @@ def reason_maps(
     titles: Titles,
     *,
     unsigned: bool = False,
+    difference: str = DIFFERENCE,
     width: int = WIDTH,
     dark: bool = False,
     **look: Any,
 ) -> go.Figure:
     """The maps of both models and their difference, on one colour scale."""
-    parts, names = named(found, titles)
+    parts, names = named(found, titles, difference)
     if unsigned and found.difference is None:
         look["unsigned"] = list(names)
     return attribution_maps(
@@ -63,7 +66,9 @@ def reason_maps(
     )
 
 
-def named(found: AttributionContrast, titles: Titles) -> tuple[list[Attribution], dict[str, str]]:
+def named(
+    found: AttributionContrast, titles: Titles, difference: str = DIFFERENCE
+) -> tuple[list[Attribution], dict[str, str]]:
     """Both attributions and their difference, each as of a method of its own, and what these are
     called.
     """
@@ -71,7 +76,7 @@ def named(found: AttributionContrast, titles: Titles) -> tuple[list[Attribution]
     names = {"first": titles[0], "second": titles[1]}
     if found.difference is not None:
         parts.append(replace(found.difference, method="difference", signed=True))
-        names["difference"] = DIFFERENCE
+        names["difference"] = difference
     return parts, names
 
 
@@ -79,6 +84,7 @@ def reason_bars(
     found: AttributionContrast,
     titles: Titles,
     *,
+    difference: str = DIFFERENCE,
     most: int = 14,
     width: int = WIDTH,
     dark: bool = False,
@@ -86,7 +92,7 @@ def reason_bars(
     """Words or columns that weigh most in either model: their values in the first, in the second,
     and the difference, in the same order and on one scale.
     """
-    parts, names = named(found, titles)
+    parts, names = named(found, titles, difference)
     tone, ends = greys(dark), signed(dark)
     several = [_labelled(each) for each in parts]
     if found.difference is None:  # not the same parts: each has its own order

@@ -188,7 +188,8 @@ def harms(drift: Drift, *, most: int = _MOST, dark: bool = False) -> go.Figure:
         ],
         range=(len(shown) - 0.4, -0.6),
         showgrid=False,
+        zeroline=False,
         ticklabelstandoff=6,
     )
-    figure.update_xaxes(tickformat="+.0%", nticks=7, zeroline=False)
+    figure.update_xaxes(tickformat=".0%", nticks=7, zeroline=False)
     return figure

@@ -16,11 +16,12 @@ from core.models.reference import ModelRef
 from core.parameters import Value
 from core.provenance import sha256_of_json
 from core.results import Costs, Drift
-from dashboard import cached, controls, state, waiting
+from dashboard import cached, controls, ruler, state, waiting
 from dashboard.compressing import changed, reasons, sweeping, who
 from dashboard.projecting import captured
 
 _TITLES = {each.name: each.title for each in METHODS}
+_WIDE = 840
 _PARTS = {
     "saved": "What is saved and changed",
     "reasons": "Changed reasons",
@@ -41,9 +42,8 @@ def main() -> None:
     way = next((each for each in METHODS if each.name == now.smaller), METHODS[0])
     settings = controls.settings_of(way, now)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        st.segmented_control(
-            "Method", list(_TITLES), format_func=_TITLES.get, **state.bind("smaller", way.name)
-        )
+        choose = st.segmented_control if ruler.width() >= _WIDE else st.selectbox
+        choose("Method", list(_TITLES), format_func=_TITLES.get, **state.bind("smaller", way.name))
         if way.parameters:
             with st.popover("Settings", type="tertiary", icon=":material/tune:"):
                 controls.draw_settings(way, settings, ())

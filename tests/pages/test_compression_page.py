@@ -16,7 +16,7 @@ def test_the_page_is_full_for_every_kind_of_model(model: str) -> None:
     app = opened(PAGE, model=model)
     assert not app.error
     titles = {each.label for each in app.metric}
-    assert {"Size", "Speed", "Accuracy", "Another answer", "Reasons alike"} <= titles
+    assert {"Size", "Speed", "Accuracy", "New answer", "Reasons alike"} <= titles
     assert "Each layer" in str([each.proto.spec for each in app.get("plotly_chart")])
     if model == "text_rnn":
         return
@@ -74,6 +74,6 @@ def test_a_sweep_is_asked_for_and_there_again_after_a_reload() -> None:
     cached.compressed_models.clear()
     small = next(iter(cached.compressed_models()))
     again = opened(PAGE, model=small)
-    assert any(title.endswith("Channels 0.3") for title in again.sidebar.selectbox[0].options)
+    assert any(title.startswith("Channels 0.3") for title in again.sidebar.selectbox[0].options)
     assert "which it was made of" in words(again)
     assert {"Size", "Speed", "Accuracy"} <= {each.label for each in again.metric}
