@@ -33,9 +33,11 @@ _HOMES = {
     "models": "core.notebook",
     "open_capture": "core.results.activations",
     "open_example": "core.notebook",
+    "pack": "core.models.exported.packing",
     "predict": "core.notebook",
     "produce": "core.notebook",
     "reference": "core.models.catalogue",
+    "show": "core.showing",
     "text": "core.notebook",
 }
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset, dataset
     from core.errors import FluoroscopeError
     from core.models.catalogue import reference
+    from core.models.exported.packing import pack
     from core.notebook import (
         attention_maps,
         attribute,
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     )
     from core.results import Architecture, Attribution, Prediction
     from core.results.activations import Capture, open_capture
+    from core.showing import show
     from core.tasks import Example
 
 __all__ = [
@@ -77,9 +81,11 @@ __all__ = [
     "models",
     "open_capture",
     "open_example",
+    "pack",
     "predict",
     "produce",
     "reference",
+    "show",
     "text",
 ]
 

@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from captum.attr import IntegratedGradients, LayerGradCam, LayerIntegratedGradients
 from torch import Tensor, nn
 
+from core.attention.capture import watched
 from core.models.embedded import embedding_of
 from core.models.exported.clean import clean
 from core.models.exported.module import ExportedModule, program
+from core.models.exported.recurrent import CHECKED
 from core.models.exported.trial import tried
 from core.models.loaded import twin
 
@@ -175,6 +177,8 @@ CASES = {
     "cnn": Case(Cnn, (torch.rand(2, 1, 10, 10),), free=({0: AUTO},)),
     "residual, of a fixed batch": Case(Residual, (torch.rand(2, 3, 8, 8),)),
     "vision": Case(Vision, (torch.rand(2, 3, 12, 12),), free=({0: AUTO},)),
+    "vision, of a fixed batch": Case(Vision, (torch.rand(2, 3, 12, 12),)),
+    "lstm, of a fixed batch": Case(Recurrent, (ids(20),)),
     "bert": Case(bert, named=TEXT, free=BOTH),
     "gpt": Case(gpt, named=TEXT, free=BOTH),
     "lstm": Case(Recurrent, (ids(20),), free=({0: AUTO, 1: AUTO},)),
@@ -227,7 +231,12 @@ def taken_in(case: Case, path: Path) -> Pair:
     target = path.with_suffix(".clean.pt2")
     found = tried(clean(path, target), target)
     taken = ExportedModule(
-        program(target), found["filled"], found["widths"], found["batch"], found["output"]
+        program(target),
+        found["filled"],
+        found["widths"],
+        found["batch"],
+        found["output"],
+        found["freed"],
     ).eval()
     given = case.positional or (case.named["input_ids"],)
     if found["widths"]:
@@ -308,3 +317,61 @@ def test_a_twin_answers_the_same(pairs: Any) -> None:
             double = twin(pair.taken)
             assert torch.equal(double(*pair.given), pair.taken(*pair.given))
         assert next(double.parameters()).data_ptr() == next(pair.taken.parameters()).data_ptr()
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt", "vision"])
+def test_attention(name: str, pairs: Any) -> None:
+    pair = pairs(name)
+    seen = []
+    for module, forward in ((pair.taken, pair.taken), (pair.live, pair.answer)):
+        with torch.no_grad(), watched(module, 2, lambda _, weights: weights.clone()) as found:
+            forward(*pair.given)
+        seen.append(found)
+    ours, theirs = seen
+    assert len(ours) == 2
+    assert [each.layer for each in ours] == [each.layer for each in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one.taken, other.taken)
+
+
+def test_how_long_a_text_may_be(pairs: Any) -> None:
+    assert pairs("gpt").found["lengths"] == [1, 16]  # nothing in the file says so: it was tried
+    assert pairs("bert").found["lengths"] == [1, 16]
+    pair = pairs("lstm")  # torch fixes its length to that of the example: it was 7
+    assert pair.found["inputs"][0]["most"][1] == 7
+    assert pair.found["lengths"] == [1, None]
+    longer = torch.cat([*pair.given, *pair.given], dim=1)
+    with torch.no_grad():
+        assert torch.equal(pair.taken(longer), pair.answer(longer))
+
+
+def test_a_language_model_writes(pairs: Any) -> None:
+    pair = pairs("gpt")
+    (start,) = pair.given
+    written = pair.taken.produce(start[:1], 3)
+    with torch.no_grad():
+        ids = start[:1]
+        for _ in range(3):
+            ids = torch.cat([ids, pair.answer(ids)[:, -1:].argmax(-1)], 1)
+    assert written.tolist() == ids[:, start.shape[1] :].tolist()
+
+
+def test_recurrent_operators_look_at_their_shapes() -> None:
+    """Below ``nn.LSTM`` nothing does: for a state of fewer examples torch reads beyond it."""
+    torch.manual_seed(0)
+    layer = nn.LSTM(8, 6, batch_first=True)
+    given, weights = torch.rand(3, 5, 8), [*layer.parameters()]
+    settings = (True, 1, 0.0, False, False, True)
+    fine = [torch.zeros(1, 3, 6)] * 2
+    with torch.no_grad():
+        assert torch.equal(CHECKED["lstm"](given, fine, weights, *settings)[0], layer(given)[0])
+        for state, tensors in (
+            ([torch.zeros(1, 2, 6)] * 2, weights),
+            (fine[:1], weights),
+            ([torch.zeros(1, 3, 5)] * 2, weights),
+            (fine, weights[:3]),
+            (fine, [weights[0][:20], *weights[1:]]),
+            (fine, [*weights[:3], torch.zeros(3)]),
+        ):
+            with pytest.raises(ValueError, match="recurrent layer"):
+                CHECKED["lstm"](given, state, tensors, *settings)

@@ -159,7 +159,11 @@ LAYERS = (
     Layer(("core.attribution.registry",), never=(*SHOWN, "core.engine"), late=HEAVY),
     Layer(("core.engine",), never=(*SHOWN, "ray"), late=HEAVY),
     Layer(("core.engine.ray",), never=SHOWN, late=HEAVY),
-    Layer(("core", "core.notebook"), never=("streamlit", "plotly", "kaleido"), late=HEAVY),
+    Layer(
+        ("core", "core.notebook", "core.showing"),
+        never=("streamlit", "plotly", "kaleido"),
+        late=HEAVY,
+    ),
     Layer(("sample_models",), never=("dashboard", "streamlit", "plotly", "captum")),
     Layer(
         ("dashboard.figures", "dashboard.theme"),

@@ -14,6 +14,8 @@ import torch
 from torch import fx, nn
 from torch.export.unflatten import InterpreterModule
 
+from core.models.exported.steps import spoken
+
 Arguments = Mapping[str, Any]
 Maker = Callable[[nn.Module, Arguments], nn.Module | None]
 
@@ -82,6 +84,7 @@ def restore(root: nn.Module) -> None:
     for part in root.modules():
         if isinstance(graph := getattr(part, "graph", None), fx.Graph):
             graph.owning_module = None  # so that a copy is of it alone
+            spoken(graph)
             for node in graph.nodes:
                 node.meta = {}
     _reunite(root)

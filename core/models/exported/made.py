@@ -13,7 +13,12 @@ from core.models.exported.module import ExportedModule, program
 
 
 def module(
-    path: str, filled: Mapping[str, str], widths: Sequence[int], batch: int, output: int
+    path: str,
+    filled: Mapping[str, str],
+    widths: Sequence[int],
+    batch: int,
+    output: int,
+    freed: int = 0,
 ) -> nn.Module:
     """The layers of the program in ``path``, which is looked over again: a workspace may be shared.
 
@@ -23,4 +28,4 @@ def module(
         cleaned = Path(folder) / "model.pt2"
         clean(Path(path), cleaned)
         whole = program(cleaned)
-    return ExportedModule(whole, filled, widths, batch, output).eval()
+    return ExportedModule(whole, filled, widths, batch, output, freed).eval()

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from core.errors import BadModel
 from core.models.exported.layers import restore
+from core.models.exported.steps import free, hoist
 
 _PASSED_ON = (
     "to",
@@ -34,7 +35,8 @@ class ExportedModule(nn.Module):
     It is called with what the adapter of a task has: pixels, ids of tokens, or the row of a table.
     ``filled`` says how the inputs that are left are made, by name: ``ones``, ``zeros`` or
     ``positions``; ``widths`` are the columns of each input of a table. A program of a fixed
-    ``batch`` is run in parts of that many examples, the last one filled up.
+    ``batch`` is run in parts of that many examples, the last one filled up; one that is ``freed``
+    of it runs with any number.
     """
 
     def __init__(
@@ -44,8 +46,12 @@ class ExportedModule(nn.Module):
         widths: Sequence[int] = (),
         batch: int = 0,
         output: int = 0,
+        freed: int = 0,
     ) -> None:
         super().__init__()
+        hoist(program)
+        if freed:
+            free(program, freed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of itself
             whole = UnflattenedModule(program)
@@ -112,6 +118,20 @@ class ExportedModule(nn.Module):
                     "Export a module that takes one input, or say in the card how it is filled.",
                 )
         return arguments
+
+    end: int | None = None
+
+    def produce(self, ids: Tensor, limit: int) -> Tensor:
+        """What a language model writes after ``ids`` ``[1, token]``, greedily, at most ``limit``
+        tokens.
+        """
+        written = ids
+        for _ in range(limit):
+            following = self(written)[:, -1:].argmax(dim=-1)
+            written = torch.cat([written, following], dim=1)
+            if self.end is not None and int(following) == self.end:
+                break
+        return written[:, ids.shape[1] :]
 
     def get_input_embeddings(self) -> nn.Module:
         """The part that turns ids of tokens into vectors. Raises ``BadModel`` without one."""

@@ -117,7 +117,7 @@ def allowed(target: str) -> bool:
     if found is None:
         return False
     name, overload = found.groups()
-    if overload == "out" or overload.endswith("_out"):
+    if overload in ("out", "data") or overload.endswith("_out"):  # data: of packed sequences
         return False
     in_place = name.endswith("_") and not name.endswith("__")
     return name in ATEN or (in_place and name[:-1] in ATEN)

@@ -88,7 +88,7 @@ def card(name: str) -> ModelCard:
             },
             arguments={
                 "path": str(folder / PROGRAM),
-                **{key: found[key] for key in ("filled", "widths", "batch", "output")},
+                **{key: found[key] for key in ("filled", "widths", "batch", "output", "freed")},
             },
             tokenizer="core.models.exported.tokens:of" if texts else "",
             own_weights=True,

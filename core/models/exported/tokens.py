@@ -82,14 +82,13 @@ class Filled:
 def of(about: ModelCard) -> Tokenizer:
     """The tokenizer of a card. Raises ``BadModel`` when it cannot be read."""
     said: Mapping[str, Any] = about.raw["tokenizer"]
-    first = about.raw["found"]["inputs"][0]
-    least, limit = first["least"][1], first["most"][1]
+    least, limit = about.raw["found"]["lengths"]
     words = said.get("words")
     if isinstance(words, list) and all(isinstance(each, str) for each in words):
         found: Tokenizer = WordList(words, said, limit)
     else:
         found = _library(said, limit)
-    return Filled(found, least) if least > 2 else found
+    return Filled(found, least) if least > 1 else found
 
 
 def _library(said: Mapping[str, Any], limit: int | None) -> Tokenizer:

@@ -18,6 +18,7 @@ _EXPORT = "Call model.eval() and export it again with torch.export.export(model,
 _FEW = (1, 3)
 _LENGTH = 8
 _VOCABULARY = 2
+_LENGTHS = (64, 512, 1024)
 
 
 def tried(found: Found, path: Path) -> dict[str, Any]:
@@ -46,7 +47,13 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
     given = _examples(left, usual, widths)
     output, answers = _answers(module, given)
     module.output = output
-    batch = 0 if _free(module, given, answers) else usual
+    batch, freed = 0, 0
+    if not _free(module, given, answers):
+        batch = usual
+        if fixed:
+            other = ExportedModule(program(path), filled, widths, 0, output, fixed)
+            if _free(other, given, answers):
+                module, batch, freed = other, 0, fixed
     module.batch = batch
     one = [tensor[:1] for tensor in given]
     return {
@@ -55,10 +62,12 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
         "widths": widths,
         "batch": batch,
         "output": output,
+        "freed": freed,
         "answer": list(_run(module, one).shape[1:]),
         "steady": torch.equal(_run(module, given), answers),
         "layers": [[name, type(part).__name__] for name, part in module.named_modules() if name],
         "embedding": _rows(module) if left[0].dtype.startswith(("int", "uint")) else 0,
+        "lengths": _lengths(module, left[0]),
     }
 
 
@@ -133,6 +142,42 @@ def _free(module: ExportedModule, given: Sequence[Tensor], answers: Tensor) -> b
             return False
         if not torch.allclose(found, answers[index], rtol=1e-4, atol=1e-5, equal_nan=True):
             return False
+    return True
+
+
+def _lengths(module: ExportedModule, first: Given) -> list[int | None]:
+    """The fewest and the most tokens that it takes; None where no bound was met.
+
+    torch fixes the length where a recurrent layer was exported, though nothing depends on it: if it
+    takes a shorter and a longer text, it is taken to be free.
+    """
+    if first.dtype.startswith(("float", "bfloat")) or len(first.least) != 2:
+        return [1, None]
+    least, most = first.least[1], first.most[1]
+    if least == most:
+        if not (_takes(module, least + 3) and _takes(module, max(1, least - 2))):
+            return [least, most]
+        most = None
+    fewest = next((each for each in (1, 2) if _takes(module, each)), least)
+    if most is not None:
+        return [fewest, most]
+    good, bad = least, 0
+    for length in _LENGTHS:
+        if not _takes(module, length):
+            bad = length
+            break
+        good = length
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if _takes(module, middle) else (good, middle)
+    return [fewest, good if bad else None]
+
+
+def _takes(module: ExportedModule, length: int) -> bool:
+    try:
+        _run(module, [torch.zeros(max(1, module.batch), length, dtype=torch.int64)])
+    except BadModel:
+        return False
     return True
 
 
