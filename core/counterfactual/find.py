@@ -12,7 +12,7 @@ import torch
 from core.counterfactual.room import Room
 from core.counterfactual.search import candidates
 from core.counterfactual.written import Writer
-from core.data.dataset import dataset
+from core.data.dataset import dataset, open_dataset
 from core.errors import BadInput, NotValid, UnknownName
 from core.models.loaded import LoadedModel
 from core.models.predict import predict
@@ -20,6 +20,7 @@ from core.models.tabular import TabularAdapter, shown
 from core.parameters import Parameter, checked
 from core.progress import Meter, Quiet
 from core.provenance import Provenance
+from core.results.activations import DataRef
 from core.results.counterfactual import Counterfactual, RowChange
 from core.tasks import Example
 
@@ -40,8 +41,8 @@ def counterfactual(
     (Wachter et al. 2017, arXiv 1711.00399): of few columns, each set of columns once (Mothilal et
     al. 2019, arXiv 1905.07697), beginning from the nearest rows of another answer (Brughmans et al.
     2021, arXiv 2104.07411). ``to`` names the class to reach, ``keep`` the columns that may not
-    change, ``path`` a table in place of the data that ship with the model; values stay within
-    those of the data.
+    change, ``path`` a table, or ``data`` those of an earlier result, in place of the data that ship
+    with the model; values stay within those of the data.
 
     Raises ``NotValid`` for a model that does not read tables, ``UnknownName`` for a class or a
     column that there is not, ``BadInput`` for data or a row that cannot be read.
@@ -61,7 +62,10 @@ def counterfactual(
     keep = [_column(name, names) for name in parameters.get("keep", ())]
     before = predict(model, (row,), {}, seed, Quiet(meter))[0]
     goal = _class(str(parameters.get("to", "")), adapter.classes)
-    data = dataset(model.card, str(parameters.get("path", "")) or None)
+    if known := parameters.get("data"):
+        data = open_dataset(DataRef(**known))
+    else:
+        data = dataset(model.card, str(parameters.get("path", "")) or None)
     data = data.limited(int(settings["most"]))
     meter.expect(2, "Looking for changes")
     room = Room(model, adapter, row, data.examples(range(len(data))), goal, seed, meter)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import numpy.typing as npt
 
 from core.activations.behaviour import pooled
 from core.activations.capture import capture
-from core.data.dataset import Dataset
+from core.data.dataset import Dataset, open_dataset
 from core.data.observed import observed
-from core.data.table import numbers
+from core.data.table import Feature, numbers
 from core.data.text import decode
 from core.errors import NotValid
 from core.models.loaded import LoadedModel
 from core.models.tabular import TabularAdapter
 from core.progress import Meter, Quiet
+from core.provenance import sha256, sha256_of_json
 from core.results.activations import Capture
 from core.results.surrogate import FLAG, NUMBER, WORD
 from core.surrogate.declared import COLUMNS, LAYER, REGIONS, WORDS
@@ -34,19 +35,20 @@ _TOGETHER = 256
 @dataclass(frozen=True)
 class Described:
     """``values`` float64 ``[example, feature]``, NaN where one is missing, with a name and a kind
-    for each feature. ``reader`` is the scikit-learn step that makes them of raw examples, if any.
+    for each feature. ``reader`` is the scikit-learn step that makes them of texts, ``columns`` what
+    they are made of in a table.
     """
 
     values: Floats
     names: tuple[str, ...]
     kinds: tuple[str, ...]
     reader: Any = None
+    columns: tuple[Feature, ...] = ()
 
 
 def described(
     model: LoadedModel,
     found: Capture,
-    data: Dataset,
     on: str,
     fitted: npt.NDArray[np.int64],
     more: Sequence[Example],
@@ -54,28 +56,82 @@ def described(
     meter: Meter,
 ) -> Described:
     """The features of all captured examples and of ``more`` behind them. Words are those of the
-    examples ``fitted``, the most frequent 500.
+    examples ``fitted``, the most frequent 500. Those of the captured examples are kept with the
+    model, so that another tree costs no reading.
 
     Raises ``NotValid`` for a basis that does not go with the model, ``UnknownName`` for a layer
     that is not captured, ``BadInput`` for an example that cannot be read.
     """
+    facts = [on, grid, found.data.fingerprint, len(found), sha256(fitted.tobytes())]
+    key, table = model.memo.get("surrogate", ("", None))
+    if key != sha256_of_json(facts):
+        table = _captured(model, found, on, fitted, grid, meter)
+        model.memo["surrogate"] = (sha256_of_json(facts), table)
+    known: Described = table
+    if not more:
+        return known
+    new = _described(model, on, list(more), grid, known, meter)
+    return replace(known, values=np.concatenate([known.values, new]))
+
+
+def _captured(
+    model: LoadedModel,
+    found: Capture,
+    on: str,
+    fitted: npt.NDArray[np.int64],
+    grid: int,
+    meter: Meter,
+) -> Described:
     if on.startswith(LAYER):
-        return _layer(model, found, on.removeprefix(LAYER), more, meter)
-    examples = _Examples(data, found.data_rows, more)
-    if on == WORDS:
-        return _words([decode(each) for part in examples.parts(meter) for each in part], fitted)
+        units = _finite(pooled(found, on.removeprefix(LAYER)))
+        names = tuple(f"unit {unit}" for unit in range(units.shape[1]))
+        return Described(units, names, (NUMBER,) * len(names))
+    data = open_dataset(found.data)
+    meter.expect(len(found), "Reading examples")
+    parts = _parts(data, found.data_rows, meter)
     adapter = model.adapter
+    if on == WORDS and adapter.axis == "tokens":
+        return _words([decode(each) for part in parts for each in part], fitted)
     if on == COLUMNS and isinstance(adapter, TabularAdapter):
-        return _columns(adapter, [each for part in examples.parts(meter) for each in part])
+        examples = [each for part in parts for each in part]
+        columns = observed(adapter.columns, adapter.frame(examples))
+        kinds = [FLAG if each.categories else NUMBER for each in columns for _ in _named(each)]
+        names = tuple(name for each in columns for name in _named(each))
+        values = _columns(adapter, columns, examples)
+        return Described(values, names, tuple(kinds), columns=columns)
     if on == REGIONS and adapter.axis == "pixels":
-        values = [regions(_pictures(model, part), grid) for part in examples.parts(meter)]
+        means = [regions(_pictures(model, part), grid) for part in parts]
         names = tuple(
             f"row {row + 1}, column {column + 1}" for row in range(grid) for column in range(grid)
         )
-        return Described(np.concatenate(values), names, (NUMBER,) * len(names))
+        return Described(np.concatenate(means), names, (NUMBER,) * len(names))
     raise NotValid(
         f"'{model.ref.name}' does not read {on}.", "Leave out what the tree is fitted on."
     )
+
+
+def _described(
+    model: LoadedModel,
+    on: str,
+    examples: Sequence[Example],
+    grid: int,
+    known: Described,
+    meter: Meter,
+) -> Floats:
+    """The same features of other examples, float64 ``[example, feature]``."""
+    if on.startswith(LAYER):
+        layer = on.removeprefix(LAYER)
+        names = [each.name for each in examples]
+        asked = Dataset(names[0], names, examples.__getitem__, examples[0].sha256)
+        with tempfile.TemporaryDirectory() as folder:
+            new = capture(model, asked, Path(folder) / "new", [layer], meter=Quiet(meter))
+            return _finite(pooled(new, layer))
+    if known.reader is not None:
+        texts = [decode(each) for each in examples]
+        return np.asarray(known.reader.transform(texts).toarray(), np.float64)
+    if known.columns and isinstance(model.adapter, TabularAdapter):
+        return _columns(model.adapter, known.columns, examples)
+    return regions(_pictures(model, examples), grid)
 
 
 def regions(pictures: Sequence[npt.NDArray[np.uint8]], grid: int) -> Floats:
@@ -95,38 +151,27 @@ def regions(pictures: Sequence[npt.NDArray[np.uint8]], grid: int) -> Floats:
     return found
 
 
-class _Examples:
-    """Captured examples of the data and more behind them, some at a time."""
-
-    def __init__(self, data: Dataset, rows: npt.NDArray[np.int64], more: Sequence[Example]) -> None:
-        self._data, self._rows, self._more = data, rows, more
-
-    def parts(self, meter: Meter) -> Iterator[Sequence[Example]]:
-        """Some examples after the others, read when their turn comes."""
-        meter.expect(len(self._rows), "Reading examples")
-        for start in range(0, len(self._rows), _TOGETHER):
-            rows = self._rows[start : start + _TOGETHER]
-            meter.tick(len(rows))
-            yield self._data.examples(rows.tolist())
-        if self._more:
-            yield self._more
+def _parts(data: Dataset, rows: npt.NDArray[np.int64], meter: Meter) -> Iterator[Sequence[Example]]:
+    """Some examples after the others, read when their turn comes."""
+    for start in range(0, len(rows), _TOGETHER):
+        part = rows[start : start + _TOGETHER]
+        meter.tick(len(part))
+        yield data.examples(part.tolist())
 
 
-def _columns(adapter: TabularAdapter, examples: Sequence[Example]) -> Described:
+def _named(column: Feature) -> tuple[str, ...]:
+    return column.inputs if column.categories else (column.name,)
+
+
+def _columns(
+    adapter: TabularAdapter, columns: Sequence[Feature], examples: Sequence[Example]
+) -> Floats:
     frame = adapter.frame(examples)
-    planes: list[Floats] = []
-    names: list[str] = []
-    kinds: list[str] = []
-    for each in observed(adapter.columns, frame):
-        if each.categories:
-            planes.append(each.encode(frame[each.name]).astype(np.float64))
-            names += each.inputs
-            kinds += [FLAG] * len(each.inputs)
-        else:
-            planes.append(numbers(frame[each.name])[:, None])
-            names.append(each.name)
-            kinds.append(NUMBER)
-    return Described(np.concatenate(planes, axis=1), tuple(names), tuple(kinds))
+    planes = [
+        each.encode(frame[each.name]) if each.categories else numbers(frame[each.name])[:, None]
+        for each in columns
+    ]
+    return np.concatenate(planes, axis=1).astype(np.float64)
 
 
 def _words(texts: Sequence[str], fitted: npt.NDArray[np.int64]) -> Described:
@@ -153,17 +198,5 @@ def _pictures(model: LoadedModel, examples: Sequence[Example]) -> list[npt.NDArr
     return [found[place] for place in range(len(examples))]
 
 
-def _layer(
-    model: LoadedModel, found: Capture, layer: str, more: Sequence[Example], meter: Meter
-) -> Described:
-    values = pooled(found, layer)
-    if more:
-        asked = Dataset(more[0].name, [each.name for each in more], more.__getitem__, "more")
-        with tempfile.TemporaryDirectory() as folder:
-            new = capture(
-                model, asked, Path(folder) / "new", [layer], pool="mean", meter=Quiet(meter)
-            )
-            values = np.concatenate([values, pooled(new, layer)])
-    names = tuple(f"unit {unit}" for unit in range(values.shape[1]))
-    whole = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
-    return Described(whole, names, (NUMBER,) * len(names))
+def _finite(values: npt.NDArray[np.float32]) -> Floats:
+    return np.where(np.isfinite(values), values, np.nan).astype(np.float64)

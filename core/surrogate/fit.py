@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from core.activations.shelf import opened
-from core.data.dataset import open_dataset
 from core.errors import BadInput
 from core.evaluation.evaluate import provenance
 from core.evaluation.metrics import share
@@ -57,8 +56,8 @@ def surrogate(
     found = opened(model.ref, parameters)
     answers = _answers(found)
     fitted, tested = _parted(answers, seed)
-    data, one = open_dataset(found.data), tuple(inputs[:1])
-    about = described(model, found, data, on, fitted, one, int(settings["grid"]), meter)
+    one = tuple(inputs[:1])
+    about = described(model, found, on, fitted, one, int(settings["grid"]), meter)
     meter.expect(1, "Fitting the tree")
     depth, fewest = int(settings["depth"]), int(settings["min_leaf"])
     made = grown(about.values, answers, fitted, depth, fewest, seed)

@@ -58,7 +58,9 @@ def surrogate_tree(found: Surrogate, *, width: int = 1000, dark: bool = False) -
     _branches(figure, found, x, y, counted, steps, dark)
     _bars(figure, found, x, y, counted, dark)
     _texts(figure, found, x, y, width, dark)
-    figure.update_xaxes(visible=False, fixedrange=True, range=(-0.04, found.depth + _beside(width)))
+    figure.update_xaxes(
+        visible=False, fixedrange=True, range=(-0.04, found.depth + _beside(width, found.depth))
+    )
     figure.update_yaxes(visible=False, fixedrange=True, range=(len(found.leaves) - 0.4, -0.75))
     return figure
 
@@ -67,9 +69,10 @@ def _questions(depth: int) -> str:
     return "no question" if not depth else f"at most {depth} question{'s' * (depth > 1)}"
 
 
-def _beside(width: int) -> float:
+def _beside(width: int, depth: int) -> float:
     """Steps that an answer takes, with what stands beside it."""
-    return 1.5 if width < _NARROW else 1.3
+    words = 84 if width < _NARROW else 120  # pixels
+    return (_WIDE * width + words * depth) / max(1, width - words)
 
 
 def _places(found: Surrogate) -> tuple[Floats, Floats]:
@@ -185,7 +188,7 @@ def _texts(
     figure: go.Figure, found: Surrogate, x: Floats, y: Floats, width: int, dark: bool
 ) -> None:
     tone, narrow = greys(dark), width < _NARROW
-    longest = max(14, int(width / (found.depth + _beside(width)) / _LETTER))
+    longest = max(14, int(width / (found.depth + _beside(width, found.depth)) / _LETTER))
     path = set(found.path.tolist())
     for node in found.order:
         inner = found.feature[node] >= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from dashboard.projecting import captured
 
 _WIDE = 840
 _ANY = "Any other"
-_ROW, _MOST_ROWS = 35, 8
+_MOST_ROWS, _TALL = 8, 300
 
 
 def draw(now: state.Selection) -> None:
@@ -31,7 +32,8 @@ def draw(now: state.Selection) -> None:
             "words whose removal changes the answer."
         )
         return
-    if captured.data_of(now) is None:
+    data = captured.data_of(now)
+    if data is None:
         return
     try:
         model, row = cached.model_ref(now.model), cached.example(now.example)
@@ -47,7 +49,7 @@ def draw(now: state.Selection) -> None:
     original = counterfactual.prediction(now)
     if original is not None:
         counterfactual.answers(original, prediction, now)
-    asked = _controls(now, prediction, card.classes)
+    asked = {**_controls(now, prediction, card.classes), "data": asdict(data.ref)}
     handle = cached.handle(Call("counterfactual", model, (row,), asked))
     under_way = waiting.under_way({"Changes": handle})
     if under_way or waiting.failed("Changes", handle):
@@ -141,7 +143,7 @@ def _way(now: state.Selection, classes: tuple[str, ...], each: RowChange, number
     st.dataframe(
         _frame(each),
         hide_index=True,
-        height=min(_MOST_ROWS, count + 1) * _ROW + 3,
+        height="content" if count <= _MOST_ROWS else _TALL,
         column_config={
             "Change": st.column_config.NumberColumn("Change (σ)", format="%+.2f"),
         },
