@@ -17,6 +17,17 @@ from core.tasks import PixelGrid, Target
 Floats = npt.NDArray[np.float64]
 
 
+_MOST = 15  # classes with a map: the most frequent
+
+
+def mapped(owners: npt.NDArray[np.int64]) -> list[int]:
+    """The classes of ``owners [example]`` that get a map of their own, in their order."""
+    classes, counts = np.unique(owners, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:_MOST]
+    found: list[int] = np.sort(classes[order]).tolist()
+    return found
+
+
 def painted(
     model: LoadedModel,
     sample: Sample,
@@ -33,7 +44,7 @@ def painted(
         return ()
     share = np.bincount(shares.ids.reshape(-1))[shares.ids]
     maps = []
-    for place in np.unique(owners).tolist():
+    for place in mapped(owners):
         inside = np.flatnonzero(owners == place)
         values = (each[inside].mean(axis=0)[shares.ids] / share).astype(np.float32)
         pictures = [batch.pictures[row] for row in inside]

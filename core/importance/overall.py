@@ -18,7 +18,7 @@ from core.attribution.registry import method as declared
 from core.errors import BadInput, NotValid
 from core.importance import words
 from core.importance.judged import Judge, Judged, log_probability, of, right, score
-from core.importance.maps import painted
+from core.importance.maps import mapped, painted
 from core.importance.parts import Parts, parts
 from core.importance.sample import Sample, enough, sampled
 from core.importance.ways import Way, settled, usual_method, usual_target
@@ -239,7 +239,7 @@ def _attributed(
                 [one for one, answer in zip(every[0], answers, strict=True) if answer == c],
                 model.adapter.classes[c],
             )
-            for c in np.unique(answers).tolist()
+            for c in mapped(answers)
         )
     return sums.mean(axis=0), np.abs(sums).mean(axis=1), maps, asked.title, shares.names
 

@@ -23,6 +23,7 @@ from dashboard.theme import is_dark
 
 CHEAP = 6.0  # seconds from which a click is asked for; the first view runs by itself
 _WORDS = 12
+_FEW = 16  # examples of the first view where the usual number would take long
 _GROUPED = {"": "Columns", "yes": "Groups that move together"}
 _VIEWS = {"swarm": "Each example", "class": "By class", "value": "By value"}
 
@@ -143,6 +144,9 @@ def _asked(
     by = explainer(now, about, architecture)
     usual = chosen.name == "attribution" and by == usual_method(axis, architecture)
     call = request(now, about, data, by=by)
+    if usual and dear > CHEAP and "attribution.limit" not in now.settings:
+        fewer = {**call.parameters["settings"], "limit": min(count, _FEW)}
+        call = replace(call, parameters={**call.parameters, "settings": fewer})
     return replace(call, urgent=dear <= CHEAP), chosen.title, 0.0 if usual else dear
 
 
