@@ -141,7 +141,9 @@ def _asked(
                     found = LayerActivation(score, taps).attribute(features)
             else:
                 by = LayerGradientXActivation(score, taps, multiply_by_inputs=False)
-                found = by.attribute(features.detach().clone().requires_grad_())
+                recurrent = score.adapter.axis == "tokens"  # cuDNN has no gradient of them in eval
+                with torch.backends.cudnn.flags(enabled=not recurrent):
+                    found = by.attribute(features.detach().clone().requires_grad_())
         except (RuntimeError, AssertionError, IndexError, TypeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise

@@ -156,7 +156,8 @@ def _traced(
         parameter.requires_grad_(True)
     data = torch.utils.data.TensorDataset(torch.from_numpy(rows), torch.from_numpy(labels))
     numbers: Any = list(range(len(states)))
-    with warnings.catch_warnings():
+    # cuDNN has no gradient of a recurrent layer in eval.
+    with warnings.catch_warnings(), torch.backends.cudnn.flags(enabled=layer is not None):
         warnings.simplefilter("ignore")
         if layer is not None:
             batches = torch.utils.data.DataLoader(data, batch_size=_TOGETHER)

@@ -85,7 +85,7 @@ def draw(now: state.Selection) -> None:
         "all bars)."
     )
     for note in found.notes:
-        st.caption(state.plain(note))
+        st.caption(state.plain(f"{note[:1].upper()}{note[1:]}"))
     downloads.button(figure, [found], f"{now.model}.concepts"[:80])
     with st.expander("What the concepts are, and all numbers"):
         glance(now, sets)
