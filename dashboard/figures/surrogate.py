@@ -157,6 +157,7 @@ def _bars(
                 name=escaped(elided(name, 22)),
                 customdata=[[hints[node], int(node)] for node in np.flatnonzero(there)],
                 hovertemplate="%{customdata[0]}<extra></extra>",
+                unselected={"marker": {"opacity": 1}},  # a click dims nothing
                 legendrank=places[0] if name != _REST else 10_000,
             )
         )

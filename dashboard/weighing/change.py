@@ -134,7 +134,7 @@ def _way(now: state.Selection, classes: tuple[str, ...], each: RowChange, number
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(
             f"**{state.plain(classes[each.answer])}** {after[each.answer]:.1%} :gray[· "
-            f"{count} column{'s' * (count > 1)} · {each.distance:.2f} σ in all]"
+            f"{count} column{'s' * (count > 1)} · {each.distance:.3g} σ in all]"
         )
         if state.pressed(
             "Take in hand", f"way:{number}", type="tertiary", help="As an edit of the row."
@@ -145,7 +145,7 @@ def _way(now: state.Selection, classes: tuple[str, ...], each: RowChange, number
         hide_index=True,
         height="content" if count <= _MOST_ROWS else _TALL,
         column_config={
-            "Change": st.column_config.NumberColumn("Change (σ)", format="%+.2f"),
+            "Change": st.column_config.NumberColumn("Change (σ)", format="%+.3f"),
         },
     )
 
