@@ -59,7 +59,7 @@ def class_maps(
     """
     counts = np.bincount(result.groups, minlength=len(result.classes))
     panels = [
-        Panel(elided(each.target.title, 16), (f"{counts[each.target.index]} examples",))
+        Panel(elided(each.target.title, 16), (_many(int(counts[each.target.index])),))
         for each in result.maps
     ]
     shape = result.maps[0].heatmap.shape if result.maps else (1, 1)
@@ -103,3 +103,7 @@ def class_maps(
             )
         )
     return figure
+
+
+def _many(count: int) -> str:
+    return f"{count:,} example{'s' * (count != 1)}"
