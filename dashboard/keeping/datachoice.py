@@ -71,7 +71,7 @@ def draw(chosen: state.Selection) -> None:
     if found is None or found.problem:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption(state.plain(inhand.counted(found)))
+        st.caption(state.plain(inhand.counted(found)), width="content")
         if state.pressed("Details", "what-was-read", type="tertiary"):
             inhand.what_was_read(chosen, found)
 

@@ -121,7 +121,8 @@ def what_was_read(chosen: state.Selection, found: DataSurvey) -> None:
             known = [place for place, count in enumerate(found.counts.tolist()) if count]
             names = [found.classes[place] for place in known]
             rows = {"Class": names, "Examples": found.counts[known]}
-            st.dataframe(pd.DataFrame(rows), hide_index=True, height=300)
+            height = min(300, 2 + 35 * (len(names) + 1))
+            st.dataframe(pd.DataFrame(rows), hide_index=True, height=height)
         else:
             st.caption("Without classes, so nothing is judged; a folder or a column names them.")
     with right:
@@ -135,7 +136,7 @@ def skipped(found: DataSurvey) -> None:
         return
     st.markdown(f"{len(found.skipped):,} left out")
     rows = {"Left out": found.skipped[:_MOST_SHOWN], "Why": found.reasons[:_MOST_SHOWN]}
-    height = min(300, 38 + 35 * len(found.skipped))
+    height = min(300, 2 + 35 * (len(found.skipped) + 1))
     st.dataframe(pd.DataFrame(rows), hide_index=True, height=height)
     whole = pd.DataFrame({"name": found.skipped, "reason": found.reasons})
     st.download_button("All as CSV", whole.to_csv(index=False), "left-out.csv", type="tertiary")

@@ -20,16 +20,16 @@ def draw() -> None:
         st.error(state.plain(str(error)))
         return
     rows = {
-        "Limit": [each.limit.about for each in found],
-        "Value": [f"{each.value:,g} {each.limit.unit}" for each in found],
         "Setting": [each.limit.name for each in found],
+        "Value": [f"{each.value:,g} {each.limit.unit}" for each in found],
         "From": [each.source for each in found],
+        "What it bounds": [each.limit.about for each in found],
     }
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
-        height=38 + 35 * len(found),
-        column_config={"Limit": st.column_config.TextColumn(width="large")},
+        height=2 + 35 * (len(found) + 1),
+        column_config={"What it bounds": st.column_config.TextColumn(width="large")},
     )
     st.caption(
         f"To change one, write `upload_mb = 2000` into `{FILE}` in the workspace, or set the "

@@ -50,12 +50,11 @@ def draw(found: Sequence[Kept]) -> None:
     event = st.dataframe(
         rows if rows["In use"].any() else rows.drop(columns="In use"),
         hide_index=True,
-        height=min(_HEIGHT, 38 + 35 * len(rows)),
+        height=min(_HEIGHT, 2 + 35 * (len(rows) + 1)),
         key=key,
         on_select="rerun",
         selection_mode="multi-row",
         column_config={
-            "Name": st.column_config.TextColumn(width="large"),
             "Size": st.column_config.NumberColumn(format="%.2f MiB"),
             "Changed": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
         },
