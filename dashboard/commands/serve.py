@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from core.errors import BadParameter
+from core.settings import setting
 from core.workspace import workspace as workspace_at
 from dashboard.commands import options
 
@@ -28,12 +29,14 @@ def serve(
     """Open the dashboard in a browser on this machine."""
     environment = dict(os.environ, FLUOROSCOPE_DEVICE=options.known_device(device))
     _check_free(host, port)
-    _ = workspace_at(workspace).logs  # says so when it cannot be used
+    place = workspace_at(workspace)
+    _ = place.logs  # says so when it cannot be used
     if workspace:
         environment["FLUOROSCOPE_WORKSPACE"] = str(Path(workspace).absolute())
     command = [sys.executable, "-m", "streamlit", "run", str(_DASHBOARD / "app.py")]
     command += ["--server.address", host, "--server.port", str(port)]
     command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
+    command += ["--server.maxUploadSize", f"{setting('upload_mb', place.root).value:.0f}"]
     shown = f"[{host}]" if ":" in host else host
     print(f"Fluoroscope is at http://{shown}:{port}  (Ctrl+C ends it)", flush=True)
     if not _local(host):

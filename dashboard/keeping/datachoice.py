@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import settings
 from core.data.kept import InHand, all_kept, keep_data, kept_data
 from core.errors import FluoroscopeError
 from core.tasks import AxisKind
@@ -90,7 +89,6 @@ def _upload(axis: AxisKind) -> None:
         key=f"data:{axis}",
         help=f"{about}. It stays on the machine that runs Fluoroscope, where `fluoroscope "
         "workspace add` names larger data without a copy.",
-        max_upload_size=int(settings.value("upload_mb")),
     )
     if upload is None or not state.is_new(upload.file_id):
         return

@@ -34,7 +34,7 @@ def look(chosen: state.Selection) -> None:
     found = survey_of(chosen)
     if found is not None and found.problem:
         st.warning(state.plain(f"Which column holds what? {found.problem}"))
-        columns(chosen, found)
+        columns(chosen, found, at_once=False)
 
 
 def data_of(chosen: state.Selection) -> Dataset | None:
@@ -79,8 +79,10 @@ def survey_of(chosen: state.Selection) -> DataSurvey | None:
     return found
 
 
-def columns(chosen: state.Selection, found: DataSurvey) -> None:
-    """Choose which columns hold the texts or pictures, and the classes."""
+def columns(chosen: state.Selection, found: DataSurvey, *, at_once: bool = True) -> None:
+    """Choose which columns hold the texts or pictures, and the classes: each choice counts
+    ``at_once``, or both on a click.
+    """
     named = InHand.parsed(chosen.data)
     main = "Pictures" if cached.model_card(chosen.model).task.axis == "pixels" else "Texts"
     offered = list(found.columns)
@@ -90,6 +92,7 @@ def columns(chosen: state.Selection, found: DataSurvey) -> None:
             places["text"] = main
         if cached.model_card(chosen.model).classes:
             places["label"] = "Classes"
+        changed = named
         for name, title in places.items():
             value = getattr(named, name) or getattr(found, name)
             options = [*([] if name == "text" and value else [_NONE]), *offered]
@@ -102,8 +105,11 @@ def columns(chosen: state.Selection, found: DataSurvey) -> None:
             )
             taken = "" if picked == _NONE else str(picked)
             if taken and taken != value:
-                state.change(data=str(replace(named, **{name: taken})), **FRESH)
-                st.rerun()
+                changed = replace(changed, **{name: taken})
+        ready = at_once or state.pressed("Read", "read-columns", disabled=changed == named)
+    if ready and changed != named:
+        state.change(data=str(changed), **FRESH)
+        st.rerun()
 
 
 @st.dialog("What was read", width="large")

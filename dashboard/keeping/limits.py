@@ -34,5 +34,5 @@ def draw() -> None:
     st.caption(
         f"To change one, write `upload_mb = 2000` into `{FILE}` in the workspace, or set the "
         "environment variable `FLUOROSCOPE_UPLOAD_MB`, which counts before the file. A changed "
-        "file holds at once."
+        "file holds at once, for uploads when the server is started anew."
     )

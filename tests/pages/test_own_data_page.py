@@ -91,10 +91,12 @@ def test_columns_are_asked_for(place: Workspace) -> None:
     app = opened("views/evaluation.py", model="text_rnn", data=kept.key)
     assert "Which column holds what" in words(app)
     app.selectbox(key=f"columns:text:{kept.key}").set_value("what")
+    app.selectbox(key=f"columns:label:{kept.key}").set_value("kind")
+    app.run()
+    app.button(key="read-columns").click()
     settle(app)
-    assert param(app, "data") == [f"{kept.key},what"]
+    assert param(app, "data") == [f"{kept.key},what,kind"]
     assert "8 examples" in words(app)
-    app = opened("views/evaluation.py", model="text_rnn", data=f"{kept.key},what,kind")
     assert "Over 8 labelled examples of odd.csv" in words(app).replace("\\", "")
 
 
