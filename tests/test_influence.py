@@ -282,3 +282,14 @@ def test_alike_are_of_ones_own_kind(tmp_path: Path) -> None:
     assert "not influence" in found.notes[0]
     with pytest.raises(UnknownName):
         influence(model, [data[5]], asked_for | {"layer": "nowhere"}, 0, Meter())
+
+
+def test_a_run_that_reads_its_examples_otherwise_is_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example, _ = asked(0)
+    other = model_of(run)
+    wrong: Any = TabularAdapter(CLASSES, tuple(replace(each, mean=5.0) for each in COLUMNS))
+    other.adapter = wrong
+    with pytest.raises(BadInput, match="read in another way"):
+        influence(other, [example], {}, 0, Meter())

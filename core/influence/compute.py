@@ -44,6 +44,8 @@ SETTINGS = (
     ),
 )
 _TOGETHER = 256
+_LOOKED_AT = 3  # training examples that are read in both ways
+_SAME = 0.02  # of the largest logit, by which the two may differ
 _ONE_BY_ONE = 16  # training examples at once where each has a gradient of all weights
 _MOST_NUMBERS = 4e9  # gradients of all weights, over examples and checkpoints
 
@@ -85,6 +87,9 @@ def influence(
     with model.exclusive(seed):
         lessons.load(states[-1])
         about = told(lessons, rows, meter)
+        _check(
+            model, lessons, rows[:_LOOKED_AT], shown(made, model.card, rows[:_LOOKED_AT].tolist())
+        )
         notes = _notes(behind, count, wanted, about.by_cross_entropy)
         target = None if asked is None else _target(model, lessons, parameters)
         layer = final_layer(lessons, torch.from_numpy(rows[:2])) if (
@@ -189,6 +194,24 @@ def _target(model: LoadedModel, lessons: Lessons, parameters: Mapping[str, Any])
     if target.versus is not None:
         raise BadInput("Influence is on the loss of one class.", "Name one class.")
     return target
+
+
+def _check(
+    model: LoadedModel, lessons: Lessons, rows: npt.NDArray[np.int64], examples: Sequence[Example]
+) -> None:
+    """Raise ``BadInput`` unless the run reads training examples as the model reads them: a
+    vocabulary that is learned anew from other texts would give other answers.
+    """
+    with torch.no_grad():
+        known = lessons.answer(torch.from_numpy(rows)).logits.float()
+        for example, theirs in zip(examples, known, strict=True):
+            ours = lessons.said(model.adapter.encode([example], model))[0].float()
+            if float((ours - theirs).abs().max()) > _SAME * (1 + float(theirs.abs().max())):
+                raise BadInput(
+                    f"The training examples of '{model.ref.name}' are read in another way than "
+                    "when it was trained: it answers otherwise to the same example.",
+                    "Train it again, or look at examples that are alike.",
+                )
 
 
 def _notes(behind: Origin, count: int, wanted: int, by_cross_entropy: bool) -> list[str]:

@@ -76,12 +76,18 @@ class Lessons(nn.Module):
         """Logits; one call is for training examples, or for the one that is asked about."""
         self._meter.tick(len(places))
         if self._asked is not None and int(places[0]) == ASKED:
-            if self._adapter.axis == "tokens":  # by their ids: embeddings differ by checkpoint
-                output: Tensor = self.network(*self._asked.context)
-                return output
-            return self._adapter.logits(self.network, self._asked.features)
+            return self.said(self._asked)
         logits: Tensor = self.answer(places).logits
         return logits
+
+    def said(self, batch: Batch) -> Tensor:
+        """Logits of an example as the model reads it; of texts by their ids, since embeddings
+        differ from checkpoint to checkpoint.
+        """
+        if self._adapter.axis == "tokens":
+            output: Tensor = self.network(*batch.context)
+            return output
+        return self._adapter.logits(self.network, batch.features)
 
     def answer(self, places: Tensor) -> Any:
         """What the run itself says of some training examples."""
