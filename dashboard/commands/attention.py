@@ -27,16 +27,12 @@ def attention(
     layers: Annotated[
         str, typer.Option(help="Layers to write in full, by number or name: 0,5; or all.")
     ] = "",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; made if it is not there.")
-    ] = None,
+    out: options.Out = None,
     output: options.Outputs = None,
-    formats: Annotated[
-        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
-    ] = "png,json",
+    formats: options.Formats = "png,json",
     cut: options.Cut = "end",
     column: options.Column = "",
-    dark: Annotated[bool, typer.Option(help="Draw on a dark background.")] = False,
+    dark: options.Dark = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     workspace: options.Workspace = None,

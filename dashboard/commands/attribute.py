@@ -33,9 +33,7 @@ def attribute(
     text: options.Texts = None,
     file: options.Files = None,
     output: options.Outputs = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; made if it is not there.")
-    ] = None,
+    out: options.Out = None,
     target: Annotated[
         str, typer.Option(help="A class name or index, top, top3, each, or 'cat vs dog'.")
     ] = "top",
@@ -50,7 +48,7 @@ def attribute(
     baseline_image: Annotated[
         Path | None, typer.Option(help="Image file for baseline=image.")
     ] = None,
-    dark: Annotated[bool, typer.Option(help="Draw on a dark background.")] = False,
+    dark: options.Dark = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     workspace: options.Workspace = None,

@@ -24,13 +24,7 @@ TENSORS = "capture.safetensors"
 
 def capture(
     model: options.Model,
-    data: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A folder, zip, array, table, data set or file of texts; left out: the data that "
-            "ship with the model."
-        ),
-    ] = None,
+    data: options.Data = None,
     layers: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,11 +39,9 @@ def capture(
         str, typer.Option(help="What is kept of positions: mean, max, first, last or whole.")
     ] = "mean",
     dtype: Annotated[str, typer.Option(help="Numbers: float16 or float32.")] = "float16",
-    limit: Annotated[
-        int, typer.Option(help="At most so many examples, evenly spread; 0 for all.", min=0)
-    ] = 0,
+    limit: options.Limit = 0,
     text: Annotated[str, typer.Option("--column", help="The column with the texts.")] = "",
-    label: Annotated[str, typer.Option(help="The column with the classes.")] = "",
+    label: options.Label = "",
     formats: Annotated[str, typer.Option("--format", help="Any of npy,safetensors.")] = "npy",
     memory: Annotated[int, typer.Option(help="MiB for activations on their way.", min=1)] = 512,
     as_json: options.Json = False,

@@ -24,9 +24,6 @@ _Data = Annotated[
     Path | None,
     typer.Option(help="Data to draw from; left out: those that ship with the model."),
 ]
-_Out = Annotated[Path | None, typer.Option(help="Folder for the figure; made if it is not there.")]
-_Formats = Annotated[str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")]
-_Dark = Annotated[bool, typer.Option(help="Draw on a dark background.")]
 
 
 def concepts(
@@ -45,9 +42,9 @@ def concepts(
     ] = None,
     data: _Data = None,
     settings: options.Settings = None,
-    out: _Out = None,
-    formats: _Formats = "png,json",
-    dark: _Dark = False,
+    out: options.Out = None,
+    formats: options.Formats = "png,json",
+    dark: options.Dark = False,
     as_json: options.Json = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -110,9 +107,9 @@ def influence(
     layer: Annotated[str, typer.Option(help="For similar: a layer; left out: the last.")] = "",
     data: _Data = None,
     settings: options.Settings = None,
-    out: _Out = None,
-    formats: _Formats = "png,json",
-    dark: _Dark = False,
+    out: options.Out = None,
+    formats: options.Formats = "png,json",
+    dark: options.Dark = False,
     as_json: options.Json = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",

@@ -20,29 +20,17 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: options.Model,
-    data: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A folder or zip of class folders, an array, a table or a data set saved to disk, "
-            "with labels; left out: the data that ship with the model."
-        ),
-    ] = None,
+    data: options.Data = None,
     by: Annotated[
         str, typer.Option(help="Also by the values of this column; class for the true class.")
     ] = "",
     positive: Annotated[str, typer.Option(help="The class that rates by group are about.")] = "",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for figures; made if it is not there.")
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(help="At most so many examples, evenly spread; 0 for all.", min=0)
-    ] = 0,
-    column: Annotated[str, typer.Option(help="The column with the texts.")] = "",
-    label: Annotated[str, typer.Option(help="The column with the classes.")] = "",
-    formats: Annotated[
-        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
-    ] = "png,json",
-    dark: Annotated[bool, typer.Option(help="Draw on a dark background.")] = False,
+    out: options.Out = None,
+    limit: options.Limit = 0,
+    column: options.Column = "",
+    label: options.Label = "",
+    formats: options.Formats = "png,json",
+    dark: options.Dark = False,
     as_json: options.Json = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",

@@ -24,10 +24,7 @@ _SHOWN = 20  # features in the table; --json has all
 
 def importance(
     model: options.Model,
-    data: Annotated[
-        Path | None,
-        typer.Argument(help="Data with labels; left out: those that ship with the model."),
-    ] = None,
+    data: options.Data = None,
     method: Annotated[
         str,
         typer.Option(
@@ -56,18 +53,14 @@ def importance(
         ),
     ] = None,
     settings: options.Settings = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for figures; made if it is not there.")
-    ] = None,
+    out: options.Out = None,
     limit: Annotated[
         int, typer.Option(help="At most so many examples, evenly spread; 0: as is usual.", min=0)
     ] = 0,
-    column: Annotated[str, typer.Option(help="The column with the texts.")] = "",
-    label: Annotated[str, typer.Option(help="The column with the classes.")] = "",
-    formats: Annotated[
-        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
-    ] = "png,json",
-    dark: Annotated[bool, typer.Option(help="Draw on a dark background.")] = False,
+    column: options.Column = "",
+    label: options.Label = "",
+    formats: options.Formats = "png,json",
+    dark: options.Dark = False,
     as_json: options.Json = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",

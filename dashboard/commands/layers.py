@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput
 from dashboard.commands import inputs, options
@@ -20,23 +18,11 @@ if TYPE_CHECKING:
 
 def layers(
     model: options.Model,
-    data: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A folder, zip, array, table, data set or file of texts; left out: the data that "
-            "ship with the model."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; made if it is not there.")
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(help="At most so many examples, evenly spread; 0 for all.", min=0)
-    ] = 0,
-    formats: Annotated[
-        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
-    ] = "png,json",
-    dark: Annotated[bool, typer.Option(help="Draw on a dark background.")] = False,
+    data: options.Data = None,
+    out: options.Out = None,
+    limit: options.Limit = 0,
+    formats: options.Formats = "png,json",
+    dark: options.Dark = False,
     as_json: options.Json = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",

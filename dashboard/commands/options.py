@@ -92,5 +92,23 @@ Cut: Any = Annotated[
 Column: Any = Annotated[
     str, typer.Option("--column", help="The column of a table that holds the texts.")
 ]
+Data: Any = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Pictures (a folder or zip of class folders, an array), a table, texts or a data set "
+        "saved to disk; left out: the data that ship with the model."
+    ),
+]
+Label = Annotated[str, typer.Option("--label", help="The column of a table with the classes.")]
+Limit = Annotated[
+    int, typer.Option(help="At most so many examples, evenly spread; 0 for all.", min=0)
+]
+Out: Any = Annotated[
+    Path | None, typer.Option(help="Folder for what is written; made if it is not there.")
+]
+Formats = Annotated[
+    str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz, with commas.")
+]
+Dark = Annotated[bool, typer.Option(help="Draw on a dark background.")]
 Model: Any = Annotated[str, typer.Argument(help="Name of a model, see `fluoroscope list models`.")]
 TextsOrFiles: Any = Annotated[list[str], typer.Argument(help="Texts, or files with texts.")]

@@ -48,7 +48,7 @@ def project(
     formats: Annotated[
         str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz,csv,parquet.")
     ] = "png,json,csv,parquet",
-    dark: Annotated[bool, typer.Option(help="Draw on a dark background.")] = False,
+    dark: options.Dark = False,
     as_json: options.Json = False,
     seed: options.Seed = 0,
 ) -> None:

@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 
 def surrogate(
     model: options.Model,
-    data: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A table, a text or a folder of pictures; left out: the data that ship with the "
-            "model."
-        ),
-    ] = None,
+    data: options.Data = None,
     depth: Annotated[int, typer.Option(help="The most questions before an answer, 1 to 8.")] = 4,
     min_leaf: Annotated[int, typer.Option(help="The fewest examples behind an answer.")] = 5,
     on: Annotated[
@@ -40,15 +34,11 @@ def surrogate(
         Path | None,
         typer.Option(help="Folder for the figure, the rules and a file for scikit-learn."),
     ] = None,
-    limit: Annotated[
-        int, typer.Option(help="At most so many examples, evenly spread; 0 for all.", min=0)
-    ] = 0,
-    column: Annotated[str, typer.Option(help="The column with the texts.")] = "",
-    label: Annotated[str, typer.Option(help="The column with the classes.")] = "",
-    formats: Annotated[
-        str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz.")
-    ] = "png,json",
-    dark: Annotated[bool, typer.Option(help="Draw on a dark background.")] = False,
+    limit: options.Limit = 0,
+    column: options.Column = "",
+    label: options.Label = "",
+    formats: options.Formats = "png,json",
+    dark: options.Dark = False,
     as_json: options.Json = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
