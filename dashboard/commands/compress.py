@@ -38,7 +38,10 @@ def compress(
     ] = "",
     data: Annotated[
         Path | None,
-        typer.Option(help="Data to compare on; left out: those that ship with the model."),
+        typer.Option(
+            help="Data to compare on, and to measure inputs on for int8_static; left out: those "
+            "that ship with the model."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many examples.", min=2)] = 500,
     sweep: Annotated[
@@ -81,6 +84,7 @@ def compress(
     folder = place_at(workspace).compressed / name
     engine = started(options.known_device(device), workspace)
     asked = {"steps": list(steps), "out": str(folder)}
+    asked |= {"path": str(located(data))} if data is not None else {}
     call = Call("compress", reference(model), (), asked, seed, device)
     made: str = with_bar(engine, call, "Compressing")
     ref = reference(made)
