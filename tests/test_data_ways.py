@@ -321,3 +321,24 @@ def test_a_picture_alone_is_no_data_set(tmp_path: Path) -> None:
     path.write_bytes(png(picture()))
     with pytest.raises(BadInput, match="no data set of pictures"):
         dataset(card("digits_cnn"), path)
+
+
+@pytest.mark.parametrize("way", ["arrow", "parquet", "npz", "zip"])
+def test_damage_anywhere_ends_in_a_sentence(way: str, tmp_path: Path) -> None:
+    """Bytes changed at random: the data are read, or refused, and nothing else."""
+    place = WAYS[way](tmp_path)
+    file = next(place.glob("*.arrow")) if place.is_dir() else place
+    raw = file.read_bytes()
+    random = np.random.default_rng(5)
+    refused = 0
+    for _ in range(40):
+        damaged = bytearray(raw)
+        for at in random.integers(0, len(raw), 2).tolist():
+            damaged[at] = random.integers(256)
+        file.write_bytes(damaged)
+        try:
+            found = dataset(card("digits_cnn"), place)
+            found.examples(range(len(found)))
+        except BadInput:
+            refused += 1
+    assert refused

@@ -136,16 +136,14 @@ def _series(files: Sequence[ArrowFile], column: str) -> Any:
 
 def _pictures(files: Sequence[ArrowFile], column: str) -> Iterator[str]:
     for file in files:
-        for block in file.blocks([column]):
-            for value in block.column(column):
-                try:
-                    yield reason_of_bytes("the picture", picture(value.as_py()))
-                except BadInput as error:
-                    yield error.message
+        for value in file.values(column):
+            try:
+                yield reason_of_bytes("the picture", picture(value))
+            except BadInput as error:
+                yield error.message
 
 
 def _empty(files: Sequence[ArrowFile], column: str) -> Iterator[str]:
     for file in files:
-        for block in file.blocks([column]):
-            for value in block.column(column).to_pylist():
-                yield "" if value is not None and str(value).strip() else "without a text"
+        for value in file.values(column):
+            yield "" if value is not None and str(value).strip() else "without a text"

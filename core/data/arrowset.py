@@ -9,7 +9,8 @@ held.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -51,31 +52,38 @@ class ArrowFile:
         return self._file.schema_arrow if self.parquet else self._table.schema
 
     def column(self, name: str) -> list[Any]:
-        """All values of a column, in memory."""
-        table = self._file.read([name]) if self.parquet else self._table
-        return list(table.column(name).to_pylist())
+        """All values of a column, in memory.
+
+        Raises ``BadInput`` when they are damaged, as all reading here does.
+        """
+        with readable(self.path):
+            table = self._file.read([name]) if self.parquet else self._table
+            return list(table.column(name).to_pylist())
 
     def value(self, name: str, row: int) -> Any:
         """One value, read now."""
-        if not self.parquet:
-            chunk = int(np.searchsorted(self._starts(name), row, side="right")) - 1
-            start = int(self._starts(name)[chunk])
-            return self._table.column(name).chunk(chunk)[row - start].as_py()
-        group = int(np.searchsorted(self._ends, row, side="right"))
-        start = int(self._ends[group - 1]) if group else 0
-        return self._group(name, group)[row - start].as_py()
+        with readable(self.path):
+            if not self.parquet:
+                chunk = int(np.searchsorted(self._starts(name), row, side="right")) - 1
+                start = int(self._starts(name)[chunk])
+                return self._table.column(name).chunk(chunk)[row - start].as_py()
+            group = int(np.searchsorted(self._ends, row, side="right"))
+            start = int(self._ends[group - 1]) if group else 0
+            return self._group(name, group)[row - start].as_py()
 
-    def blocks(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        """Some columns, a few thousand rows at a time."""
-        import pyarrow as pa
+    def values(self, name: str) -> Iterator[Any]:
+        """The values of a column one after the other; a few are in memory at a time."""
+        with readable(self.path):
+            for block in self._blocks(name):
+                for value in block:
+                    yield value.as_py()
 
+    def _blocks(self, name: str) -> Iterator[Any]:
         if self.parquet:
-            for batch in self._file.iter_batches(batch_size=4096, columns=list(names)):
-                yield pa.Table.from_batches([batch])
-            return
-        table = self._table.select(list(names))
-        for start in range(0, table.num_rows, 4096):
-            yield table.slice(start, 4096)
+            for batch in self._file.iter_batches(batch_size=1024, columns=[name]):
+                yield batch.column(0)
+        else:
+            yield from self._table.column(name).chunks
 
     @cached_property
     def _file(self) -> Any:
@@ -132,6 +140,18 @@ class ArrowFile:
         return group
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns what goes wrong in a damaged file into ``BadInput``."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = str(error).strip().split("\n")[0][:160].rstrip(" :.")
+        raise BadInput(f"'{path.name}' is damaged or cut off: {reason}.", _SAVE) from None
+
+
 def is_saved(place: Path) -> bool:
     """Whether a folder is a data set that ``save_to_disk`` wrote, or holds such for its parts."""
     return place.is_dir() and any(True for _ in _arrow_files(place))
@@ -162,15 +182,10 @@ def opened(path: Path, part: str = "", features: Mapping[str, Any] | None = None
 
     Raises ``BadInput`` when it is damaged.
     """
-    import pyarrow as pa
-
     file = ArrowFile(path, part, features or {})
-    try:
+    with readable(path):
         schema = file.schema
         _ = len(file)
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        reason = str(error).strip().split("\n")[0][:160].rstrip(".")
-        raise BadInput(f"'{path.name}' is damaged or cut off: {reason}.", _SAVE) from None
     if not file.features and schema.metadata and b"huggingface" in schema.metadata:
         told = _json(schema.metadata[b"huggingface"]).get("info", {})
         if isinstance(told, dict) and isinstance(told.get("features"), dict):
