@@ -98,7 +98,7 @@ def query(page: Page) -> dict[str, list[str]]:
 
 
 def upload(page: Page, name: str, data: bytes, kind: str = "image/jpeg") -> None:
-    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
+    page.locator(".st-key-upload-pixels input[type=file]").set_input_files(
         {"name": name, "mimeType": kind, "buffer": data}
     )
 

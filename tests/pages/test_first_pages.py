@@ -82,7 +82,7 @@ def test_a_senseless_address_gets_a_sentence(query: dict[str, Any], notice: str)
 
 
 def upload(app: AppTest, name: str, data: bytes) -> AppTest:
-    app.file_uploader[0].set_value((name, data, "image/png"))
+    app.file_uploader(key="upload:pixels").set_value((name, data, "image/png"))
     return settle(app)
 
 

@@ -20,7 +20,7 @@ JSONL = "".join(json.dumps({"text": each, "id": 1}) + "\n" for each in TEXTS).en
 
 def with_upload(name: str, data: bytes) -> AppTest:
     app = opened(model="text_rnn", example="software-game.txt", methods="input_x_gradient")
-    app.file_uploader[0].set_value((name, data, "application/octet-stream")).run()
+    app.file_uploader(key="upload:tokens").set_value((name, data, "application/octet-stream")).run()
     settle(app)
     assert not app.exception
     return app
