@@ -36,6 +36,7 @@ _TRANSPOSE: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 _OURS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_LAST: Final = 1024  # bytes in which a file that is whole ends
 _ENDS: Final = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8\xff": b"\xff\xd9"}  # how files end
 _OTHERS: Final = (  # offset, first bytes, what it is
     (4, b"ftyphei", "a HEIC picture"),
@@ -130,7 +131,7 @@ def fault(name: str, head: bytes, tail: bytes, whole: Callable[[], bytes]) -> st
     So that the pictures of a large data set are known to be pictures without decoding all of them.
     """
     known = next((first for first in _ENDS if head.startswith(first)), None)
-    if known is not None and _ENDS[known] in tail:
+    if known is not None and _ENDS[known] in tail[-_LAST:]:
         with suppress(Exception):  # the header may be longer than the first bytes
             with _QUIET, Image.open(BytesIO(head), formats=FORMATS) as image:
                 size = image.size

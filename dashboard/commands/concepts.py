@@ -66,6 +66,7 @@ def concepts(
     ref, about = reference(model), card(model)
     found = dataset(about, None if data is None else located(data))
     options.say(found.notes)
+    options.left_out(found.skipped)
     given = [_named(each) for each in concept or ()]
     sets = [of_path(name, path, about) for name, path in given] or list(offered(about, found))
     given_settings = dict(options.setting(each) for each in settings or ())

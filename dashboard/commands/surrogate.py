@@ -66,6 +66,7 @@ def surrogate(
         about, None if data is None else located(data), text=column, label=label, limit=limit
     )
     options.say([*found.notes, *notes])
+    options.left_out(found.skipped)
     engine = started(options.known_device(device), workspace)
     asked["capture"] = captured(engine, ref, found, workspace, seed, device)
     call = Call("surrogate", ref, tuple(one), asked, seed, device)
