@@ -25,6 +25,7 @@ def main() -> None:
             "Learn": [
                 st.Page(_VIEWS / "overview.py", title="Overview"),
                 st.Page(_VIEWS / "training.py", title="Training"),
+                st.Page(_VIEWS / "models.py", title="Your model"),
                 st.Page(_VIEWS / "workspace.py", title="Workspace"),
             ],
             "Explain": [

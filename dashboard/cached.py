@@ -29,6 +29,7 @@ from core.errors import BadInput, FluoroscopeError, UnknownName
 from core.models import estimator
 from core.models.card import ModelCard
 from core.models.catalogue import ADAPTERS, card, catalogue, missing, reference
+from core.models.exported import own
 from core.models.huggingface import PREFIX
 from core.models.reference import ModelRef
 from core.results import DataSurvey
@@ -66,7 +67,17 @@ def place() -> Workspace:
 def models() -> dict[str, ModelCard]:
     """Models whose packages are installed, by name; never empty in a working installation."""
     installed = {name: card for name, card in catalogue().items() if not missing(card)}
-    return installed | run_models() | compressed_models()
+    return installed | run_models() | compressed_models() | own_models()
+
+
+@st.cache_data(show_spinner=False, ttl=2)
+def own_models() -> dict[str, ModelCard]:
+    """The models that people brought to the workspace."""
+    found = {}
+    for name in own.names():
+        with suppress(FluoroscopeError):
+            found[name] = card(name)
+    return found
 
 
 @st.cache_data(show_spinner=False, ttl=2)
@@ -126,7 +137,7 @@ def items(model: str) -> tuple[GalleryItem, ...]:
     if model.startswith("run:"):
         shown = shown_runs(place()).get(model.removeprefix("run:").partition("@")[0])
         return items_of_recipe(shown.recipe.name) if shown else ()
-    if is_path(model):
+    if is_path(model) or own.knows(model):
         kind = model_card(model).task.axis
         endings = {"tokens": (".txt",), "columns": (), "pixels": (".png", ".jpg")}[kind]
         return tuple([each for each in gallery() if each.path.suffix in endings][-_OTHERS:])

@@ -56,6 +56,7 @@ class Selection:
     ``compared`` is the part of the Compare page, ``reasoned`` the method by which both models are
     explained there. ``fixed`` are columns that may not change, as a JSON list. ``concepts`` are
     keys of sets of examples, ``moved`` the way in which training examples are found.
+    ``brought`` is the SHA-256 of a model's file that waits to be described.
     """
 
     model: str = ""
@@ -130,6 +131,7 @@ class Selection:
     reasoned: str = ""
     concepts: tuple[str, ...] = ()
     moved: str = ""
+    brought: str = ""
 
     @classmethod
     def from_query(cls, query: Mapping[str, list[str]]) -> Selection:
@@ -218,6 +220,7 @@ class Selection:
             reasoned=one("reasoned"),
             concepts=tuple(dict.fromkeys(filter(None, one_list(query, "concepts")))),
             moved=one("moved", MOVED),
+            brought=one("brought"),
             beside=tuple(dict.fromkeys(filter(None, one_list(query, "beside")))),
         )
 

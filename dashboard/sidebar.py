@@ -17,7 +17,7 @@ from dashboard.keeping import datachoice, inhand
 from dashboard.wording import words
 
 # What another model does not share.
-_FRESH = {
+FRESH = {
     "example": "",
     "baseline": "",
     "original": "",
@@ -68,7 +68,7 @@ def draw() -> None:
         models |= {chosen.model: cached.model_card(chosen.model)}
     except FluoroscopeError as error:
         lost, first = chosen.model, next(iter(models))
-        chosen = state.change(model=first, **(_FRESH if lost else {}))
+        chosen = state.change(model=first, **(FRESH if lost else {}))
         if lost and not cached.is_path(lost):
             state.tell(f"There is no model '{lost}' here, so the first one is shown.")
         elif lost:
@@ -81,7 +81,7 @@ def draw() -> None:
             "Model",
             list(models),
             format_func=lambda name: models[name].title,
-            **state.bind("model", chosen.model, also=_FRESH),
+            **state.bind("model", chosen.model, also=FRESH),
         )
         with st.container(horizontal=True, gap="small"):
             with st.popover("Open a model", type="tertiary", icon=":material/folder_open:"):
@@ -123,7 +123,7 @@ def _folder() -> None:
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return
-    state.change(model=name, **_FRESH)
+    state.change(model=name, **FRESH)
     st.rerun()
 
 

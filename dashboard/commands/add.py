@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import BadParameter
+from dashboard.bringing import findings
 from dashboard.commands import inputs, options
 from dashboard.commands.table import show
 
@@ -69,7 +70,7 @@ def add(
     added = own.add(located(file), None if empty else said, name, place)
     about = card_of(f"{own.PREFIX}{place.root / 'models' / added.name.removeprefix(own.PREFIX)}")
     options.say(added.notes, added.name)
-    rows = _rows(about, added.found)
+    rows = findings.rows(added.found, about)
     if as_json:
         print(json.dumps({"model": added.name, "notes": added.notes, "rows": rows}, indent=2))
         return
@@ -113,38 +114,3 @@ def _setting(name: str, value: str) -> dict[str, Any]:
     if name == "columns":
         return {"features": [each.strip() for each in value.split(",")]}
     raise ValueError(name)
-
-
-def _rows(about: Any, found: Any) -> list[dict[str, Any]]:
-    def shape(given: Any) -> str:
-        sizes = [
-            str(least) if least == most else "any"
-            for least, most in zip(given["least"], given["most"], strict=True)
-        ]
-        return f"{given['dtype']} [{', '.join(sizes)}]"
-
-    prepared = about.preprocessing
-    rows = [
-        {"": "task", "found": str(about.task)},
-        {
-            "": "classes",
-            "found": ", ".join(about.classes[:8]) + (" …" if len(about.classes) > 8 else ""),
-        },
-        *({"": f"input {each['name']}", "found": shape(each)} for each in found["inputs"]),
-        {"": "filled in", "found": ", ".join(f"{k} with {v}" for k, v in found["filled"].items())},
-        {"": "parameters", "found": f"{found['parameters']:,}"},
-        {"": "layers", "found": f"{len(found['layers']):,}"},
-        {"": "operators", "found": f"{sum(found['operators'].values()):,}"},
-        {"": "examples at once", "found": f"{found['batch']}" if found["batch"] else "any number"},
-        {"": "same answer twice", "found": "yes" if found["steady"] else "no"},
-        {
-            "": "exported with eval()",
-            "found": "no: call model.eval() before the export" if found["training"] else "yes",
-        },
-    ]
-    if prepared is not None:
-        mean = ", ".join(f"{each:g}" for each in prepared.mean)
-        std = ", ".join(f"{each:g}" for each in prepared.std)
-        text = f"{prepared.height} × {prepared.width}, mean {mean}, std {std}, {prepared.fit}"
-        rows.insert(2, {"": "pictures", "found": text})
-    return [row for row in rows if row["found"]]

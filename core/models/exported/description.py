@@ -104,7 +104,7 @@ def completed(said: Description, found: Mapping[str, Any]) -> tuple[Description,
     cannot be assumed: it says what, and how to say it.
     """
     first = found["inputs"][0]
-    task = said.task or _guessed(found)
+    task = said.task or guessed(found)
     if task is None:
         raise BadModel(
             f"What the model is for cannot be told from its input {_shape(first)}.",
@@ -144,12 +144,13 @@ def completed(said: Description, found: Mapping[str, Any]) -> tuple[Description,
     elif not said.tokenizer:
         raise BadModel(
             "A model for texts needs the tokenizer that it was trained with, and none came along.",
-            "Give its tokenizer.json with --tokenizer, or pack it with core.pack(…, tokenizer=…).",
+            "Give its tokenizer.json, or make the file with core.pack(…, tokenizer=…).",
         )
     return replace(said, task=task, classes=classes, preprocessing=preprocessing), tuple(notes)
 
 
-def _guessed(found: Mapping[str, Any]) -> Task | None:
+def guessed(found: Mapping[str, Any]) -> Task | None:
+    """What a program is for, by the shapes of its input and output."""
     first = found["inputs"][0]
     numbers = first["dtype"].startswith(("float", "bfloat"))
     if numbers and len(first["least"]) == 4 and first["least"][1] in (1, 3):

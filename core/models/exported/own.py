@@ -13,7 +13,11 @@ import json
 import re
 import secrets
 import shutil
+import time
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -22,14 +26,15 @@ from core.models.card import ImagePreprocessing, ModelCard
 from core.models.exported.description import Description, completed
 from core.models.exported.opening import opened
 from core.paths import located
-from core.provenance import sha256_of_file
+from core.provenance import sha256, sha256_of_file
 from core.store import write_atomically
 from core.tasks import Task
 from core.workspace import Workspace, workspace
 
 PREFIX = "own:"
 SUFFIX = ".pt2"
-PROGRAM, CARD = "model.pt2", "card.json"
+PROGRAM, CARD, FOUND = "model.pt2", "card.json", "found.json"
+_KEPT = 24 * 3600.0  # seconds that a staged file waits
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -53,10 +58,9 @@ def card(name: str) -> ModelCard:
     if not name.startswith(PREFIX):
         return card(add(located(name)).name)
     folder = _folder(name.removeprefix(PREFIX))
+    staged = at(folder)
+    said, found, origin = staged.said, staged.found, staged.origin
     try:
-        about = json.loads((folder / CARD).read_bytes())
-        said = Description.read(json.dumps(about["description"]))
-        found, origin = about["found"], about["origin"]
         if said.task is None:
             raise ValueError("no task")
         prepared = said.preprocessing
@@ -94,7 +98,7 @@ def card(name: str) -> ModelCard:
             own_weights=True,
             independent=said.independent,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise BadModel(
             f"The card of '{shortened(name, 80)}' cannot be read: {error!r}.",
             "Add the model again with `fluoroscope add FILE`.",
@@ -106,82 +110,146 @@ def _pictured(prepared: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, "mean": tuple(prepared["mean"]), "std": tuple(prepared["std"])}
 
 
+@dataclass(frozen=True)
+class Staged:
+    """A file that was looked over and opened: its ``folder``, what was ``found``, what is ``said``
+    of it so far, where it comes from, and whether it is ``known`` as a model already.
+    """
+
+    folder: Path
+    found: Mapping[str, Any]
+    said: Description
+    origin: Mapping[str, str]
+    known: bool
+
+
+@dataclass(frozen=True)
 class Added:
     """A model that was taken in: its ``name``, what was ``found``, ``notes`` on what was assumed,
     and whether it was ``known`` already.
     """
 
-    def __init__(
-        self, name: str, found: Mapping[str, Any], notes: tuple[str, ...], known: bool
-    ) -> None:
-        self.name = name
-        self.found = found
-        self.notes = notes
-        self.known = known
+    name: str
+    found: Mapping[str, Any]
+    notes: tuple[str, ...]
+    known: bool
 
 
 def add(
     path: Path, said: Description | None = None, name: str = "", place: Workspace | None = None
 ) -> Added:
     """Take a ``.pt2`` file into the workspace, after it was looked over and opened in a process of
-    its own. The same bytes are kept once; what is said of them anew replaces what was said before.
+    its own. The same bytes are kept once; what is said of them anew goes before what was said.
 
-    Raises ``BadModel`` as ``clean``, ``opened`` and ``completed`` do, ``BadParameter`` for a name
-    that cannot be one or is taken, ``StorageError`` when it cannot be stored.
+    Raises what ``stage`` and ``settle`` do.
     """
-    place = place or workspace()
+    staged = stage(path, place)
+    if staged.known and said is None and name in ("", staged.folder.name):
+        return Added(f"{PREFIX}{staged.folder.name}", staged.found, (), True)
+    return settle(staged, said or Description(), name)
+
+
+def stage(path: Path, place: Workspace | None = None) -> Staged:
+    """Look a file over and open it, without making it a model yet. A file that was staged within a
+    day, or is a model, is not opened again.
+
+    Raises ``UnknownName`` when there is no such file, ``BadModel`` as ``opened`` does,
+    ``StorageError`` when it cannot be stored.
+    """
+    root = (place or workspace()).models
     if not path.is_file():
         raise UnknownName(f"There is no file '{shortened(path)}'.", "Check the path.")
     digest = sha256_of_file(path)
-    known = _with(digest, place)
-    if known is not None and said is None and name in ("", known.name):
-        about = json.loads((known / CARD).read_bytes())
-        return Added(f"{PREFIX}{known.name}", about["found"], (), True)
+    known = _with(digest, root)
+    if known is not None:
+        return at(known)
+    for old in root.glob(".new-*"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > _KEPT:
+                shutil.rmtree(old, ignore_errors=True)
+    folder = root / f".new-{digest[:32]}"
+    if not (folder / FOUND).is_file():
+        draft = root / f".new-{secrets.token_hex(20)}"
+        try:
+            draft.mkdir()
+            found = opened(path, draft / PROGRAM)
+            about = {
+                "description": json.loads(Description.read(found.pop("card")).written()),
+                "found": found,
+                "origin": {"file": shortened(path.name), "sha256": digest},
+            }
+            write_atomically(draft / FOUND, json.dumps(about, indent=1).encode())
+            shutil.rmtree(folder, ignore_errors=True)
+            draft.rename(folder)
+        except OSError as error:
+            raise _not_stored(path.name, error) from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return at(folder)
+
+
+def at(folder: Path) -> Staged:
+    """What is known of a model or a staged file in its folder. Raises ``BadModel``."""
+    known = (folder / CARD).is_file()
+    try:
+        about = json.loads((folder / (CARD if known else FOUND)).read_bytes())
+        said = Description.read(json.dumps(about["description"]))
+        return Staged(folder, about["found"], said, about["origin"], known)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadModel(
+            f"The card of '{shortened(folder.name, 80)}' cannot be read: {error!r}.",
+            "Add the model again with `fluoroscope add FILE`.",
+        ) from error
+
+
+def settle(staged: Staged, said: Description, name: str = "") -> Added:
+    """Make a staged file a model, or say something else of one that is.
+
+    Raises ``BadModel`` as ``completed`` does, ``BadParameter`` for a name that cannot be one or is
+    taken, ``StorageError`` when it cannot be stored.
+    """
     if name and not _NAME.fullmatch(name):
         raise BadParameter(
             f"'{shortened(name, 80)}' cannot be the name of a model.",
             "Use letters, digits, points, dashes and underscores.",
         )
-    root = place.models
-    chosen = name or (known.name if known else _free(root, path.stem))
-    if (root / chosen).exists() and (known is None or known.name != chosen):
-        raise BadParameter(f"There is a model '{chosen}' already.", "Choose another --name.")
-    draft = root / f".new-{secrets.token_hex(8)}"
+    folder = staged.folder
+    own_name = (
+        folder.name if staged.known else _free(folder.parent, Path(staged.origin["file"]).stem)
+    )
+    chosen = folder.parent / (name or own_name)
+    if chosen.exists() and chosen != folder:
+        raise BadParameter(f"There is a model '{chosen.name}' already.", "Choose another name.")
+    described, notes = completed(said.over(staged.said), staged.found)
+    about = {
+        "description": json.loads(described.written()),
+        "found": staged.found,
+        "origin": staged.origin,
+    }
+    text = json.dumps(about, indent=1).encode()
     try:
-        draft.mkdir()
-        if known is None:
-            found = opened(path, draft / PROGRAM)
-            before = found.pop("card")
-        else:
-            earlier = json.loads((known / CARD).read_bytes())
-            found, before = earlier["found"], json.dumps(earlier["description"])
-        described, notes = completed((said or Description()).over(Description.read(before)), found)
-        about = {
-            "description": json.loads(described.written()),
-            "found": found,
-            "origin": {"file": shortened(path.name), "sha256": digest},
-        }
-        text = json.dumps(about, indent=1).encode()
-        if known is None:
-            write_atomically(draft / CARD, text)
-            draft.rename(root / chosen)
-        else:
-            write_atomically(known / CARD, text)
-            if known.name != chosen:
-                known.rename(root / chosen)
+        # What is said of a model changes what it answers, and so the fingerprint of its file.
+        with zipfile.ZipFile(folder / PROGRAM, "a") as archive:
+            archive.comment = sha256(text).encode()
+        write_atomically(folder / CARD, text)
+        (folder / FOUND).unlink(missing_ok=True)
+        if chosen != folder:
+            folder.rename(chosen)
     except OSError as error:
-        raise StorageError(
-            f"'{shortened(path.name, 80)}' cannot be stored: {error.strerror or error}.",
-            "Free some space, or choose another --workspace.",
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return Added(f"{PREFIX}{chosen}", found, notes, known is not None)
+        raise _not_stored(staged.origin["file"], error) from error
+    return Added(f"{PREFIX}{chosen.name}", staged.found, notes, staged.known)
 
 
-def _with(digest: str, place: Workspace) -> Path | None:
+def _not_stored(name: str, error: OSError) -> StorageError:
+    return StorageError(
+        f"'{shortened(name, 80)}' cannot be stored: {error.strerror or error}.",
+        "Free some space, or choose another --workspace.",
+    )
+
+
+def _with(digest: str, root: Path) -> Path | None:
     """The folder of the model that these bytes became."""
-    for path in sorted((place.root / "models").glob(f"*/{CARD}")):
+    for path in sorted(root.glob(f"*/{CARD}")):
         try:
             about = json.loads(path.read_bytes())
             if about["origin"]["sha256"] == digest and (path.parent / PROGRAM).is_file():

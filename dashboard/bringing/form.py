@@ -1,0 +1,124 @@
+"""The form for what a program does not tell: the task, the classes, how inputs are prepared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from core.errors import FluoroscopeError
+from core.models.exported import own
+from core.models.exported.description import TASKS, Description, guessed
+from core.tasks import Task
+from dashboard import state
+
+_SCALES: dict[str, tuple[list[float], list[float]]] = {
+    "0 to 1": ([0.0], [1.0]),
+    "−1 to 1": ([0.5], [0.5]),
+    "ImageNet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+}
+_OWN = "Other: mean and std above"
+_FITS = {"cover": "Is cut to fill the frame", "glyph": "Has one object, centred"}
+
+
+def draw(staged: own.Staged) -> own.Added | None:
+    """The form, filled with what is known; what was made of it when it is sent."""
+    said, found = staged.said, staged.found
+    task = said.task or guessed(found) or Task.IMAGE_CLASSIFICATION
+    chosen = st.selectbox(
+        "Task",
+        TASKS,
+        index=TASKS.index(task),
+        format_func=lambda each: each.value.replace("-", " ").capitalize(),
+        key=f"task:{staged.folder.name}",
+    )
+    with st.form(f"about:{staged.folder.name}", border=False):
+        about: dict[str, Any] = {"task": chosen.value, "preprocessing": {}}
+        about["title"] = st.text_input(
+            "Title", said.title or Path(staged.origin["file"]).stem, max_chars=80
+        )
+        if chosen is not Task.CAUSAL_LANGUAGE_MODEL:
+            names = st.text_area(
+                f"Classes, one per line, in the order of the {found['answer'][0]} outputs",
+                "\n".join(said.classes),
+                height=110,
+            )
+            about["classes"] = [each.strip() for each in names.splitlines() if each.strip()]
+        if chosen is Task.IMAGE_CLASSIFICATION:
+            about["preprocessing"] = _pictures(staged)
+        elif chosen is Task.TABULAR_CLASSIFICATION:
+            about["preprocessing"] = _columns(staged)
+        else:
+            upload = st.file_uploader("tokenizer.json", type=["json"], max_upload_size=64)
+            if upload is not None:
+                about["tokenizer"] = {"json": upload.getvalue().decode(errors="replace")}
+            elif said.tokenizer:
+                st.caption("Its tokenizer came along.")
+        label = "Save" if staged.known else "Use this model"
+        sent = st.form_submit_button(label, type="primary")
+    if not sent:
+        return None
+    try:
+        return own.settle(staged, Description.read(json.dumps(about)))
+    except FluoroscopeError as error:
+        state.tell(str(error))
+        st.rerun()
+
+
+def _pictures(staged: own.Staged) -> dict[str, Any]:
+    said = staged.said.preprocessing
+    first = staged.found["inputs"][0]
+    made: dict[str, Any] = {}
+    boxes = st.columns(4)
+    for place, name in enumerate(("height", "width"), start=2):
+        fixed = len(first["least"]) == 4 and first["least"][place] == first["most"][place]
+        usual = int(first["least"][place] if fixed else said.get(name, 224))
+        label = f"{name.capitalize()}, pixels"
+        made[name] = int(boxes[place - 2].number_input(label, 1, 4096, usual, disabled=fixed))
+    mean, std = ([*map(float, said.get(k, [v]))] for k, v in (("mean", 0.0), ("std", 1.0)))
+    pair = (_short(mean), _short(std))
+    known = next((name for name, each in _SCALES.items() if each == pair), _OWN)
+    texts = [
+        box.text_input(
+            name, ", ".join(f"{each:g}" for each in _short(values)), help=f"For '{_OWN}'."
+        )
+        for name, box, values in zip(("Mean", "Std"), boxes[2:], (mean, std), strict=True)
+    ]
+    one, two = st.columns(2)
+    options = [*_SCALES, _OWN]
+    scale = one.selectbox("Values of a pixel become", options, index=options.index(known))
+    if scale == _OWN:
+        mean, std = ([_number(each) for each in text.split(",")] for text in texts)
+    else:
+        mean, std = _SCALES[scale]
+    fits = list(_FITS)
+    fit = two.selectbox(
+        "A picture of another shape",
+        fits,
+        index=fits.index(said.get("fit", "cover")),
+        format_func=_FITS.get,
+    )
+    return {**made, "mean": mean, "std": std, "fit": fit}
+
+
+def _short(values: list[float]) -> list[float]:
+    return values[:1] if len(set(values)) == 1 else values
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip()  # the card says what is wrong with it
+
+
+def _columns(staged: own.Staged) -> dict[str, Any]:
+    features = staged.said.preprocessing.get("features", [])
+    plain = [each if isinstance(each, str) else each["name"] for each in features]
+    names = st.text_area("Columns, one per line, in their order", "\n".join(plain), height=110)
+    wanted = [each.strip() for each in names.splitlines() if each.strip()]
+    if wanted == plain:
+        return {"features": features} if features else {}
+    return {"features": wanted}

@@ -1,0 +1,164 @@
+"""Your model: bring a network as one file, say what it is for, and see what it sees."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import settings
+from core.engine.call import Call
+from core.errors import FluoroscopeError
+from core.models.card import ModelCard
+from core.models.exported import own
+from core.results import Prediction
+from core.tasks import Tokens
+from dashboard import cached, downloads, sidebar, state, waiting
+from dashboard.bringing import findings, form
+from dashboard.figures.prediction import probability_bars
+from dashboard.theme import is_dark
+
+_PLAIN = """import torch
+
+program = torch.export.export(model.eval(), (inputs,))
+torch.export.save(program, "model.pt2")"""
+_PACKED = """import core
+
+core.pack(
+    model, inputs, "model.pt2", classes=["cat", "dog"],
+    preprocessing={"size": 224, "mean": 0.5, "std": 0.5},
+)"""
+_GIVEN = (
+    ("Images", "floats [example, channel, row, column]", "class names, mean and std"),
+    ("Tables", "floats [example, column], one input or several", "names of columns and classes"),
+    ("Texts", "ids [example, token]; masks are filled in", "tokenizer.json, class names"),
+    ("Language models", "ids [example, token]", "tokenizer.json"),
+)
+
+
+def main() -> None:
+    """Draw the page: the file, or the model of one's own that is in hand."""
+    st.markdown(
+        "Can I look into a network of my own? One file is enough: it is looked over without "
+        "running any code in it, and opened in a process of its own."
+    )
+    now = state.selection()
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        _upload()
+    staged = _staged(now)
+    if staged is None:
+        with right:
+            st.markdown("**How to make the file**, with PyTorch alone")
+            st.code(_PLAIN, language="python")
+            st.markdown("or with what it is for in the same file")
+            st.code(_PACKED, language="python")
+        with left:
+            st.markdown("**What the network may take**, and what the page asks for")
+            kinds = pd.DataFrame(_GIVEN, columns=["", "Input", "Asked for"]).set_index("")
+            st.table(kinds)
+            st.caption(
+                "Weights, layers and shapes travel in the file; code does not. Pickles, operators "
+                "of other libraries and objects of your own are refused with a reason. The same "
+                "file brought twice is kept once, on the Workspace page."
+            )
+        return
+    with left:
+        added = form.draw(staged)
+    if added is not None:
+        _take(added)
+    with right:
+        if staged.known:
+            _answer(now, cached.model_card(now.model))
+        about = cached.model_card(now.model) if staged.known else None
+        shown = pd.DataFrame(findings.rows(staged.found, about)).set_index("")
+        st.table(shown.rename(columns={"found": "What was found"}))
+
+
+def _upload() -> None:
+    upload = st.file_uploader(
+        "A .pt2 file, as torch.export.save writes it",
+        type=["pt2"],
+        key="bring",
+        help="It stays on the machine that runs Fluoroscope, where `fluoroscope add` takes larger "
+        "files.",
+        max_upload_size=int(settings.value("upload_mb")),
+    )
+    if upload is None or not state.is_new(upload.file_id):
+        return
+    name = re.sub(r"[^\w.() -]", "-", upload.name)[-80:]
+    try:
+        with (
+            st.spinner("Looking the file over, and opening it in a process of its own …"),
+            tempfile.TemporaryDirectory(prefix="fluoroscope-") as folder,
+        ):
+            path = Path(folder) / name
+            path.write_bytes(upload.getvalue())
+            staged = own.stage(path, cached.place())
+    except FluoroscopeError as error:
+        state.tell(str(error))
+        st.rerun()
+    if staged.known:
+        _take(own.Added(f"{own.PREFIX}{staged.folder.name}", staged.found, (), True))
+    try:
+        _take(own.settle(staged, staged.said))
+    except FluoroscopeError as error:  # something is missing that the form asks for
+        state.change(brought=staged.origin["sha256"])
+        state.tell(str(error))
+        st.rerun()
+
+
+def _staged(now: state.Selection) -> own.Staged | None:
+    """The file that waits for what is missing, else the model of one's own in hand."""
+    root = cached.place().root / "models"
+    if re.fullmatch(r"[0-9a-f]{64}", now.brought):
+        folder = root / f".new-{now.brought[:32]}"
+        if (folder / own.FOUND).is_file():
+            return own.at(folder)
+    if now.model.startswith(own.PREFIX):
+        return own.at(cached.model_card(now.model).folder)
+    return None
+
+
+def _take(added: own.Added) -> None:
+    """Put a model in hand."""
+    cached.own_models.clear()
+    state.change(model=added.name, brought="", **sidebar.FRESH)
+    if added.notes:
+        notes = "; ".join(added.notes)
+        state.tell(f"{notes[0].upper()}{notes[1:]}. Say it better on the left, if it is not so.")
+    st.rerun()
+
+
+def _answer(now: state.Selection, card: ModelCard) -> None:
+    """What the network sees of the example in hand, and says to it."""
+    try:
+        what, model = cached.example(now.example), cached.model_ref(now.model)
+    except FluoroscopeError:
+        st.caption("Choose an example on the left, or bring one, to see what the network sees.")
+        return
+    predicting = cached.handle(Call("predict", model, (what,), urgent=True))
+    if not waiting.settled(predicting):
+        waiting.watch({"Prediction": predicting})
+        return
+    if waiting.failed("Prediction", predicting):
+        return
+    prediction: Prediction = predicting.result()[0]
+    picture, bars = st.columns([2, 3], vertical_alignment="center")
+    if prediction.picture is not None:
+        times = max(1, 168 // max(prediction.picture.shape[:2]))
+        shown = np.repeat(np.repeat(prediction.picture, times, 0), times, 1)
+        picture.image(shown, caption="What the network sees")
+    elif isinstance(prediction.axis, Tokens):
+        picture.caption(f"{len(prediction.axis.pieces):,} tokens")
+    figure = probability_bars(prediction, count=5, dark=is_dark(st.context.theme.type))
+    bars.plotly_chart(figure, theme=None, config=downloads.CHART, key="own-answer")
+    for note in prediction.notes:
+        st.caption(state.plain(note))
+
+
+main()

@@ -1,0 +1,89 @@
+"""The page of one's own model: a file is dropped, what is missing is asked for, it is in hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from core.models.exported import own
+from core.models.exported.clean import clean
+from core.models.exported.trial import tried
+from core.workspace import Workspace
+from tests.pages.driving import opened, param, settle, words
+from tests.test_exported_clean import Net, exported, saved
+from tests.test_exported_module import Recurrent
+
+PAGE = "views/models.py"
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are opened here: that a process of its own does the same is tested elsewhere."""
+
+    def here(source: Path, target: Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(json.dumps(tried(clean(source, target), target)))
+        return found
+
+    monkeypatch.setattr(own, "opened", here)
+
+
+def dropped(app: AppTest, path: Path) -> AppTest:
+    """The page after a file was dropped on it."""
+    app.file_uploader(key="bring").set_value((path.name, path.read_bytes(), "application/zip"))
+    return settle(app)
+
+
+def test_a_network_is_brought_and_described(place: Workspace, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    app = opened(PAGE, model="digits_cnn")
+    assert "torch.export.save" in app.code[0].value
+    dropped(app, exported(tmp_path / "shapes.pt2"))
+    assert not app.exception
+    assert "its 3 classes have no names" in words(app)
+    assert param(app, "model") == ["own:shapes"]
+    before = own.card("own:shapes")
+    app.text_area[0].set_value("round\nsquare\nlong")
+    next(each for each in app.selectbox if each.label == "Values of a pixel become").set_value(
+        "−1 to 1"
+    )
+    next(each for each in app.button if each.label == "Save").click()
+    settle(app)
+    after = own.card("own:shapes")
+    assert after.classes == ("round", "square", "long")
+    assert after.preprocessing is not None
+    assert (after.preprocessing.mean, after.preprocessing.std) == ((0.5,), (0.5,))
+    assert before.preprocessing is not None
+    assert before.preprocessing.mean == (0.0,)
+    found = app.table[0].value
+    assert found.loc["classes"].item() == "round, square, long"
+    assert found.loc["parameters"].item() == f"{sum(p.numel() for p in Net().parameters()):,}"
+    app.text_area[0].set_value("round\nsquare")
+    next(each for each in app.button if each.label == "Save").click()
+    settle(app)
+    assert "2 names of classes, and the network has 3 outputs" in words(app)
+    assert own.card("own:shapes").classes == ("round", "square", "long")
+
+
+def test_what_is_missing_is_asked_for(place: Workspace, tmp_path: Path) -> None:
+    app = opened(PAGE, model="digits_cnn")
+    ids = torch.arange(14).reshape(2, 7)
+    dropped(app, saved(Recurrent(), (ids,), tmp_path / "words.pt2"))
+    assert "needs the tokenizer" in words(app)
+    assert param(app, "model") == ["digits_cnn"]
+    assert len(param(app, "brought")[0]) == 64
+    assert [each.label for each in app.button if each.label == "Use this model"]
+    assert [each.value for each in app.selectbox if each.label == "Task"] == ["text-classification"]
+
+
+def test_a_hostile_file_gets_a_sentence(place: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "bad.pt2"
+    path.write_bytes(b"\x80\x04c__builtin__\nexec\n.")
+    app = dropped(opened(PAGE, model="digits_cnn"), path)
+    assert "'bad.pt2' is no exported program" in words(app).replace("\\", "")
+    assert param(app, "model") == ["digits_cnn"]
+    assert not app.exception
