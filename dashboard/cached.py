@@ -7,7 +7,7 @@ nothing here waits.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -73,34 +73,29 @@ def models() -> dict[str, ModelCard]:
 @st.cache_data(show_spinner=False, ttl=2)
 def own_models() -> dict[str, ModelCard]:
     """The models that people brought to the workspace."""
-    found = {}
-    for name in own.names():
-        with suppress(FluoroscopeError):
-            found[name] = card(name)
-    return found
+    return _askable(own.names())
 
 
 @st.cache_data(show_spinner=False, ttl=2)
 def compressed_models() -> dict[str, ModelCard]:
-    """The smaller models of the workspace that can be asked, the newest first; at most twelve."""
-    found = {}
-    for name in compressed.names(newest=_MOST_COMPRESSED):
-        with suppress(FluoroscopeError):
-            found[name] = card(name)
-    return found
+    """The smaller models of the workspace, the newest first; at most twelve."""
+    return _askable(compressed.names(newest=_MOST_COMPRESSED))
 
 
 @st.cache_data(show_spinner=False, ttl=2)
 def run_models() -> dict[str, ModelCard]:
-    """The models that runs have made and that can be asked, the newest first; not those announced
-    by a name of their own.
-    """
+    """The models that runs have made, the newest first; not those announced by a name."""
     announced = {card.folder for card in catalogue().values()}
+    asked = {n: shown for n, shown in shown_runs(place()).items() if shown.recipe.task in ADAPTERS}
+    return _askable(f"run:{n}" for n, shown in asked.items() if shown.run.folder not in announced)
+
+
+def _askable(names: Iterable[str]) -> dict[str, ModelCard]:
+    """Those that can be asked."""
     found = {}
-    for name, shown in shown_runs(place()).items():
-        if shown.recipe.task in ADAPTERS and shown.run.folder not in announced:
-            with suppress(FluoroscopeError):
-                found[f"run:{name}"] = card(f"run:{name}")
+    for name in names:
+        with suppress(FluoroscopeError):
+            found[name] = card(name)
     return found
 
 
@@ -145,10 +140,7 @@ def items(model: str) -> tuple[GalleryItem, ...]:
 
 
 def example(name: str) -> Example:
-    """The bytes of a bundled example or of an upload.
-
-    Raises ``UnknownName`` or ``BadInput``.
-    """
+    """The bytes of a bundled example or of an upload. Raises ``UnknownName`` or ``BadInput``."""
     if name.startswith(UPLOAD):
         return place().read_upload(name.removeprefix(UPLOAD))
     if name.startswith(ROW):
