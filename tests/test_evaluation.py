@@ -173,14 +173,21 @@ def test_numbers_fall_into_quarters(tmp_path: Path) -> None:
     model, data = load(reference("digits_cnn"), "cpu"), dataset(card("digits_cnn"), limit=40)
     numbered = Dataset(
         data.name, data.ids, data.read, data.fingerprint, data.labels, data.classes,
-        {"size": np.arange(40), "kind": np.array(["a", "b"] * 20), "id": np.array(data.ids)},
+        {"size": np.arange(40), "few": np.arange(40) % 3 - 1, "kind": np.array(["a", "b"] * 20),
+         "id": np.array(data.ids)},
         data.source,
     )  # fmt: skip
     made = capture(model, numbered, tmp_path / "c", ["dense2"])
-    assert columns(made) == ("class", "size", "kind", "id")
+    assert columns(made) == ("class", "size", "few", "kind", "id")
     found = evaluate_groups(model, (), {"capture": str(made.folder), "by": "size"}, 0, Meter())
     assert sum(each.examples for each in found.groups) == 40
     assert len(found.groups) == 4
+    by_few = evaluate_groups(model, (), {"capture": str(made.folder), "by": "few"}, 0, Meter())
+    assert [(each.name, each.examples) for each in by_few.groups] == [
+        ("-1", 14),
+        ("0", 13),
+        ("1", 13),
+    ]
     by_kind = evaluate_groups(model, (), {"capture": str(made.folder), "by": "kind"}, 0, Meter())
     assert [each.name for each in by_kind.groups] == ["a", "b"]
 

@@ -15,7 +15,7 @@ from core.data.csvfile import MAX_COLUMNS
 from core.data.dataset import Dataset, Labels
 from core.data.files import Skipped
 from core.data.splits import counted, natural
-from core.data.table import LABEL_NAMES
+from core.data.table import LABEL_NAMES, typed
 from core.data.textfile import read_lines
 from core.data.textlist import TABLES
 from core.data.texts import TEXT_NAMES
@@ -102,7 +102,8 @@ def _table(place: Path, axis: AxisKind, text: str, label: str, writes: bool) -> 
         notes.append(f"{counted(len(gone), 'row')} without a text left out")
     skipped = [Skipped(*line.partition(": ")[::2]) for line in read.skipped]
     skipped += [Skipped(f"row {row + 1}", "without a text") for row in gone]
-    columns = {str(name): plain(frame[name])[keep] for name in others[:MOST_COLUMNS]}
+    shown = typed(frame[others[:MOST_COLUMNS]])  # a CSV's numbers are texts so far
+    columns = {str(name): plain(shown[name])[keep] for name in shown.columns}
     if read.parts is not None:
         part = np.full(len(found), "", dtype="U5")
         for name, places in read.parts.items():

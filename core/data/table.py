@@ -203,7 +203,7 @@ def read_table(
     classes = check_labels({name: spelt[rows] for name, rows in parts.items()}, where)
     number = {name: position for position, name in enumerate(classes)}
     comma = columns.decimal_comma
-    inputs = _typed(columns.frame.drop(columns=label))
+    inputs = typed(columns.frame.drop(columns=label))
     learned, left_out = _learned(inputs.iloc[parts["train"]], comma, max_categories, features)
     notes += left_out
     if not learned:
@@ -321,7 +321,7 @@ def _numbers(
     return np.where(missing, 0.0, values), missing
 
 
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """The same table with columns of text that holds only numbers and missing values as float64."""
     import pandas as pd
     import pyarrow as pa

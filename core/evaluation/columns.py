@@ -13,19 +13,17 @@ TRUE_CLASS = "class"
 PICKED = "picked"
 MOST = 40  # groups: the largest
 PARTS = 4  # of a column of numbers
+FEW = 8  # different numbers from which on a column is parted; fewer are each a group
 
 
 def columns(found: Capture) -> tuple[str, ...]:
-    """The true class, and the columns of a capture by which its examples fall into groups: of 2 to
-    40 texts, or of numbers with at least 8 different values.
+    """The true class, and the columns of a capture by which its examples fall into groups: of at
+    least two different numbers, or of 2 to 40 texts.
     """
     kept = [TRUE_CLASS]
     for name, values in found.columns.items():
-        if numeric(values):
-            fits = len(np.unique(values)) >= 2 * PARTS
-        else:
-            fits = 2 <= len(np.unique(values.astype(str))) <= MOST
-        if fits:
+        count = len(np.unique(values if numeric(values) else values.astype(str)))
+        if count >= 2 and (numeric(values) or count <= MOST):
             kept.append(name)
     return tuple(kept)
 

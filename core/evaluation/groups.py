@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from core.activations.shelf import opened
 from core.errors import BadInput, UnknownName
-from core.evaluation.columns import MOST, PARTS, PICKED, TRUE_CLASS, numeric
+from core.evaluation.columns import FEW, MOST, PARTS, PICKED, TRUE_CLASS, numeric
 from core.evaluation.evaluate import labelled, provenance
 from core.evaluation.metrics import Floats, Labels, averages, counted, share
 from core.models.loaded import LoadedModel
@@ -31,9 +31,10 @@ def evaluate_groups(
     meter: Meter,
 ) -> Groups:
     """How right a classifier is for each value of the column ``by`` of a capture (``class`` for the
-    true class, quarters of a column of numbers, ``picked`` for ``rows`` against the rest), and the
-    rates about the class ``positive``: its selection rate (demographic parity), true and false
-    positive rate (equalised odds: Hardt et al. 2016, arXiv 1610.02413), with Wilson intervals.
+    true class, quarters of a column of many different numbers, ``picked`` for ``rows`` against the
+    rest), and the rates about the class ``positive``: its selection rate (demographic parity), true
+    and false positive rate (equalised odds: Hardt et al. 2016, arXiv 1610.02413), with Wilson
+    intervals.
 
     Raises ``UnknownName`` for a column or class that there is not, and as ``evaluate`` does.
     """
@@ -82,20 +83,25 @@ def parts(found: Capture, rows: Labels, by: str, picked: Any = None) -> list[tup
     else:
         raise UnknownName.of("column", by, (TRUE_CLASS, *found.columns))
     if numeric(values):
-        return _quarters(values.astype(np.float64))
+        return _of_numbers(values.astype(np.float64))
     names, counts = np.unique(values.astype(str), return_counts=True)
     order = np.sort(np.argsort(-counts, kind="stable")[:MOST])
     return [(str(names[place]) or "(empty)", values.astype(str) == names[place]) for place in order]
 
 
-def _quarters(values: Floats) -> list[tuple[str, Mask]]:
+def _of_numbers(values: Floats) -> list[tuple[str, Mask]]:
+    """Quarters of many different numbers, each of a few by itself, and those that are missing."""
     known = np.isfinite(values)
-    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, PARTS + 1)))
-    part = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, max(0, len(edges) - 2))
-    found = [
-        (f"{edges[each]:.4g} to {edges[each + 1]:.4g}", known & (part == each))
-        for each in range(len(edges) - 1)
-    ]
+    single = np.unique(values[known])
+    if len(single) < FEW:
+        found = [(f"{each:.6g}", values == each) for each in single]
+    else:
+        edges = np.unique(np.quantile(values[known], np.linspace(0, 1, PARTS + 1)))
+        part = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
+        found = [
+            (f"{edges[each]:.4g} to {edges[each + 1]:.4g}", known & (part == each))
+            for each in range(len(edges) - 1)
+        ]
     if not known.all():
         found.append(("(missing)", ~known))
     return [(name, mask) for name, mask in found if mask.any()]
