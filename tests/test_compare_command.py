@@ -17,7 +17,7 @@ def test_a_checkpoint_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "--format", "json", "--workspace", tmp_path,
     )  # fmt: skip
     assert status == 0
-    found = json.loads(output[: output.rindex("}") + 1])
+    found = json.loads(output)
     assert sum(row["examples"] for row in found["classes"]) == found["labelled"] == 142
     split = found["mcnemar"]
     assert split["both"] + split["first"] + split["second"] + split["neither"] == 142

@@ -68,7 +68,6 @@ def compare(
     )
     options.say(found.notes)
     options.left_out(found.skipped)
-    options.left_out(found.skipped)
     engine = started(options.known_device(device), workspace)
     folders = [captured(engine, ref, found, workspace, seed, device) for ref in refs]
     if not cards[0].classes:
@@ -96,7 +95,7 @@ def compare(
     print_comparison(whole, apart, reasons, layers, as_json)
     if out is not None:
         titles = _titles(*cards)
-        _write(inputs.folder(out), names, titles, whole, layers, reasons, wanted, dark)
+        _write(inputs.folder(out), names, titles, whole, layers, reasons, wanted, dark, as_json)
 
 
 def _titles(first: ModelCard, second: ModelCard) -> tuple[str, str]:
@@ -161,6 +160,7 @@ def _write(
     reasons: AttributionContrast | None,
     formats: list[str],
     dark: bool,
+    as_json: bool,
 ) -> None:
     from dashboard.export import write
     from dashboard.figures import comparison as figures
@@ -186,4 +186,4 @@ def _write(
         for kind in formats:
             path = folder / f"{stem}.{name}.{kind}"
             write(path, figure, [result], kind)
-            print(path)
+            options.wrote(path, as_json)

@@ -85,7 +85,12 @@ def concepts(
         from dashboard.figures.concepts import concept_bars
 
         _write(
-            inputs.folder(out), f"{model}.concepts", concept_bars(scores, dark=dark), scores, wanted
+            inputs.folder(out),
+            f"{model}.concepts",
+            concept_bars(scores, dark=dark),
+            scores,
+            wanted,
+            as_json,
         )
 
 
@@ -161,7 +166,7 @@ def influence(
         from dashboard.figures.influence import influence_by_class
 
         figure = influence_by_class(found, dark=dark)
-        _write(inputs.folder(out), f"{model}.influence", figure, found, wanted)
+        _write(inputs.folder(out), f"{model}.influence", figure, found, wanted, as_json)
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -207,11 +212,13 @@ def _examples(found: Influence) -> list[dict[str, Any]]:
     return rows
 
 
-def _write(folder: Path, stem: str, figure: Any, found: Any, formats: list[str]) -> None:
+def _write(
+    folder: Path, stem: str, figure: Any, found: Any, formats: list[str], as_json: bool
+) -> None:
     from dashboard.export import write
 
     name = Path(stem.replace(":", "-")).name
     for kind in formats:
         path = folder / f"{name}.{kind}"
         write(path, figure, [found], kind)
-        print(path)
+        options.wrote(path, as_json)

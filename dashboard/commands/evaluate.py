@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from dashboard.commands import inputs, options
 from dashboard.commands.calls import captured, with_bar
 from dashboard.commands.calls import engine as started
 from dashboard.commands.table import show
+from dashboard.commands.words import plain
 
 if TYPE_CHECKING:
     from core.results import Evaluation, Groups, Measure, Written
@@ -57,7 +59,11 @@ def evaluate(
     if not about.classes:
         call = Call("evaluate_written", ref, (), asked, seed, device)
         written: Written = with_bar(engine, call, "Evaluation")
+        if by:
+            options.say([f"'{model}' has no classes, so there are no rates by '{by}'."])
         _print(written.measures, [], None, as_json)
+        if out is not None:
+            _draw(inputs.folder(out), model, _measures(written, dark), wanted, as_json)
         return
     whole: Evaluation = with_bar(
         engine, Call("evaluate", ref, (), asked, seed, device), "Evaluation"
@@ -71,7 +77,7 @@ def evaluate(
     options.say(whole.notes)
     _print(whole.measures, _classes(whole), groups, as_json)
     if out is not None:
-        _write(inputs.folder(out), model, whole, groups, wanted, dark)
+        _draw(inputs.folder(out), model, _drawn(whole, groups, dark), wanted, as_json)
 
 
 def _print(
@@ -102,6 +108,8 @@ def _print(
         if table:
             show(table, False)
             print()
+    if groups is not None:
+        print(f"selected and positives are about the class {plain(groups.positive)}")
 
 
 def _classes(found: Evaluation) -> list[dict[str, Any]]:
@@ -139,15 +147,14 @@ def _rounded(value: float) -> float | None:
     return round(value, 4) if np.isfinite(value) else None
 
 
-def _write(
-    folder: Path,
-    model: str,
-    found: Evaluation,
-    groups: Groups | None,
-    formats: list[str],
-    dark: bool,
-) -> None:
-    from dashboard.export import write
+def _measures(found: Evaluation | Written, dark: bool) -> dict[str, tuple[Any, Any]]:
+    from dashboard.figures.evaluation import measure_intervals
+
+    return {"measures": (measure_intervals(found.measures, dark=dark), found)}
+
+
+def _drawn(found: Evaluation, groups: Groups | None, dark: bool) -> dict[str, tuple[Any, Any]]:
+    """Figures by name, each with the result that it shows."""
     from dashboard.figures import evaluation as figures
     from dashboard.figures.outcomes import confusion
 
@@ -156,7 +163,7 @@ def _write(
     names = [found.classes[each] for each in shown]
     drawn: dict[str, tuple[Any, Any]] = {
         "confusion": (confusion(table, names, title="What is taken for what", dark=dark), found),
-        "measures": (figures.measure_intervals(found.measures, dark=dark), found),
+        **_measures(found, dark),
         "roc": (figures.class_curves(found, kind="roc", dark=dark), found),
         "precision-recall": (figures.class_curves(found, kind="pull", dark=dark), found),
         "calibration": (figures.reliability_diagram(found.reliability, dark=dark), found),
@@ -164,9 +171,21 @@ def _write(
     if groups is not None:
         for rate in figures.RATES:
             drawn[f"groups.{rate}"] = (figures.group_rates(groups, rate, dark=dark), groups)
+    return drawn
+
+
+def _draw(
+    folder: Path,
+    model: str,
+    drawn: Mapping[str, tuple[Any, Any]],
+    formats: list[str],
+    as_json: bool,
+) -> None:
+    from dashboard.export import write
+
     stem = Path(model.replace(":", "-")).name
     for name, (figure, result) in drawn.items():
         for kind in formats:
             path = folder / f"{stem}.{name}.{kind}"
             write(path, figure, [result], kind)
-            print(path)
+            options.wrote(path, as_json)

@@ -88,7 +88,7 @@ def importance(
         asked |= {"limit": limit} if limit else {}
         result = _dependence(engine, ref, of, asked, seed, device)
         _print_dependence(result, as_json)
-        _write(out, model, result, wanted, dark)
+        _write(out, model, result, wanted, dark, as_json)
         return
     given = dict(options.setting(each) for each in settings or [])
     asked |= _way(method, about.task.axis, given, limit) | _groups(group or [], correlated)
@@ -96,7 +96,7 @@ def importance(
     whole: Importance = with_bar(engine, call, "Importance")
     options.say(whole.notes)
     _print(whole, as_json)
-    _write(out, model, whole, wanted, dark)
+    _write(out, model, whole, wanted, dark, as_json)
 
 
 def _way(method: str, axis: Any, given: dict[str, str], limit: int) -> dict[str, Any]:
@@ -238,7 +238,9 @@ def _rounded(value: float) -> float | None:
     return round(value, 6) if np.isfinite(value) else None
 
 
-def _write(out: Path | None, model: str, found: Any, wanted: list[str], dark: bool) -> None:
+def _write(
+    out: Path | None, model: str, found: Any, wanted: list[str], dark: bool, as_json: bool
+) -> None:
     if out is None:
         return
     from dashboard.export import write
@@ -249,7 +251,7 @@ def _write(out: Path | None, model: str, found: Any, wanted: list[str], dark: bo
         for kind in wanted:
             path = folder / f"{stem}.{name}.{kind}"
             write(path, figure, [found], kind)
-            print(path)
+            options.wrote(path, as_json)
 
 
 def _figures(found: Any, dark: bool) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def layers(
     else:
         show(rows, False)
     if out is not None:
-        _write(inputs.folder(out), model, behaviour, probes, rows, wanted, dark)
+        _write(inputs.folder(out), model, behaviour, probes, rows, wanted, dark, as_json)
 
 
 def _rows(behaviour: Behaviour, probes: Probes | None) -> list[dict[str, Any]]:
@@ -91,6 +91,7 @@ def _write(
     rows: list[dict[str, Any]],
     formats: list[str],
     dark: bool,
+    as_json: bool,
 ) -> None:
     import pandas as pd
 
@@ -121,7 +122,7 @@ def _write(
         for kind in formats:
             path = folder / f"{stem}.{name}.{kind}"
             write(path, figure, [result], kind)
-            print(path)
+            options.wrote(path, as_json)
     path = folder / f"{stem}.layers.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
-    print(path)
+    options.wrote(path, as_json)

@@ -60,6 +60,11 @@ def say(notes: Iterable[str], about: str = "") -> None:
         print(f"{about}: {note}" if about else note, file=sys.stderr)
 
 
+def wrote(path: Path, as_json: bool) -> None:
+    """Name a file that was written: on standard error where standard output is JSON."""
+    print(path, file=sys.stderr if as_json else sys.stdout)
+
+
 def left_out(skipped: Iterable[tuple[str, str]]) -> None:
     """Print every file and row of the data that was skipped, with its reason, on standard error."""
     for name, reason in skipped:
