@@ -171,13 +171,19 @@ def _example(chosen: state.Selection) -> None:
 
 
 def _first_rows(chosen: state.Selection) -> dict[str, str]:
-    """The first examples of a person's own data in hand, with their titles."""
+    """Some examples of a person's own data in hand, with their titles."""
     found = cached.survey(chosen.model, chosen.data) if chosen.data else None
     if found is None or found.problem:
         return {}
-    most = _MOST_PICTURES if len(found.offsets) else _MOST_TEXTS
-    titles = found.texts or found.ids
-    return {cached.row_name(chosen.model, row): each for row, each in enumerate(titles[:most])}
+    if not len(found.offsets):
+        texts = enumerate(found.texts[:_MOST_TEXTS])
+        return {cached.row_name(chosen.model, row): each for row, each in texts}
+    with suppress(FluoroscopeError):
+        ids = cached.dataset(chosen.model).ids
+        count = len(found.offsets) - 1  # of these there are small pictures; some of every class
+        rows = dict.fromkeys(count * place // _MOST_PICTURES for place in range(_MOST_PICTURES))
+        return {cached.row_name(chosen.model, row): ids[row] for row in rows}
+    return {}
 
 
 def _row(name: str, model: str) -> bool:

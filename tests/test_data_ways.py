@@ -342,3 +342,15 @@ def test_damage_anywhere_ends_in_a_sentence(way: str, tmp_path: Path) -> None:
         except BadInput:
             refused += 1
     assert refused
+
+
+def test_what_streams(tmp_path: Path) -> None:
+    """Pictures and rows with pictures are read from disk when asked for; an npz is in memory."""
+    held = {}
+    for number, (way, make) in enumerate(WAYS.items()):
+        place = tmp_path / str(number)
+        place.mkdir()
+        held[way] = dataset(card("digits_cnn"), make(place)).held
+    np.save(tmp_path / "images.npy", images())
+    held["npy"] = dataset(card("digits_cnn"), tmp_path / "images.npy").held
+    assert [way for way, inside in held.items() if inside] == ["npz", "npz of floats"]

@@ -61,7 +61,10 @@ def examples(found: Arrays, name: str, key: str, wanted: Wanted) -> Dataset:
             values = found.parts[part].inputs[row - int(ends[part])].tolist()
             return Example(ids[row], json.dumps(dict(zip(names, values, strict=True))).encode())
 
-    return Dataset(name, ids, read, key, labels, classes, columns, notes=notes, skipped=skipped)
+    held = not all(isinstance(each.inputs, np.memmap) for each in found.parts)
+    return Dataset(
+        name, ids, read, key, labels, classes, columns, notes=notes, skipped=skipped, held=held
+    )
 
 
 def _texts(found: Arrays, name: str) -> list[str]:

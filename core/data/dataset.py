@@ -39,6 +39,7 @@ class Dataset:
     sizes and times. ``source`` is what ``open_dataset`` takes to open it again; ``notes`` say what
     was assumed or left out, ``skipped`` lists every file and row that was;
     ``taken`` says which column of a table is the ``text`` or ``label``.
+    Examples are ``held`` in memory, or read from disk when they are asked for.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     taken: Mapping[str, str] = field(default_factory=dict)
+    held: bool = False
 
     def __post_init__(self) -> None:
         count = len(self.ids)

@@ -182,6 +182,7 @@ def texts_in_memory(
         notes=notes,
         skipped=skipped,
         taken=taken or {},
+        held=True,
     )
 
 

@@ -72,7 +72,7 @@ def survey_data(
         texts=texts,
         skipped=tuple(each.name for each in data.skipped),
         reasons=tuple(each.reason for each in data.skipped),
-        notes=data.notes,
+        notes=(*data.notes, "Held in memory." if data.held else "Read from disk when needed."),
         columns=tuple(dict.fromkeys([*taken.values(), *offered])) if taken else (),
         text=taken.get("text", ""),
         label=taken.get("label", ""),

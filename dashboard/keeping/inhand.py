@@ -26,6 +26,7 @@ FRESH = {
     "positive": "",
 }
 _MOST_SHOWN = 2_000
+_FEW = 8  # rows of a table that is shown as a whole
 _NONE = "None"
 
 
@@ -127,8 +128,7 @@ def what_was_read(chosen: state.Selection, found: DataSurvey) -> None:
             known = [place for place, count in enumerate(found.counts.tolist()) if count]
             names = [found.classes[place] for place in known]
             rows = {"Class": names, "Examples": found.counts[known]}
-            height = min(300, 2 + 35 * (len(names) + 1))
-            st.dataframe(pd.DataFrame(rows), hide_index=True, height=height)
+            _listed(pd.DataFrame(rows))
         else:
             st.caption("Without classes, so nothing is judged; a folder or a column names them.")
     with right:
@@ -142,10 +142,13 @@ def skipped(found: DataSurvey) -> None:
         return
     st.markdown(f"{len(found.skipped):,} left out")
     rows = {"Left out": found.skipped[:_MOST_SHOWN], "Why": found.reasons[:_MOST_SHOWN]}
-    height = min(300, 2 + 35 * (len(found.skipped) + 1))
-    st.dataframe(pd.DataFrame(rows), hide_index=True, height=height)
+    _listed(pd.DataFrame(rows))
     whole = pd.DataFrame({"name": found.skipped, "reason": found.reasons})
     st.download_button("All as CSV", whole.to_csv(index=False), "left-out.csv", type="tertiary")
+
+
+def _listed(frame: pd.DataFrame) -> None:
+    st.dataframe(frame, hide_index=True, height="content" if len(frame) <= _FEW else 300)
 
 
 def counted(found: DataSurvey) -> str:

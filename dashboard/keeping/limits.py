@@ -28,7 +28,7 @@ def draw() -> None:
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
-        height=2 + 35 * (len(found) + 1),
+        height="content",
         column_config={"What it bounds": st.column_config.TextColumn(width="large")},
     )
     st.caption(

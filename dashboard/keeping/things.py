@@ -15,7 +15,7 @@ from dashboard import cached, state
 from dashboard.commands.workspace import sized
 
 _NAMED = ("models", "compressed", "data", "runs", "uploads", "subsets")
-_HEIGHT = 260
+_HEIGHT, _FEW = 260, 6
 
 
 def first(found: Sequence[Kept]) -> None:
@@ -42,7 +42,7 @@ def draw(found: Sequence[Kept]) -> None:
     rows = pd.DataFrame(
         {
             "Name": [each.title for each in found],
-            "Size": [each.size / 2**20 for each in found],
+            "Size": [each.size for each in found],
             "Changed": [datetime.fromtimestamp(each.used).astimezone() for each in found],
             "In use": [each.busy for each in found],
         }
@@ -50,12 +50,12 @@ def draw(found: Sequence[Kept]) -> None:
     event = st.dataframe(
         rows if rows["In use"].any() else rows.drop(columns="In use"),
         hide_index=True,
-        height=min(_HEIGHT, 2 + 35 * (len(rows) + 1)),
+        height="content" if len(rows) <= _FEW else _HEIGHT,
         key=key,
         on_select="rerun",
         selection_mode="multi-row",
         column_config={
-            "Size": st.column_config.NumberColumn(format="%.2f MiB"),
+            "Size": st.column_config.NumberColumn(format="bytes"),
             "Changed": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
         },
     )
