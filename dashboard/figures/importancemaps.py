@@ -11,6 +11,7 @@ from dashboard.figures.caption import elided, escaped
 from dashboard.figures.panels import WIDTH, Panel, axis, panel_figure
 from dashboard.theme import MAGNITUDE, greys, template, translucent
 
+_SIDE = 320  # pixels of the regions from left to right
 _CLIP = 98  # percentile of the sizes at which colours end
 
 
@@ -38,16 +39,15 @@ def region_map(result: Importance, *, dark: bool = False) -> go.Figure:
         ),
         layout={
             "template": template(dark),
-            "height": 400,
+            # Squares by size: an axis tied to the other one shrinks when a page is resized.
+            "height": round(_SIDE * rows / columns) + 72,
+            "width": _SIDE + 124,
             "title": {"text": "<b>By region</b>, all classes together"},
-            "margin": {"l": 8, "r": 8, "t": 44, "b": 8},
+            "margin": {"l": 28, "r": 96, "t": 44, "b": 28, "autoexpand": False},
         },
     )
-    figure.update_yaxes(
-        autorange="reversed", scaleanchor="x", constrain="domain", showgrid=False, dtick=1,
-        zeroline=False,
-    )  # fmt: skip
-    figure.update_xaxes(constrain="domain", showgrid=False, dtick=1, zeroline=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1, zeroline=False)
+    figure.update_xaxes(showgrid=False, dtick=1, zeroline=False)
     return figure
 
 

@@ -232,7 +232,7 @@ def _beside(now: state.Selection, found: Importance, dark: bool) -> None:
 def _pictures(now: state.Selection, found: Importance, places: Any, dark: bool) -> None:
     with places[0]:
         figure = region_map(found, dark=dark)
-        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="regions")
+        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="regions", width="content")
         downloads.button(figure, [found], f"{now.model}.regions.{found.way}"[:80])
     with places[1]:
         wide = ruler.width() >= 840
