@@ -15,6 +15,7 @@ from dashboard.commands.add import add
 from dashboard.commands.attention import attention
 from dashboard.commands.attribute import attribute
 from dashboard.commands.capture import capture
+from dashboard.commands.check import check
 from dashboard.commands.compare import compare
 from dashboard.commands.compress import compress
 from dashboard.commands.concepts import concepts, influence
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command()(serve)
 app.add_typer(listing, name="list")
 app.command()(add)
+app.command()(check)
 app.command()(attribute)
 app.command()(attention)
 app.command()(capture)

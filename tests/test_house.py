@@ -66,6 +66,7 @@ COMPUTING = (
     "core.concepts",
     "core.influence",
     "core.counterfactual",
+    "core.checkup",
 )
 
 LAYERS = (

@@ -44,6 +44,7 @@ VERBS = Verbs(
         "attention_overview": "core.attention.compute:attention_overview",
         "attribute": "core.attribution.compute:attribute",
         "capture": "core.activations.work:capture_verb",
+        "check_up": "core.checkup.check:check_up",
         "cluster": "core.projection.cluster:cluster",
         "compare": "core.comparison.compare:compare",
         "compare_layers": "core.activations.compare:compare_layers",

@@ -19,6 +19,7 @@ from core.results.behaviour import (
     Probes,
     WithoutUnits,
 )
+from core.results.checkup import CheckUp, Finding
 from core.results.comparison import (
     AttentionContrast,
     AttributionContrast,
@@ -63,6 +64,7 @@ __all__ = [
     "AttributionContrast",
     "Behaviour",
     "BlobSeries",
+    "CheckUp",
     "Clusters",
     "Comparison",
     "ConceptScores",
@@ -76,6 +78,7 @@ __all__ = [
     "Drift",
     "Evaluation",
     "Filters",
+    "Finding",
     "Fit",
     "Flip",
     "GradientFlow",

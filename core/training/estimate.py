@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from core.device import synchronise
+from core.device import free_memory, synchronise
 from core.errors import OutOfMemory
 from core.progress import Meter
 from core.training.config import Config
@@ -121,10 +120,5 @@ def _kept(learner: Learner) -> int:
 
 def _free(device: torch.device) -> int:
     """Bytes of memory that are available; where nobody says so, any number."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return sys.maxsize
-    return next((int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable")), 0)
+    free = free_memory(device)
+    return sys.maxsize if free is None else free

@@ -17,6 +17,7 @@ from core.models.card import ModelCard
 from core.results import Architecture, Prediction
 from core.tasks import Columns, Tokens
 from dashboard import cached, downloads, ruler, state, waiting
+from dashboard.checking import report
 from dashboard.figures.architecture import architecture_chart
 from dashboard.figures.prediction import class_quality, probability_bars
 from dashboard.figures.training import training_curves
@@ -40,11 +41,11 @@ def main() -> None:
     words.markdown(card.summary)
     with answer:
         _example(chosen)
-    titles = ["Layers", "Quality", "Training", "Methods that fit"]
+    titles = ["Layers", "Quality", "Training", "Methods that fit", "Check-up"]
     if card.raw["parameters"] is None:  # it is asked, and cannot be looked into
-        titles = ["Methods that fit"]
+        titles = ["Methods that fit", "Check-up"]
     if columns.features(card):
-        titles.insert(1 if len(titles) > 1 else 0, "Columns")
+        titles.insert(1 if titles[0] == "Layers" else 0, "Columns")
     for title, tab in zip(titles, st.tabs(titles), strict=True):
         with tab:
             match title:
@@ -58,6 +59,8 @@ def main() -> None:
                     _fits(card, architecture)
                 case "Columns":
                     columns.draw(card)
+                case "Check-up" if architecture is not None:
+                    report.panel(cached.model_ref(chosen.model))
     if architecture is None and not waiting.failed("Inspecting the model", inspecting):
         waiting.watch({"Inspecting the model": inspecting})
 

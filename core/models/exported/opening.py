@@ -45,7 +45,7 @@ def opened(source: Path, target: Path) -> dict[str, Any]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds + 30,
-            env=_environment(),
+            env=environment(),
             check=False,
         )
         said = done.stdout.decode(errors="replace").splitlines()
@@ -68,7 +68,8 @@ def opened(source: Path, target: Path) -> dict[str, Any]:
     )
 
 
-def _environment() -> Mapping[str, str]:
+def environment() -> Mapping[str, str]:
+    """That of a confined process: our own code, no GPU, one thread, no network for hubs."""
     home = str(Path(core.__file__ or "").parent.parent)
     path = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {

@@ -1,0 +1,1 @@
+"""A model looked over before it is used."""
