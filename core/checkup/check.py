@@ -14,6 +14,7 @@ from core.activations.plan import has_own, survey
 from core.attention.compute import attention_layers
 from core.attribution.describe import describe
 from core.checkup import findings as told
+from core.checkup import fitting
 from core.checkup.confined import confined
 from core.checkup.trials import PASSES, reason, tried
 from core.device import free_memory
@@ -57,7 +58,7 @@ def examined(model: LoadedModel, seed: int, meter: Meter) -> CheckUp:
     found = tried(model, seed, meter)
     with model.exclusive(seed) as module:
         parts = [*module.parameters(), *module.buffers()]
-        made = [*told.of_weights(module), *told.of_pixels(model)]
+        made = [*told.of_weights(module), *fitting.of_pixels(model)]
         made += told.of_trials(model, module, found)
     layers: tuple[str, ...] = ()
     left_out: Mapping[str, str] = {}
@@ -70,14 +71,14 @@ def examined(model: LoadedModel, seed: int, meter: Meter) -> CheckUp:
         meter.tick()
         with _excused(made, "attention", "Attention"):
             attention = attention_layers(model, seed)
-        made += told.of_looks(layers, left_out, attention)
+        made += fitting.of_looks(layers, left_out, attention)
         meter.tick()
         with _excused(made, "methods", "Methods"):
             architecture = describe(model, (), {}, seed, Quiet(meter))
-            made.append(told.of_methods(architecture))
+            made.append(fitting.of_methods(architecture))
     device_bytes = sum(each.nbytes for each in parts)
     free = free_memory(model.device) or 0
-    made.append(told.of_memory(device_bytes, found.steps.made, free))
+    made.append(fitting.of_memory(device_bytes, found.steps.made, free))
     return CheckUp(
         model=model.ref.name,
         findings=tuple(sorted(made, key=lambda each: -LEVELS.index(each.level))),
