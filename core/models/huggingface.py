@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def card(name: str) -> ModelCard:
     """
     folder = _folder(name.removeprefix(PREFIX))
     config = _json(folder / _CONFIG)
-    task = _task(folder, config)
+    task = task_of(folder.name, config)
     weights = _weights(folder)
     files = (weights, *shards(weights))
     pictures = task is Task.IMAGE_CLASSIFICATION
@@ -141,7 +142,8 @@ def _json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _task(folder: Path, config: dict[str, Any]) -> Task:
+def task_of(name: str, config: Mapping[str, Any]) -> Task:
+    """The task of the class that a configuration was saved from. Raises ``BadModel``."""
     kind = _kind(config)
     if kind.endswith("ForSequenceClassification"):
         return Task.TEXT_CLASSIFICATION
@@ -152,14 +154,14 @@ def _task(folder: Path, config: dict[str, Any]) -> Task:
     if kind.endswith(("ForCausalLM", "LMHeadModel")):
         return Task.CAUSAL_LANGUAGE_MODEL
     raise BadModel(
-        f"'{folder.name}' holds {kind or 'a model of an unknown kind'}, which cannot be asked "
+        f"'{name}' holds {kind or 'a model of an unknown kind'}, which cannot be asked "
         "anything here.",
         "Expected …ForSequenceClassification, …ForImageClassification, …ForCausalLM or an "
         "encoder–decoder …ForConditionalGeneration.",
     )
 
 
-def _kind(config: dict[str, Any]) -> str:
+def _kind(config: Mapping[str, Any]) -> str:
     """The class that a model was saved from, as far as the configuration says it."""
     kinds = config.get("architectures")
     return str(kinds[0]) if isinstance(kinds, list) and kinds else ""

@@ -102,7 +102,12 @@ def of(about: ModelCard) -> TransformerTokenizer:
             f"tokens, the model {rows:,}.",
             "Use the tokenizer that the model was trained with.",
         )
-    longest = next(
+    return TransformerTokenizer(found, longest(config))
+
+
+def longest(config: Any) -> int | None:
+    """The most tokens that a configuration has positions for; None where it does not say."""
+    found = next(
         (
             value
             for name in ("max_position_embeddings", "n_positions", "max_source_positions")
@@ -110,9 +115,9 @@ def of(about: ModelCard) -> TransformerTokenizer:
         ),
         None,
     )
-    if longest is not None and config.model_type in _AFTER_PADDING:
-        longest -= (config.pad_token_id or 0) + 1
-    return TransformerTokenizer(found, longest)
+    if found is not None and config.model_type in _AFTER_PADDING:
+        found -= (config.pad_token_id or 0) + 1
+    return found
 
 
 def _placed(text: str, spelt: Sequence[str], special: Sequence[bool]) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,11 @@ _LISTS = ("mean", "std")
 
 def add(
     file: Annotated[
-        Path, typer.Argument(help="A .pt2 file, as torch.export.save(program, path) writes it.")
+        Path,
+        typer.Argument(
+            help="A .pt2 file, weights in .safetensors, .pt, .pth or .ckpt, an .onnx or .skops "
+            "file, or a folder or zip as save_pretrained(folder) writes it."
+        ),
     ],
     task: Annotated[
         str,
@@ -48,6 +53,13 @@ def add(
     card: Annotated[
         Path | None, typer.Option(help="A JSON file that says all this; options go before it.")
     ] = None,
+    architecture: Annotated[
+        str,
+        typer.Option(
+            help="What weights belong to: a sample model such as digits_cnn, or JSON such as "
+            '{"timm": "resnet18"} or a configuration of transformers.'
+        ),
+    ] = "",
     title: Annotated[str, typer.Option(help="What it is called in the dashboard.")] = "",
     name: Annotated[str, typer.Option(help="What it is asked for as, own:NAME.")] = "",
     as_json: options.Json = False,
@@ -59,15 +71,19 @@ def add(
     from core.models.catalogue import card as card_of
     from core.models.exported import own
     from core.models.exported.description import Description
+    from core.models.formats.architecture import spelt
+    from core.models.formats.door import add as taken
     from core.paths import located
     from core.workspace import workspace as place_at
 
     said = Description.read(_said(task, classes, set_ or [], tokenizer, title))
+    if architecture:
+        said = replace(said, architecture=spelt(architecture))
     if card is not None:
         said = said.over(Description.read(inputs.file(card).data.decode(errors="replace")))
     place = place_at(workspace)
     empty = said == Description()
-    added = own.add(located(file), None if empty else said, name, place)
+    added = taken(located(file), None if empty else said, name, place)
     about = card_of(f"{own.PREFIX}{place.root / 'models' / added.name.removeprefix(own.PREFIX)}")
     options.say(added.notes, added.name)
     rows = findings.rows(added.found, about)

@@ -35,6 +35,7 @@ class Description:
     ``preprocessing`` is that of a card: of images ``height``, ``width``, ``channels``, ``mean``,
     ``std``, ``fit``, of tables ``features``. ``tokenizer`` is ``{"json": …}`` as the tokenizers
     library saves it, or ``{"words": […]}``. ``independent`` classes are judged one by one.
+    ``architecture`` is what weights alone belong to (``core.models.formats.architecture``).
     """
 
     title: str = ""
@@ -44,6 +45,7 @@ class Description:
     tokenizer: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
     independent: bool = False
+    architecture: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, text: str) -> Description:
@@ -56,7 +58,10 @@ class Description:
             raise BadModel("The card of the model is no JSON.", _NEXT) from None
         if not isinstance(raw, dict):
             raise BadModel("The card of the model is no JSON object.", _NEXT)
-        parts = {name: raw.get(name) or {} for name in ("preprocessing", "tokenizer")}
+        if isinstance(raw.get("architecture"), str):
+            raw["architecture"] = {"name": raw["architecture"]}
+        kept = ("preprocessing", "tokenizer", "architecture")
+        parts = {name: raw.get(name) or {} for name in kept}
         for name, value in parts.items():
             if not isinstance(value, dict):
                 raise BadModel(f"The card's '{name}' is no JSON object.", _NEXT)
@@ -68,6 +73,7 @@ class Description:
             tokenizer=parts["tokenizer"],
             summary=shortened(_line(raw.get("summary", "")), 2000),
             independent=raw.get("independent") is True,
+            architecture=parts["architecture"],
         )
 
     def written(self) -> str:
@@ -80,6 +86,7 @@ class Description:
             "tokenizer": dict(self.tokenizer),
             "summary": self.summary,
             "independent": self.independent,
+            "architecture": dict(self.architecture),
         }
         return json.dumps({name: value for name, value in about.items() if value})
 
@@ -94,6 +101,7 @@ class Description:
             tokenizer=self.tokenizer or other.tokenizer,
             summary=self.summary or other.summary,
             independent=self.independent or other.independent,
+            architecture=self.architecture or other.architecture,
         )
 
 

@@ -12,7 +12,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import core
 from core import settings
 from core.errors import BadModel, UserError, shortened
 
+_HERE = "core.models.exported.opening"
 _SAID = "FLUOROSCOPE "
 _FORBIDDEN = (
     "pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty",
@@ -28,8 +29,9 @@ _FORBIDDEN = (
 )  # fmt: skip
 
 
-def opened(source: Path, target: Path) -> dict[str, Any]:
-    """What the process found; ``target`` is then a file that may be loaded.
+def opened(source: Path, target: Path, worker: str = "") -> dict[str, Any]:
+    """What the process found; ``target`` is then a file that may be loaded. ``worker`` is another
+    module that is run in place of this one, in the same way.
 
     The settings ``open_seconds`` (120) and ``open_gib`` (16) are its limits. Raises
     ``BadModel`` when the file is refused, broken, too slow or too large; ``target`` is then gone.
@@ -38,7 +40,7 @@ def opened(source: Path, target: Path) -> dict[str, Any]:
     memory = max(1, int(settings.value("open_gib")))
     name = shortened(source.name, 80)
     # -P: what lies in the current folder must not stand in for a library.
-    command = [sys.executable, "-P", "-m", __name__, str(source), str(target)]
+    command = [sys.executable, "-P", "-m", worker or _HERE, str(source), str(target)]
     try:
         done = subprocess.run(  # noqa: S603 - our own command
             [*command, str(seconds), str(memory)],
@@ -113,13 +115,24 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
     """Look over, clean, rebuild, run. Raises ``BadModel``."""
     from core.models.exported.clean import clean
 
-    try:
+    def work() -> dict[str, Any]:
         confine(seconds, memory, 2 * source.stat().st_size + 2**26)
         found = clean(source, target)
         from core.models.exported.trial import tried  # torch, only for what was let through
 
         forbid()
         return tried(found, target)
+
+    return told_of(source, memory, work)
+
+
+def told_of(source: Path, memory: int, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What ``work`` on a file returns; what it breaks of memory and disk is told.
+
+    Raises ``BadModel``.
+    """
+    try:
+        return work()
     except MemoryError:
         raise BadModel(
             f"'{source.name}' needs more than {memory} GiB of memory.",
@@ -132,11 +145,16 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
         ) from None
 
 
-if __name__ == "__main__":
+def answer(work: Callable[[Path, Path, int, int], dict[str, Any]]) -> None:
+    """Do the work that the command line names, and print what was found or what is wrong."""
+    source, target, seconds, memory = sys.argv[1:5]
     try:
-        told: dict[str, Any] = {
-            "found": main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
-        }
+        found = work(Path(source), Path(target), int(seconds), int(memory))
+        told: dict[str, Any] = {"found": found}
     except UserError as error:
         told = {"error": [error.message, error.next_step]}
     print(_SAID + json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    answer(main)

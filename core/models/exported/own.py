@@ -60,6 +60,10 @@ def card(name: str) -> ModelCard:
     folder = _folder(name.removeprefix(PREFIX))
     staged = at(folder)
     said, found, origin = staged.said, staged.found, staged.origin
+    if staged.kind:
+        from core.models.formats import cards
+
+        return cards.card(name, folder, staged)
     try:
         if said.task is None:
             raise ValueError("no task")
@@ -113,7 +117,8 @@ def _pictured(prepared: Mapping[str, Any]) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Staged:
     """A file that was looked over and opened: its ``folder``, what was ``found``, what is ``said``
-    of it so far, where it comes from, and whether it is ``known`` as a model already.
+    of it so far, where it comes from, whether it is ``known`` as a model already, and its ``kind``
+    where it is no program (``core.models.formats.cards``).
     """
 
     folder: Path
@@ -121,6 +126,7 @@ class Staged:
     said: Description
     origin: Mapping[str, str]
     known: bool
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,8 @@ def at(folder: Path) -> Staged:
     try:
         about = json.loads((folder / (CARD if known else FOUND)).read_bytes())
         said = Description.read(json.dumps(about["description"]))
-        return Staged(folder, about["found"], said, about["origin"], known)
+        kind = str(about.get("kind", ""))
+        return Staged(folder, about["found"], said, about["origin"], known, kind)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadModel(
             f"The card of '{shortened(folder.name, 80)}' cannot be read: {error!r}.",
@@ -208,18 +215,10 @@ def settle(staged: Staged, said: Description, name: str = "") -> Added:
     Raises ``BadModel`` as ``completed`` does, ``BadParameter`` for a name that cannot be one or is
     taken, ``StorageError`` when it cannot be stored.
     """
-    if name and not _NAME.fullmatch(name):
-        raise BadParameter(
-            f"'{shortened(name, 80)}' cannot be the name of a model.",
-            "Use letters, digits, points, dashes and underscores.",
-        )
     folder = staged.folder
-    own_name = (
-        folder.name if staged.known else _free(folder.parent, Path(staged.origin["file"]).stem)
+    chosen = chosen_name(
+        folder.parent, name, staged.origin["file"], folder if staged.known else None
     )
-    chosen = folder.parent / (name or own_name)
-    if chosen.exists() and chosen != folder:
-        raise BadParameter(f"There is a model '{chosen.name}' already.", "Choose another name.")
     described, notes = completed(said.over(staged.said), staged.found)
     about = {
         "description": json.loads(described.written()),
@@ -227,10 +226,17 @@ def settle(staged: Staged, said: Description, name: str = "") -> Added:
         "origin": staged.origin,
     }
     text = json.dumps(about, indent=1).encode()
+    if staged.kind:
+        text = json.dumps({"kind": staged.kind, **about}, indent=1).encode()
     try:
         # What is said of a model changes what it answers, and so the fingerprint of its file.
-        with zipfile.ZipFile(folder / PROGRAM, "a") as archive:
-            archive.comment = sha256(text).encode()
+        if staged.kind:
+            from core.models.formats.tensors import mark
+
+            mark(folder / "model.safetensors", sha256(text))
+        else:
+            with zipfile.ZipFile(folder / PROGRAM, "a") as archive:
+                archive.comment = sha256(text).encode()
         write_atomically(folder / CARD, text)
         (folder / FOUND).unlink(missing_ok=True)
         if chosen != folder:
@@ -238,6 +244,22 @@ def settle(staged: Staged, said: Description, name: str = "") -> Added:
     except OSError as error:
         raise _not_stored(staged.origin["file"], error) from error
     return Added(f"{PREFIX}{chosen.name}", staged.found, notes, staged.known)
+
+
+def chosen_name(root: Path, wanted: str, file: str, known: Path | None) -> Path:
+    """The folder of a model: called as wanted, as it is known, or after its file.
+
+    Raises ``BadParameter`` for a name that cannot be one or is taken.
+    """
+    if wanted and not _NAME.fullmatch(wanted):
+        raise BadParameter(
+            f"'{shortened(wanted, 80)}' cannot be the name of a model.",
+            "Use letters, digits, points, dashes and underscores.",
+        )
+    chosen = root / (wanted or (known.name if known else _free(root, Path(file).stem)))
+    if chosen.exists() and chosen != known:
+        raise BadParameter(f"There is a model '{chosen.name}' already.", "Choose another name.")
+    return chosen
 
 
 def _not_stored(name: str, error: OSError) -> StorageError:

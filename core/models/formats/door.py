@@ -1,0 +1,102 @@
+"""The one door for models of one's own: what comes is looked at, taken by the way of its kind, and
+kept in the workspace as ``own:<name>``. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadModel, StorageError, shortened
+from core.models.exported import own
+from core.models.exported.description import Description
+from core.models.exported.opening import opened
+from core.models.formats.kind import Kind, kind_of
+from core.provenance import sha256, sha256_of_file
+from core.workspace import Workspace, workspace
+
+_WORKER = "core.models.formats.taking"
+_LARGEST_CARD = 32 * 2**20
+
+
+def add(
+    path: Path, said: Description | None = None, name: str = "", place: Workspace | None = None
+) -> own.Added:
+    """Take a file or a folder into the workspace, after it was looked over and opened in a process
+    of its own. The same bytes are kept once; what is said of them anew goes before what was said.
+
+    Raises ``UnknownName`` when there is nothing, ``BadModel`` for what is not taken and why,
+    ``BadParameter`` for a name that cannot be one or is taken, ``StorageError`` when it cannot be
+    stored.
+    """
+    kind = kind_of(path)
+    if kind is Kind.PROGRAM:
+        return own.add(path, said, name, place)
+    beside = _beside(path)
+    root = (place or workspace()).models
+    digest = _digest(path)
+    known = _with(digest, root)
+    if known is not None and said is None and beside is None and name in ("", known.name):
+        about = json.loads((known / own.CARD).read_bytes())
+        return own.Added(f"{own.PREFIX}{known.name}", about["found"], (), True)
+    whole = (said or Description()).over(beside or Description())
+    if known is not None:
+        before = json.loads((known / own.CARD).read_bytes())["description"]
+        whole = whole.over(Description.read(json.dumps(before)))
+    chosen = own.chosen_name(root, name, path.name, known)
+    draft = root / f".new-{secrets.token_hex(20)}"
+    try:
+        draft.mkdir()
+        (draft / "said.json").write_text(whole.written(), encoding="utf-8")
+        found = opened(path, draft / own.CARD, _WORKER)
+        (draft / "said.json").unlink()
+        about = json.loads((draft / own.CARD).read_bytes())
+        about["origin"] |= {"file": shortened(path.name), "sha256": digest}
+        (draft / own.CARD).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        if known is not None:
+            known.rename(draft / ".before")
+        draft.rename(chosen)
+        shutil.rmtree(chosen / ".before", ignore_errors=True)
+    except OSError as error:
+        raise StorageError(
+            f"'{shortened(path.name, 80)}' cannot be stored: {error.strerror or error}.",
+            "Free some space, or choose another --workspace.",
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    notes = tuple(found.pop("notes"))
+    return own.Added(f"{own.PREFIX}{chosen.name}", about["found"], notes, known is not None)
+
+
+def _beside(path: Path) -> Description | None:
+    """What the card beside a file says: ``net.safetensors.json``, or ``net.json``."""
+    if path.is_dir():
+        return None
+    for place in (path.with_name(f"{path.name}.json"), path.with_suffix(".json")):
+        if place.is_file() and place != path:
+            if place.stat().st_size > _LARGEST_CARD:
+                raise BadModel(f"The card '{place.name}' has more than 32 MiB.", "Shorten it.")
+            return Description.read(place.read_text(encoding="utf-8", errors="replace"))
+    return None
+
+
+def _digest(path: Path) -> str:
+    if path.is_file():
+        return sha256_of_file(path)
+    files = sorted(each for each in path.iterdir() if each.is_file() and not each.is_symlink())
+    return sha256("\n".join(f"{each.name} {sha256_of_file(each)}" for each in files).encode())
+
+
+def _with(digest: str, root: Path) -> Path | None:
+    """The folder of the model that these bytes became."""
+    for path in sorted(root.glob(f"*/{own.CARD}")):
+        try:
+            about: Any = json.loads(path.read_bytes())
+            if about.get("kind") and about["origin"]["sha256"] == digest:
+                return path.parent
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return None

@@ -1,0 +1,242 @@
+"""What the confined process does with a file of another kind than ``.pt2``.
+
+Run as ``python -m core.models.formats.taking SOURCE CARD SECONDS MEMORY`` (see
+``core.models.exported.opening``): CARD is written last, beside what may be loaded. What the person
+says is in ``said.json`` beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from core.errors import BadModel, UserError, shortened
+from core.models import huggingface
+from core.models.card import ModelCard
+from core.models.exported.description import Description, completed
+from core.models.exported.opening import answer, confine, forbid, told_of
+from core.models.exported.own import Staged
+from core.models.formats import architecture, cards
+from core.models.formats.kind import Kind, kind_of
+from core.models.formats.statefile import weights_of
+from core.models.loaded import LoadedModel
+from core.models.loader import adapter, build
+from core.models.reference import ModelRef
+from core.provenance import sha256
+from core.tasks import Task
+
+SAID = "said.json"
+_STRIPPED = ("", "module.", "_orig_mod.", "model.", "net.", "network.", "module.model.")
+_ADDED = ("", "model.")
+_PREPARED = ("channels", "height", "width", "mean", "std", "fit", "box", "features")
+
+
+def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any]:
+    """Take what may be taken of ``source``, load it, run it. Raises ``BadModel``."""
+
+    def work() -> dict[str, Any]:
+        confine(seconds, memory, 4 * size_of(source) + 2**26)
+        kind = kind_of(source)
+        said = Description.read((target.parent / SAID).read_text(encoding="utf-8"))
+        about, notes = _weights(source, kind, said, target.parent)
+        target.write_text(json.dumps(about, indent=1), encoding="utf-8")
+        return {"notes": notes, **about["found"]}
+
+    return told_of(source, memory, work)
+
+
+def size_of(source: Path) -> int:
+    """Bytes of a file, or of the files of a folder."""
+    if source.is_file():
+        return source.stat().st_size
+    return sum(each.stat().st_size for each in source.iterdir() if each.is_file())
+
+
+def _weights(
+    source: Path, kind: Kind, said: Description, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """Weights in the architecture that the card names: kept under its own names of tensors."""
+    said = _with_usual(said)
+    task = said.task or Task.IMAGE_CLASSIFICATION
+    module = architecture.build(said.architecture, task.value)
+    forbid()
+    tensors, notes = weights_of(source, kind)
+    fitted, more = _fitted(module.state_dict(), tensors)
+    found: dict[str, Any] = {
+        "parameters": sum(each.numel() for each in module.parameters()),
+        "inputs": [_input(module, said, task)],
+        "answer": [1, 2] if task is Task.CAUSAL_LANGUAGE_MODEL else [2],
+        "widths": [],
+        "lengths": [1, _longest(module)],
+    }
+    about: dict[str, Any] = {
+        "kind": cards.WEIGHTS_KIND,
+        "origin": {"file": shortened(source.name)},
+        "found": found,
+    }
+    # With any number of classes first, to see how many it has.
+    draft, _ = completed(replace(said, classes=()), found)
+    kept = Staged(folder, found, draft, about["origin"], False, cards.WEIGHTS_KIND)
+    made = cards.card(shortened(source.name, 80), folder, kept)
+    module = build(made, fitted)
+    found |= ran(made, module)
+    final, assumed = completed(said, found)
+    about["description"] = json.loads(final.written())
+    save_file(fitted, folder / cards.WEIGHTS, {"said": sha256(final.written().encode())})
+    return about, [*notes, *more, *assumed]
+
+
+def _with_usual(said: Description) -> Description:
+    """With what the architecture itself says of the task and the preparation of inputs."""
+    spec = said.architecture
+    if not spec:
+        raise BadModel(
+            "Weights alone do not say which network they belong to.", architecture.WANTED
+        )
+    if (base := architecture.announced(spec)) is not None:
+        if said.task not in (None, base.task):
+            raise BadModel(
+                f"'{spec['name']}' is a network for {base.task.value}, not for {said.task}.",
+                "Leave --task out.",
+            )
+        prepared: Mapping[str, Any] = base.raw.get("preprocessing", {})
+        usual = {key: prepared[key] for key in _PREPARED if prepared.get(key) is not None}
+        own = base.task.axis == "tokens"
+        return said.over(
+            Description(
+                task=base.task,
+                classes=() if spec.get("arguments") else base.classes,
+                preprocessing=usual,
+                tokenizer={cards.OF_SAMPLE: spec["name"]} if own else {},
+                independent=base.independent,
+            )
+        )
+    task = said.task
+    if task is None and "model_type" in spec:
+        if not spec.get("architectures"):
+            raise BadModel(
+                "The card does not say what the network is for.",
+                "Say it with --task, or keep 'architectures' in its configuration.",
+            )
+        task = huggingface.task_of("The card", spec)
+    task = task or Task.IMAGE_CLASSIFICATION
+    sides = architecture.image_sides(spec) if task is Task.IMAGE_CLASSIFICATION else {}
+    return said.over(Description(task=task, preprocessing=sides))
+
+
+def _fitted(
+    expected: Mapping[str, Tensor], given: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors under the names of the architecture and in its types, and notes on it.
+
+    What training scripts put before names is left out where it makes them fit. A weight that is
+    the same as another in the network is saved once by some tools, and twice here.
+    """
+    best, dropped = dict(given), ""
+    most = -1
+    for start in _STRIPPED:
+        for more in _ADDED:
+            named = {more + name.removeprefix(start): name for name in given}
+            hits = len(named.keys() & expected.keys())
+            if hits > most and len(named) == len(given):
+                best = {new: given[old] for new, old in named.items()}
+                dropped, most = start, hits
+    notes = [f"'{dropped}' before the names of tensors left out"] if dropped else []
+    homes: dict[tuple[int, Any], str] = {}
+    for name, tensor in expected.items():
+        if name in best and tensor.numel():
+            homes.setdefault((tensor.data_ptr(), tensor.shape), name)
+    for name, tensor in expected.items():
+        same = homes.get((tensor.data_ptr(), tensor.shape))
+        if name not in best and same is not None:
+            best[name] = best[same]
+    changed: dict[str, int] = {}
+    made = {}
+    for name, tensor in best.items():
+        wanted = expected[name].dtype if name in expected else tensor.dtype
+        if tensor.is_floating_point() and tensor.dtype != wanted:
+            key = f"{str(tensor.dtype)[6:]} to {str(wanted)[6:]}"
+            changed[key] = changed.get(key, 0) + 1
+        fits = name in expected and tensor.shape == expected[name].shape
+        made[name] = tensor.to(wanted).clone().contiguous() if fits else tensor
+    notes += [f"{count:,} weights converted from {key}" for key, count in changed.items()]
+    return made, notes
+
+
+def _input(module: nn.Module, said: Description, task: Task) -> dict[str, Any]:
+    """The input as an exported program would describe it."""
+    if task is Task.IMAGE_CLASSIFICATION:
+        first = next((each for each in module.modules() if isinstance(each, nn.Conv2d)), None)
+        channels = said.preprocessing.get("channels")
+        if first is not None:
+            channels = first.in_channels
+        free: list[int | None] = [None, channels, None, None]
+        least = [1, channels or 3, 1, 1]
+        return {"name": "pixels", "dtype": "float32", "least": least, "most": free}
+    if task is Task.TABULAR_CLASSIFICATION:
+        linear = next((each for each in module.modules() if isinstance(each, nn.Linear)), None)
+        width = linear.in_features if linear is not None else 1
+        return {"name": "rows", "dtype": "float32", "least": [1, width], "most": [None, width]}
+    most = _longest(module)
+    return {"name": "ids", "dtype": "int64", "least": [1, 1], "most": [None, most]}
+
+
+def _longest(module: nn.Module) -> int | None:
+    config = getattr(getattr(module, "model", None), "config", None)
+    if config is None or not hasattr(config, "get_text_config"):
+        return None
+    from core.models.transformer_tokenizer import longest
+
+    return longest(config)
+
+
+def ran(about: ModelCard, module: nn.Module) -> dict[str, Any]:
+    """What is seen when a typical example is given: the shape of the answer, whether it is the same
+    twice. Raises ``BadModel`` when it cannot be run or its answer is not finite.
+    """
+    model = LoadedModel(
+        ModelRef(about.name, ""), about, adapter(about, module), torch.device("cpu"), module.eval()
+    )
+    try:
+        batch = model.adapter.typical(model)
+        with model.exclusive() as ready, torch.no_grad():
+            first, second = (
+                model.adapter.logits(ready, batch.features, *batch.context).float()
+                for _ in range(2)
+            )
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # a stranger's numbers may break torch in any way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "allocate memory" in reason:
+            raise MemoryError from None
+        raise BadModel(
+            f"'{about.name}' cannot be run: {shortened(reason, 160).rstrip('.')}.",
+            "Check the sizes in its card: pictures, columns, tokens.",
+        ) from None
+    if not bool(torch.isfinite(first).all()):
+        raise BadModel(
+            f"'{about.name}' answers a usual example with NaN or infinite numbers.",
+            "Check its weights and its preprocessing.",
+        )
+    classes = about.task is not Task.CAUSAL_LANGUAGE_MODEL
+    return {
+        "answer": list(first.shape[1:]) if classes else [1, 2],
+        "filled": {},
+        "batch": 0,
+        "steady": torch.equal(first, second),
+        "training": False,
+        "operators": {},
+        "layers": [[name, type(part).__name__] for name, part in module.named_modules() if name],
+    }
+
+
+if __name__ == "__main__":
+    answer(main)

@@ -1,0 +1,195 @@
+"""Weights and folders of one's own are what they were: outputs, layers and an attribution equal
+those of the live network. Files are written by PyTorch's, safetensors' and transformers' own tools.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from captum.attr import IntegratedGradients
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import core
+from core.errors import BadModel, MissingExtra, UnknownName
+from core.models.exported.description import Description
+from core.models.formats import architecture, door, taking
+from core.models.formats.kind import Kind, kind_of
+from core.models.loader import load
+from core.tasks import Task
+from core.workspace import workspace
+
+DIGITS = Path("sample_models/weights/digits_cnn/model.safetensors")
+PICTURE = {"mean": [0.5], "std": [0.25], "fit": "cover"}
+VIT: dict[str, Any] = {
+    "model_type": "vit", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 32, "image_size": 16, "patch_size": 8, "num_channels": 3,
+    "id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2},
+    "architectures": ["ViTForImageClassification"],
+}  # fmt: skip
+RESNET: dict[str, Any] = {
+    "model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1],
+    "layer_type": "basic", "num_labels": 3, "architectures": ["ResNetForImageClassification"],
+}  # fmt: skip
+GPT2: dict[str, Any] = {
+    "model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 24,
+    "vocab_size": 12, "bos_token_id": 0, "eos_token_id": 0, "architectures": ["GPT2LMHeadModel"],
+}  # fmt: skip
+WORDS = {"words": ["<pad>", "<unk>", "the", "cat", "sat", "on", "a", "mat", "and", "it", "slept"]}
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the confined process does, in this one: starting it takes seconds."""
+    monkeypatch.setattr(taking, "confine", lambda *limits: None)
+    monkeypatch.setattr(taking, "forbid", lambda: None)
+    monkeypatch.setattr(
+        door, "opened", lambda source, target, worker: taking.main(source, target, 60, 8)
+    )
+
+
+def live(spec: dict[str, Any], task: Task) -> Any:
+    """A network of transformers with random weights, called as our adapters do."""
+    torch.manual_seed(0)
+    return architecture.build(spec, task.value).eval()
+
+
+def test_lightning_weights_of_a_sample_network(tmp_path: Path) -> None:
+    """Through the real door, in its own process."""
+    weights = load_file(DIGITS)
+    path = tmp_path / "my net.ckpt"
+    torch.save({"epoch": 3, "state_dict": {f"model.{k}": v for k, v in weights.items()}}, path)
+    path.with_suffix(".json").write_text('{"architecture": "digits_cnn", "title": "Mine"}')
+    added = door.add(path)
+    assert added.name == "own:my-net"
+    assert added.notes == (
+        "weights taken from 'state_dict' of the file",
+        "'model.' before the names of tensors left out",
+    )
+    picture = core.open_example("assets/examples/digit-2.png")
+    mine, sample = core.reference(added.name), core.reference("digits_cnn")
+    for given in (mine, sample):
+        assert core.predict(given, [picture])[0].classes[2] == "2"
+    (one,), (other,) = (core.predict(each, [picture]) for each in (mine, sample))
+    assert one.logits.tolist() == pytest.approx(other.logits.tolist(), abs=1e-6)
+    (first,), (second,) = (core.attribute(each, [picture], "saliency") for each in (mine, sample))
+    assert first.values == pytest.approx(second.values, abs=1e-6)
+    assert core.describe(mine).layers == core.describe(sample).layers
+    assert door.add(path).known
+    assert (workspace().models / "my-net" / "card.json").is_file()
+
+
+@pytest.mark.parametrize("spec", [VIT, RESNET], ids=["vit", "resnet"])
+def test_weights_of_a_network_for_pictures(
+    spec: dict[str, Any], tmp_path: Path, inside: None
+) -> None:
+    network = live(spec, Task.IMAGE_CLASSIFICATION)
+    path = tmp_path / f"{spec['model_type']}.pt"
+    torch.save(network.model.state_dict(), path)
+    size = {} if "image_size" in spec else {"height": 16, "width": 16}
+    said = Description.read(json.dumps({"architecture": spec, "preprocessing": PICTURE | size}))
+    model = load(core.reference(door.add(path, said).name))
+    pixels = torch.rand(2, 3, 16, 16)
+    with model.exclusive() as module:
+        assert torch.equal(module(pixels), network(pixels))
+        assert [n for n, _ in module.named_modules()] == [n for n, _ in network.named_modules()]
+        maps = [
+            IntegratedGradients(each).attribute(pixels, target=1, n_steps=4)
+            for each in (module, network)
+        ]
+    assert torch.allclose(*maps, atol=1e-6)  # laid out otherwise in memory
+
+
+def test_shared_weights_of_a_language_model_and_half_precision(
+    tmp_path: Path, inside: None
+) -> None:
+    network = live(GPT2, Task.CAUSAL_LANGUAGE_MODEL)
+    path = tmp_path / "gpt.safetensors"
+    tensors: dict[str, Tensor] = {k: v.bfloat16() for k, v in network.model.state_dict().items()}
+    del tensors["lm_head.weight"]  # the same as that of the embedding
+    save_file(tensors, path)
+    card = {"architecture": GPT2, "tokenizer": WORDS}
+    path.with_name("gpt.safetensors.json").write_text(json.dumps(card))
+    added = door.add(path)
+    assert any("converted from bfloat16 to float32" in note for note in added.notes)
+    model = load(core.reference(added.name))
+    ids = torch.tensor([[2, 3, 4, 5]])
+    rounded = network.bfloat16().float()
+    with model.exclusive() as module:
+        assert torch.equal(module(ids), rounded(ids))
+    assert model.adapter.batches([core.text("the cat sat")], model)[0][1].axes[0].kind == "tokens"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w.pop("conv1.bias"), "missing conv1.bias"),
+        (lambda w: w.update(more=torch.ones(2)), "unexpected more"),
+        (lambda w: w.update({"conv1.bias": torch.ones(3)}), r"conv1.bias has shape \(3,\)"),
+        (lambda w: w["conv1.bias"].fill_(float("nan")), "conv1.bias holds NaN"),
+        (lambda w: [w.pop(k) for k in list(w)[:5]], "and 2 more"),
+    ],
+)
+def test_weights_that_do_not_fit_are_listed(
+    change: Any, words: str, tmp_path: Path, inside: None
+) -> None:
+    weights = load_file(DIGITS)
+    change(weights)
+    path = tmp_path / "net.safetensors"
+    save_file(weights, path)
+    with pytest.raises(BadModel, match=words):
+        door.add(path, Description(architecture={"name": "digits_cnn"}))
+    assert not (workspace().models / "net").exists()
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        ("{}", "do not say which network"),
+        ('{"architecture": "digits_cn"}', "Did you mean 'digits_cnn'"),
+        ('{"architecture": "digits_cnn", "classes": ["a", "b"]}', "2 names of classes.*10 outputs"),
+        ('{"architecture": "digits_cnn", "task": "text-classification"}', "not for text"),
+        (
+            '{"architecture": {"name": "digits_cnn", "arguments": {"path": "x"}}}',
+            "no argument 'path'",
+        ),
+        ('{"architecture": {"timm": "hf-hub:a/b"}}', "no name of a model of timm"),
+        ('{"architecture": {"timm": "x", "arguments": {"checkpoint_path": 1}}}', "checkpoint_path"),
+        ('{"architecture": {"torchvision": "resnet18"}}', "torchvision, which is not installed"),
+        ('{"architecture": {"model_type": "vit"}}', "what the network is for"),
+        (
+            '{"task": "image-classification", "architecture": '
+            '{"model_type": "vit", "auto_map": {}}}',
+            "auto_map",
+        ),
+        (
+            '{"architecture": {"model_type": "mine"}, "task": "image-classification"}',
+            "cannot build 'mine'",
+        ),
+    ],
+)
+def test_cards_that_do_not_do(card: str, words: str, tmp_path: Path, inside: None) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file(load_file(DIGITS), path)
+    path.with_suffix(".json").write_text(card)
+    with pytest.raises((BadModel, UnknownName, MissingExtra), match=words) as caught:
+        door.add(path)
+    assert caught.value.next_step
+
+
+def test_what_a_file_is_does_not_go_by_its_name(tmp_path: Path) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "net.pt")
+    torch.save({"w": torch.ones(2)}, tmp_path / "net.safetensors")
+    assert kind_of(tmp_path / "net.pt") is Kind.SAFETENSORS
+    assert kind_of(tmp_path / "net.safetensors") is Kind.STATE
+    with pytest.raises(UnknownName, match="no file"):
+        kind_of(tmp_path / "other")
+    (tmp_path / "empty").touch()
+    with pytest.raises(BadModel, match="empty"):
+        kind_of(tmp_path / "empty")
+    with pytest.raises(BadModel, match="no config"):
+        kind_of(tmp_path)
