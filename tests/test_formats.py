@@ -42,6 +42,12 @@ GPT2: dict[str, Any] = {
 WORDS = {"words": ["<pad>", "<unk>", "the", "cat", "sat", "on", "a", "mat", "and", "it", "slept"]}
 
 
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workspace of its own."""
+    monkeypatch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path / "place"))
+
+
 @pytest.fixture
 def inside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the confined process does, in this one: starting it takes seconds."""

@@ -231,6 +231,8 @@ def ran(about: ModelCard, module: nn.Module) -> dict[str, Any]:
         "answer": list(first.shape[1:]) if classes else [1, 2],
         "filled": {},
         "batch": 0,
+        "freed": 0,
+        "left_out": [],
         "steady": torch.equal(first, second),
         "training": False,
         "operators": {},
