@@ -310,6 +310,15 @@ def test_a_module_used_twice_is_used_twice(pairs: Any) -> None:
     assert pair.taken.relu.inplace
 
 
+def test_it_can_be_traced_for_methods_that_hook(pairs: Any) -> None:
+    """As DeepLIFT needs it, which wants a module for each use of an activation."""
+    for name in ("cnn", "residual, of a fixed batch", "two inputs"):
+        pair = pairs(name)
+        with torch.no_grad():
+            traced = torch.fx.symbolic_trace(pair.taken)
+            assert torch.equal(traced(*pair.given), pair.taken(*pair.given))
+
+
 def test_a_twin_answers_the_same(pairs: Any) -> None:
     for name in ("cnn", "bert"):
         pair = pairs(name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
+from core.errors import FluoroscopeError
 from dashboard.commands import options
 from dashboard.commands.table import show
 
@@ -17,8 +19,14 @@ listing = typer.Typer(help="List what there is, as a table or as JSON.", no_args
 
 @listing.command("models")
 def list_models(as_json: options.Json = False) -> None:
-    """Models by name, with task and measured quality."""
-    from core.models.catalogue import catalogue, missing
+    """Models by name, with task and measured quality; at the end those that people brought."""
+    from core.models.catalogue import card, catalogue, missing
+    from core.models.exported import own
+
+    brought = []
+    for name in own.names():
+        with suppress(FluoroscopeError):  # one that is damaged does not hide the others
+            brought.append(card(name))
 
     rows = [
         {
@@ -29,7 +37,7 @@ def list_models(as_json: options.Json = False) -> None:
             "parameters": model.raw.get("parameters"),
             "installed": not missing(model),
         }
-        for model in catalogue().values()
+        for model in (*catalogue().values(), *brought)
     ]
     show(rows, as_json)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ _PASSED_ON = (
 class ExportedModule(nn.Module):
     """The layers of a program under the names they had.
 
-    It is called with what the adapter of a task has: pixels, ids of tokens, or the row of a table.
+    It is called with what the adapter of a task has: pixels, ids of tokens, or rows of a table.
     ``filled`` says how the inputs that are left are made, by name: ``ones``, ``zeros`` or
     ``positions``; ``widths`` are the columns of each input of a table. A program of a fixed
     ``batch`` is run in parts of that many examples, the last one filled up; one that is ``freed``
@@ -72,50 +73,52 @@ class ExportedModule(nn.Module):
         if kind.isidentifier():  # it is called what the author's class was called
             self.__class__ = type(kind, (ExportedModule,), {"__module__": __name__})
 
+    @property
+    def outputs(self) -> int:
+        """How many values the program answers with."""
+        return len(pytree.tree_leaves(list(self.graph.nodes)[-1].args))
+
     def _given(self) -> list[fx.Node]:
         return [node for node in self.graph.nodes if node.op == "placeholder"]
 
-    def forward(self, *given: Tensor) -> Tensor:
+    def forward(self, given: Tensor) -> Tensor:
         """The output ``[example, …]`` that answers."""
         if not self.batch:
             return self._run(given)
-        count = len(given[0])
+        count = len(given)
         answers = []
-        for start in range(0, count, self.batch):
-            part = [tensor[start : start + self.batch] for tensor in given]
-            lacking = self.batch - len(part[0])
+        for part in given.split(self.batch):
+            lacking = self.batch - len(part)
             if lacking:
-                part = [torch.cat([t, t[-1:].expand(lacking, *t.shape[1:])]) for t in part]
+                part = torch.cat([part, part[-1:].expand(lacking, *part.shape[1:])])
             answers.append(self._run(part))
         return torch.cat(answers)[:count]
 
-    def _run(self, given: Sequence[Tensor]) -> Tensor:
+    def _run(self, given: Tensor) -> Tensor:
         results = fx.Interpreter(self, graph=self.graph).run(
             *self._arguments(given), enable_io_processing=False
         )
-        leaves = pytree.tree_leaves(results)
-        if self.output >= len(leaves):
-            raise IndexError(self.output)
-        answer: Tensor = leaves[self.output]
-        return answer.float() if answer.is_floating_point() else answer
+        answer: Tensor = pytree.tree_leaves(results)[self.output]
+        single = isinstance(answer, Tensor) and answer.is_floating_point()
+        return answer.float() if single else answer
 
-    def _arguments(self, given: Sequence[Tensor]) -> list[Any]:
-        """Those of the program in its own order, from those of an adapter."""
-        waiting = list(given)
-        if self.widths:
-            waiting = list(waiting[0].split(self.widths, dim=1))
+    def _arguments(self, given: Tensor) -> list[Any]:
+        """Those of the program in its own order, from what an adapter has."""
+        ends = list(accumulate(self.widths))
+        waiting = [given[:, end - wide : end] for wide, end in zip(self.widths, ends, strict=True)]
+        waiting = waiting or [given]
         arguments: list[Any] = []
         for name, dtype in self._inputs:
             if not isinstance(dtype, torch.dtype):
                 arguments.append(dtype)  # a value that was fixed when it was exported
             elif name in self.filled:
-                arguments.append(_made(self.filled[name], given[0]).to(dtype))
+                arguments.append(_made(self.filled[name], given).to(dtype))
             elif waiting:
                 arguments.append(waiting.pop(0).to(dtype))
             else:
                 raise BadModel(
                     f"The network also wants '{name}', which nothing gives.",
-                    "Export a module that takes one input, or say in the card how it is filled.",
+                    "Export a module that takes one input; a mask may be called attention_mask.",
                 )
         return arguments
 

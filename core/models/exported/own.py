@@ -17,7 +17,7 @@ import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -200,6 +200,7 @@ def at(folder: Path) -> Staged:
     try:
         about = json.loads((folder / (CARD if known else FOUND)).read_bytes())
         said = Description.read(json.dumps(about["description"]))
+        said = replace(said, title=shortened(about.get("title") or said.title))
         kind = str(about.get("kind", ""))
         return Staged(folder, about["found"], said, about["origin"], known, kind)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -221,6 +222,7 @@ def settle(staged: Staged, said: Description, name: str = "") -> Added:
     )
     described, notes = completed(said.over(staged.said), staged.found)
     about = {
+        "title": described.title,  # here the Workspace page reads and changes it
         "description": json.loads(described.written()),
         "found": staged.found,
         "origin": staged.origin,

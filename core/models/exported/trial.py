@@ -41,10 +41,16 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
     left = [each for each in found.inputs if each.name not in filled]
     rows = all(each.dtype.startswith(("float", "bfloat")) and len(each.least) == 2 for each in left)
     widths = [each.least[1] for each in left] if rows and len(left) > 1 else []
+    if len(left) > 1 and not widths:
+        names = ", ".join(f"'{each.name}'" for each in left[:4])
+        raise BadModel(
+            f"The network takes several inputs, {names}, that are not the columns of a table.",
+            "Export a module that takes one input; a mask may be called attention_mask.",
+        )
     fixed = left[0].least[0] if left[0].most and left[0].least[0] == left[0].most[0] else 0
     usual = fixed or max(2, left[0].least[0])
     module = ExportedModule(whole, filled, widths)
-    given = _examples(left, usual, widths)
+    given = _examples(left, usual)
     output, answers = _answers(module, given)
     module.output = output
     batch, freed = 0, 0
@@ -55,7 +61,6 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
             if _free(other, given, answers):
                 module, batch, freed = other, 0, fixed
     module.batch = batch
-    one = [tensor[:1] for tensor in given]
     return {
         **asdict(found),
         "filled": filled,
@@ -63,7 +68,7 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
         "batch": batch,
         "output": output,
         "freed": freed,
-        "answer": list(_run(module, one).shape[1:]),
+        "answer": list(_run(module, given[:1]).shape[1:]),
         "steady": torch.equal(_run(module, given), answers),
         "layers": [[name, type(part).__name__] for name, part in module.named_modules() if name],
         "embedding": _rows(module) if left[0].dtype.startswith(("int", "uint")) else 0,
@@ -82,7 +87,7 @@ def _kind(given: Given) -> str:
     return ""
 
 
-def _examples(left: Sequence[Given], count: int, widths: Sequence[int]) -> list[Tensor]:
+def _examples(left: Sequence[Given], count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     made = []
     for each in left:
@@ -95,13 +100,13 @@ def _examples(left: Sequence[Given], count: int, widths: Sequence[int]) -> list[
             made.append(torch.rand(shape, generator=generator))
         else:
             made.append(torch.randint(0, _VOCABULARY, shape, generator=generator))
-    return [torch.cat(made, dim=1)] if widths else made
+    return torch.cat(made, dim=1) if len(made) > 1 else made[0]
 
 
-def _run(module: ExportedModule, given: Sequence[Tensor]) -> Tensor:
+def _run(module: ExportedModule, given: Tensor) -> Tensor:
     try:
         with torch.no_grad():
-            answers: Tensor = module(*given)
+            answers: Tensor = module(given)
             return answers
     except BadModel:
         raise
@@ -114,15 +119,17 @@ def _run(module: ExportedModule, given: Sequence[Tensor]) -> Tensor:
         raise BadModel(f"The program cannot be run: {reason.rstrip('.')}.", _EXPORT) from error
 
 
-def _answers(module: ExportedModule, given: Sequence[Tensor]) -> tuple[int, Tensor]:
+def _answers(module: ExportedModule, given: Tensor) -> tuple[int, Tensor]:
     """Which output answers, and its answers: the first of numbers with an entry per example."""
-    for place in range(64):
+    for place in range(module.outputs):
         module.output = place
-        try:
-            answers = _run(module, given)
-        except IndexError:
-            break
-        if answers.is_floating_point() and answers.ndim > 1 and len(answers) == len(given[0]):
+        answers = _run(module, given)
+        if (
+            isinstance(answers, Tensor)
+            and answers.is_floating_point()
+            and answers.ndim > 1
+            and len(answers) == len(given)
+        ):
             return place, answers
     raise BadModel(
         "The program answers with nothing that is one row of numbers per example.",
@@ -130,12 +137,12 @@ def _answers(module: ExportedModule, given: Sequence[Tensor]) -> tuple[int, Tens
     )
 
 
-def _free(module: ExportedModule, given: Sequence[Tensor], answers: Tensor) -> bool:
+def _free(module: ExportedModule, given: Tensor, answers: Tensor) -> bool:
     """Whether other numbers of examples than the one it was exported with give the same answers."""
     for count in _FEW:
-        index = torch.arange(count) % len(given[0])
+        index = torch.arange(count) % len(given)
         try:
-            found = _run(module, [tensor[index] for tensor in given])
+            found = _run(module, given[index])
         except BadModel:
             return False
         if found.shape != answers[index].shape:
@@ -175,7 +182,7 @@ def _lengths(module: ExportedModule, first: Given) -> list[int | None]:
 
 def _takes(module: ExportedModule, length: int) -> bool:
     try:
-        _run(module, [torch.zeros(max(1, module.batch), length, dtype=torch.int64)])
+        _run(module, torch.zeros(max(1, module.batch), length, dtype=torch.int64))
     except BadModel:
         return False
     return True
