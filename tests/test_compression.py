@@ -79,9 +79,11 @@ def test_eight_bits_are_within_half_a_step_and_their_gradient_is_that_of_the_wei
     small = Int8Linear(layer, dynamic=True)
     (gradient,) = torch.autograd.grad(small(values).sum(), values)
     torch.testing.assert_close(gradient[0], small.weight.sum(dim=0))
-    step = values.detach().abs().max() / 127
+    step = values.detach().abs().amax(dim=1, keepdim=True) / 127
     by_hand = torch.round(values / step) * step @ small.weight.T + layer.bias
     torch.testing.assert_close(small(values), by_hand, atol=1e-5, rtol=1e-5)
+    loud = torch.cat([values, 1000 * values])  # what else is in the batch changes nothing
+    torch.testing.assert_close(small(loud)[:3], by_hand, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
@@ -146,6 +148,10 @@ def test_what_it_costs_and_saves(tmp_path: Path) -> None:
     assert found.original.multiply_adds == found.small.multiply_adds == expected
     assert found.small.p95 >= found.small.median > 0
     assert found.speedup > 0
+    assert found.original.batch == found.small.batch
+    assert found.original.batched.shape == found.small.batched.shape  # in turns
+    middle = np.median(found.small.batched)
+    assert found.small.throughput == pytest.approx(found.small.batch / middle)
 
 
 def test_nothing_lost_is_no_drift(tmp_path: Path) -> None:
@@ -167,6 +173,15 @@ def test_pruning_changes_reasons_before_answers(tmp_path: Path) -> None:
     assert (np.diff(found.spearman) >= 0).all()
     assert found.examples == 100
     assert np.nanmean(found.f1[:, 0]) > 0.95
+
+
+def test_nothing_is_lost_where_no_gradient_is_left(tmp_path: Path) -> None:
+    empty = made("two_features", tmp_path / "c", {"method": "prune", "amount": 0.95})
+    found = compression_drift(empty, (), {"limit": 60}, 0, Meter())
+    assert found.accuracy[1] < found.accuracy[0]
+    assert len(found.changed) == round(60 * (1 - found.agreement)) > 0
+    assert not len(found.spearman)
+    assert "No gradient" in found.note
 
 
 def test_alike_is_scipys() -> None:
@@ -227,7 +242,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         80, "--out", "thin", "--json", "--workspace", tmp_path,
     )  # fmt: skip
     assert status == 0
-    rows = {row[""]: row for row in json.loads(output)["rows"]}
+    rows = {row["what"]: row for row in json.loads(output)["rows"]}
     assert rows["not zero"]["compressed"] < 0.21 * rows["not zero"]["original"]
     assert {"bytes on disk", "latency, ms", "accuracy", "reasons, rank correlation"} <= set(rows)
     status, output, _ = run(

@@ -16,8 +16,8 @@ PROVENANCE = Provenance(
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_what_is_left_is_a_share_of_the_original(dark: bool) -> None:
-    one = Cost("a", 400, 100, 100, 2_000, np.array([1e-3, 3e-3, 2e-3]), 8, 500.0)
-    two = Cost("b", 100, 100, 25, 2_000, np.array([4e-3, 4e-3, 4e-3]), 8, 250.0)
+    one = Cost("a", 400, 100, 100, 2_000, np.array([1e-3, 3e-3, 2e-3]), 8, np.array([16e-3]))
+    two = Cost("b", 100, 100, 25, 2_000, np.array([4e-3, 4e-3, 4e-3]), 8, np.array([32e-3]))
     (bars,) = savings(Costs(one, two, 0.5, PROVENANCE), dark=dark).data
     np.testing.assert_allclose(bars.x, [0.25, 1, 0.25, 1, 2])
     assert bars.customdata[0] == ["400", "100"]

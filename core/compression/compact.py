@@ -55,7 +55,8 @@ class Int8(nn.Module):
 
 class Int8Linear(Int8):
     """A dense layer of eight-bit weights. Without a gradient on a CPU its input is rounded to eight
-    bits too, by the largest magnitude of the batch, and the product is one of integers.
+    bits too, each row by its own largest magnitude, so that an answer does not depend on what else
+    is in the batch, and the product is one of integers.
     """
 
     def __init__(self, layer: nn.Linear, dynamic: bool = False) -> None:
@@ -102,11 +103,11 @@ class _Dynamic(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, integers: Tensor, scale: Tensor) -> Tensor:
         ctx.save_for_backward(integers, scale)
-        step = values.detach().abs().amax().clamp(min=1e-12) / 127
+        step = values.detach().abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127
         rows = torch.round(values / step).to(torch.int8).reshape(-1, values.shape[-1])
         product = torch._int_mm(rows, integers.t())
-        out = product.to(values.dtype) * (step * scale)
-        return out.reshape(*values.shape[:-1], integers.shape[0])
+        out = product.to(values.dtype).reshape(*values.shape[:-1], integers.shape[0])
+        return out.mul_(step).mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None, None]:

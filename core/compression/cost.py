@@ -22,7 +22,8 @@ from core.results.compression import Cost, Costs
 from core.tasks import Example
 
 _PAIRS = 41
-_LONGEST = 6.0  # seconds for all pairs
+_LONGEST = 6.0  # seconds for all pairs of one example
+_LARGER = 2.0  # and of each larger batch
 _BATCHES = (1, 8, 32)
 
 
@@ -40,15 +41,15 @@ def compression_costs(
     """
     started = time.perf_counter()
     before = original_of(model)
-    meter.expect(_PAIRS + len(_BATCHES), "Timing")
-    pairs = _pairs(before, model, seed, meter)
-    rates = {name: [0.0, 0.0] for name in _BATCHES}
-    for size in _BATCHES:
-        meter.tick()
-        for place, each in enumerate((before, model)):
-            rates[size][place] = size / min(_forwards(each, size, seed, 3))
+    meter.expect(_PAIRS * len(_BATCHES), "Timing")
+    several = {
+        size: _pairs(before, model, size, _LONGEST if size == 1 else _LARGER, seed, meter)
+        for size in _BATCHES
+    }
+    pairs = several[1]
+    best = min(_BATCHES, key=lambda size: np.median(several[size], axis=0).sum() / size)
     found = [
-        _cost(each, pairs[:, place], {size: rate[place] for size, rate in rates.items()}, seed)
+        _cost(each, pairs[:, place], best, several[best][:, place], seed)
         for place, each in enumerate((before, model))
     ]
     return Costs(
@@ -82,34 +83,33 @@ def _notes(model: LoadedModel) -> tuple[str, ...]:
 
 
 def _pairs(
-    before: LoadedModel, after: LoadedModel, seed: int, meter: Meter
+    before: LoadedModel, after: LoadedModel, size: int, longest: float, seed: int, meter: Meter
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Seconds ``[pair, (before, after)]`` of forwards of one example, the first pair left out."""
+    """Seconds ``[pair, (before, after)]`` of forwards of ``size`` examples in turns, the first pair
+    left out.
+    """
     found: list[list[float]] = []
     begun = time.perf_counter()
-    while len(found) < 4 or (len(found) < _PAIRS and time.perf_counter() - begun < _LONGEST):
+    while len(found) < 4 or (len(found) < _PAIRS and time.perf_counter() - begun < longest):
         meter.tick()
         order = (before, after) if len(found) % 2 else (after, before)
-        taken = {id(each): _forwards(each, 1, seed, 1)[0] for each in order}
+        taken = {id(each): _forward(each, size, seed) for each in order}
         found.append([taken[id(before)], taken[id(after)]])
     return np.array(found[1:])
 
 
-def _forwards(model: LoadedModel, size: int, seed: int, times: int) -> list[float]:
+def _forward(model: LoadedModel, size: int, seed: int) -> float:
     typical = model.adapter.typical(model)
     features, *context = (
         tensor.expand(size, *tensor.shape[1:]).contiguous()
         for tensor in (typical.features, *typical.context)
     )
-    found = []
     with model.exclusive(seed) as module, torch.no_grad():
-        for _ in range(times):
-            _wait(model)
-            begun = time.perf_counter()
-            model.adapter.logits(module, features, *context)
-            _wait(model)
-            found.append(time.perf_counter() - begun)
-    return found
+        _wait(model)
+        begun = time.perf_counter()
+        model.adapter.logits(module, features, *context)
+        _wait(model)
+        return time.perf_counter() - begun
 
 
 def _wait(model: LoadedModel) -> None:
@@ -117,9 +117,8 @@ def _wait(model: LoadedModel) -> None:
         torch.cuda.synchronize(model.device)
 
 
-def _cost(model: LoadedModel, latency: Any, rates: Mapping[int, float], seed: int) -> Cost:
+def _cost(model: LoadedModel, latency: Any, best: int, batched: Any, seed: int) -> Cost:
     total, nonzero, multiply_adds = amounts(model, seed)
-    best = max(rates, key=lambda size: rates[size])
     return Cost(
         model.ref.name,
         weights_file(model.card).stat().st_size,
@@ -128,7 +127,7 @@ def _cost(model: LoadedModel, latency: Any, rates: Mapping[int, float], seed: in
         multiply_adds,
         np.asarray(latency, np.float64),
         best,
-        rates[best],
+        np.asarray(batched, np.float64),
     )
 
 

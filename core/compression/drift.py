@@ -58,7 +58,7 @@ def compression_drift(
     before = original_of(model)
     if not model.card.classes:
         raise NotValid(
-            f"'{model.card.name}' writes: only classifiers are compared here.",
+            f"'{before.ref.name}' writes: only classifiers are compared here.",
             "Evaluate both by their perplexity.",
         )
     path = str(parameters.get("path", "")) or None
@@ -81,7 +81,12 @@ def compression_drift(
     changed = changed[np.argsort(-chances[0].max(axis=1)[changed], kind="stable")]
     same = np.flatnonzero(said[0] == said[1])
     same = same[:: -(-len(same) // int(settings["reasons"])) or 1]
-    spearman, overlap = _reasons(before, model, data, rows[same], seed, meter)
+    note = ""
+    try:
+        spearman, overlap = _reasons(before, model, data, rows[same], seed, meter)
+    except NotValid as error:  # so little is left that no gradient reaches the input
+        same, note = same[:0], str(error)
+        spearman, overlap = np.empty(0), np.empty(0)
     order = np.argsort(spearman, kind="stable")
     return Drift(
         model.ref.name,
@@ -109,6 +114,7 @@ def compression_drift(
             time.perf_counter() - started,
         ),
         slices=slices,
+        note=note,
     )
 
 

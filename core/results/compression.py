@@ -16,8 +16,8 @@ Floats = npt.NDArray[np.float64]
 class Cost:
     """What one model takes. ``bytes`` of its weights on disk; ``parameters``, of which ``nonzero``;
     ``multiply_adds`` of one example; ``latency`` float64 ``[forward]``, seconds at one example;
-    ``batch`` is the batch size at which most examples a second are answered, ``throughput`` how
-    many.
+    ``batch`` is the batch size, the same for both models, at which most examples a second are
+    answered, ``batched`` float64 ``[forward]`` the seconds of such a batch.
     """
 
     model: str
@@ -27,7 +27,7 @@ class Cost:
     multiply_adds: int
     latency: Floats
     batch: int
-    throughput: float
+    batched: Floats
 
     @property
     def median(self) -> float:
@@ -38,6 +38,11 @@ class Cost:
     def p95(self) -> float:
         """The latency that 95 of 100 forwards keep, in seconds."""
         return float(np.percentile(self.latency, 95))
+
+    @property
+    def throughput(self) -> float:
+        """Examples a second at the best batch size, by the median."""
+        return self.batch / float(np.median(self.batched))
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ class Drift:
     float64 ``[row]`` is the rank correlation of their attributions by ``method``, and ``overlap``
     the share of the tenth of inputs with the largest magnitude that is the same; the most changed
     first. ``similarity`` float64 ``[layer]`` is linear CKA of each of ``layers`` with itself.
-    ``slices`` are those of the labelled examples, the worst hit first.
+    ``slices`` are those of the labelled examples, the worst hit first. ``note`` says why there are
+    no reasons to compare, where an explanation fits one of the two models no more.
     """
 
     model: str
@@ -105,6 +111,7 @@ class Drift:
     similarity: Floats
     provenance: Provenance
     slices: tuple[Slice, ...] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
         if not self.kept.shape == self.spearman.shape == self.overlap.shape:

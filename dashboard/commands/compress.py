@@ -100,15 +100,14 @@ def compress(
         options.say([str(error)])
     rows = _rows(costs, drift)
     if as_json:
-        about = {"model": f"compressed:{name}", "steps": steps, "notes": costs.notes, "rows": rows}
+        told = [{"what": row.pop(""), **row} for row in rows]
+        about = {"model": f"compressed:{name}", "steps": steps, "notes": costs.notes, "rows": told}
         print(json.dumps(about, indent=2))
         return
     show(rows, False)
     if drift is not None:
-        print(
-            f"over {drift.examples:,} examples of {drift.data}; reasons by {drift.method} of "
-            f"{len(drift.kept):,} whose answer stayed"
-        )
+        reasons = f"reasons by {drift.method} of {len(drift.kept):,} whose answer stayed"
+        print(f"over {drift.examples:,} examples of {drift.data}; {drift.note or reasons}")
     for note in costs.notes:
         print(note)
     print(f"compressed:{name}")
@@ -172,6 +171,13 @@ def _rows(costs: Costs, drift: Drift | None) -> list[dict[str, Any]]:
         ),
         row("latency, ms", _ms(one.median), _ms(two.median), f"{costs.speedup:.2f} × as fast"),
         row("latency of 95 %, ms", _ms(one.p95), _ms(two.p95)),
+        *(
+            row(
+                f"latency of {one.batch} at once, {title}, ms",
+                *(_ms(float(np.percentile(each.batched, share))) for each in (one, two)),
+            )
+            for title, share in (("median", 50), ("95 %", 95))
+        ),
         row(
             "examples a second",
             round(one.throughput),

@@ -90,9 +90,10 @@ def draw(now: state.Selection, data: Dataset, costs: Costs, drift: Drift) -> Non
         dark=dark,
     )
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="layers-alike")
+    reasoned = f"reasons of {len(drift.kept):,} whose answer stayed."
     st.caption(
-        f"Over {drift.examples:,} examples of {state.plain(drift.data)}; reasons of "
-        f"{len(drift.kept):,} whose answer stayed."
+        f"Over {drift.examples:,} examples of {state.plain(drift.data)}; "
+        f"{state.plain(drift.note) or reasoned}"
     )
     if len(drift.changed):
         full = rows_of(drift, len(data))
@@ -117,8 +118,15 @@ def _measurements(costs: Costs) -> list[dict[str, str]]:
         line("Multiply-adds of one example", ",.0f", one.multiply_adds, two.multiply_adds),
         line("Latency of one example, median, ms", ",.3f", 1e3 * one.median, 1e3 * two.median),
         line("Latency that 95 of 100 keep, ms", ",.3f", 1e3 * one.p95, 1e3 * two.p95),
-        line("Best batch size", ",.0f", one.batch, two.batch),
-        line("Examples a second at it", ",.0f", one.throughput, two.throughput),
+        *(
+            line(
+                f"Latency of {one.batch} examples, {title}, ms",
+                ",.3f",
+                *(1e3 * float(np.percentile(each.batched, share)) for each in (one, two)),
+            )
+            for title, share in (("median", 50), ("95 of 100", 95))
+        ),
+        line("Examples a second, in such batches", ",.0f", one.throughput, two.throughput),
     ]
 
 

@@ -26,7 +26,7 @@ _MOST = 24
 def draw(now: state.Selection, data: Dataset, drift: Drift) -> None:
     """The most changed first; the one in hand explained in both models on one scale."""
     if not len(drift.kept):
-        st.info("No answer stayed, so there are no reasons to compare.")
+        st.info(state.plain(drift.note) or "No answer stayed, so there are no reasons to compare.")
         return
     full = rows_of(drift, len(data))[drift.kept]
     st.markdown("**The same answer for other reasons**, the most changed first")
