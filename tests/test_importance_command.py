@@ -67,7 +67,7 @@ def test_a_table_without_labels_has_no_accuracy(
         (("two_features", "--group", "nothing"), "is no group"),
         (("two_features", "--group", "a=first feature", "--correlated"), "both given"),
         (("two_features", "--of", "third"), "no column 'third'"),
-        (("two_features", "--method", "taste"), "no method 'taste'"),
+        (("two_features", "--method", "taste"), "no way to importance 'taste'"),
         (("two_features", "--set", "orders=3"), "no parameter of Permutation 'orders'"),
         (("tiny_lm",), "writes"),
         (("digits_cnn", "--of", "x"), "does not read tables"),

@@ -35,9 +35,10 @@ def painted(
     each: Floats,
     way: Way,
     owners: npt.NDArray[np.int64],
+    unit: str,
     seed: int,
 ) -> tuple[Attribution, ...]:
-    """The mean of each region as a map over the mean picture, by class."""
+    """The mean of each region as a map in ``unit`` over the mean picture, by class."""
     batch = sample.batches[0][1]
     axis = batch.axes[0]
     if not isinstance(axis, PixelGrid):
@@ -74,7 +75,7 @@ def painted(
                     str(model.device),
                     0.0,
                 ),
-                unit=model.adapter.unit if way.name != "permutation" else "nats",
+                unit=unit,
             )
         )
     return tuple(maps)

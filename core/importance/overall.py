@@ -65,9 +65,11 @@ def importance(
     shares = None if tokens else parts(model, sample, parameters, int(settings.get("regions", 0)))
     notes = _notes(sample, model, parameters)
     measured = way.name == "permutation"
+    measure = str(settings.get("measure", ""))
+    unit = _UNITS[measure] if measured else model.adapter.unit
     if measured:
         enough(sample)
-    judge, owners, base = _measure(model, sample, spec, str(settings.get("measure", "")))
+    judge, owners, base = _measure(model, sample, spec, measure)
     maps: tuple[Attribution, ...] = ()
     if way.name == "attribution":
         each, seeds, maps, title, names = _attributed(
@@ -79,9 +81,8 @@ def importance(
         each, seeds = _perturbed(model, sample, shares, way, settings, judge, seed, meter)
         title, names = way.title, shares.names
     if shares is not None and shares.grid != (0, 0) and not maps:
-        maps = painted(model, sample, shares, each, way, owners, seed)
+        maps = painted(model, sample, shares, each, way, owners, unit, seed)
     nothing = np.full(each.shape, np.nan)
-    measure = str(settings.get("measure", ""))
     target = "" if measured else _said(spec, sample, model)
     return Importance(
         model=model.ref.name,
@@ -89,7 +90,7 @@ def importance(
         way=way.name,
         title=title,
         target=target,
-        unit=_UNITS[measure] if measured else model.adapter.unit,
+        unit=unit,
         features=names,
         members=((),) * len(names) if shares is None else shares.members,
         categories=((),) * len(names) if shares is None else shares.categories,
@@ -308,6 +309,11 @@ def _notes(sample: Sample, model: LoadedModel, parameters: Mapping[str, Any]) ->
     if len(sample) > 1 and whole > len(sample):
         notes.append(f"Over {len(sample):,} examples, evenly spread over the data.")
     known = sample.labels[sample.labels >= 0]
+    if 0 < len(known) < len(sample):
+        notes.append(
+            f"{len(sample) - len(known):,} of them have no label: the model's own answer stands "
+            "for it."
+        )
     if not len(known):
         notes.append("There are no labels: the model's own answers stand for them.")
     elif len(np.unique(known)) == 1 and len(model.adapter.classes) > 1:

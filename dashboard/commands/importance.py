@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from core.errors import BadParameter
+from core.errors import BadParameter, UnknownName
 from dashboard.commands import inputs, options
 from dashboard.commands.calls import engine as started
 from dashboard.commands.calls import with_bar
@@ -105,12 +105,17 @@ def _way(method: str, axis: Any, given: dict[str, str], limit: int) -> dict[str,
     Raises ``UnknownName`` and ``BadParameter``.
     """
     from core.attribution.registry import method as declared
+    from core.attribution.registry import methods
     from core.importance.ways import WAYS, settled, way
 
     names = [each.name for each in WAYS]
     more: dict[str, Any] = {}
     if method not in names:
-        more["attribution"] = declared(method, axis).name
+        try:
+            more["attribution"] = declared(method, axis).name
+        except UnknownName:
+            known = (*names, *(each.name for each in methods(axis)))
+            raise UnknownName.of("way to importance", method, known) from None
         method = "attribution"
     chosen = way(method, axis)
     checked = settled(chosen, given | ({"limit": limit} if limit else {}))

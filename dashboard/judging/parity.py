@@ -67,7 +67,7 @@ def draw(now: state.Selection, capture: Capture, found: Evaluation, picked: Subs
     gap = groups.gaps[rate]
     if np.isfinite(gap):
         st.caption(
-            f"Largest and smallest differ by {gap:.1%}. Where intervals overlap widely that may be "
+            f"Largest and smallest differ by {100 * gap:.1f} points. Where intervals overlap widely that may be "
             "chance; small groups have long ones."
         )
     downloads.button(figure, [groups], f"{now.model}.groups"[:80])

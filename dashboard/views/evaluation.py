@@ -40,7 +40,9 @@ def main() -> None:
         return
     found: Evaluation = handle.result()
     quality.first(found.measures)
-    notes = " ".join(found.notes)
+    notes = " ".join(
+        [*found.notes, *(f"{each[:1].upper()}{each[1:].rstrip('.')}." for each in data.notes)]
+    )
     st.caption(
         f"Over {found.examples:,} labelled examples of {state.plain(found.data)}, with 95 % "
         f"intervals by bootstrap. {state.plain(notes)}"
