@@ -67,8 +67,8 @@ def draw(now: state.Selection, capture: Capture, found: Evaluation, picked: Subs
     gap = groups.gaps[rate]
     if np.isfinite(gap):
         st.caption(
-            f"Largest and smallest differ by {100 * gap:.1f} points. Where intervals overlap widely that may be "
-            "chance; small groups have long ones."
+            f"Largest and smallest differ by {100 * gap:.1f} points. Where intervals overlap "
+            "widely that may be chance; small groups have long ones."
         )
     downloads.button(figure, [groups], f"{now.model}.groups"[:80])
     with st.expander("All rates as a table"):
