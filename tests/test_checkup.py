@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 from toy_models import CLASSES, SHAPE, PlainCNN, load
 
 from core.checkup.check import check_up
+from core.checkup.confined import confined
 from core.checkup.trials import tried
 from core.codec import decode, encode
 from core.errors import Cancelled
 from core.models.catalogue import reference
+from core.models.exported.own import add
+from core.models.exported.packing import pack
 from core.models.loader import load as load_model
+from core.models.reference import ModelRef
 from core.progress import Meter
 from core.results import CheckUp
 from dashboard.commands.check import check
@@ -186,7 +191,7 @@ def test_the_command_tells_and_ends_with_2_on_a_bad_finding(
     monkeypatch.setattr("dashboard.commands.check.with_bar", lambda *_: made[0])
     check("two_features", as_json=False, seed=0, device="cpu", workspace=None)
     said = capsys.readouterr().out
-    assert "good     Gradient to the input  It exists" in said
+    assert "good     Gradient to the input  It is there" in said
     made.pop(0)
     with pytest.raises(typer.Exit) as ended:
         check("two_features", as_json=True, seed=0, device="cpu", workspace=None)
@@ -194,3 +199,28 @@ def test_the_command_tells_and_ends_with_2_on_a_bad_finding(
     document = json.loads(capsys.readouterr().out)
     assert document["level"] == "bad"
     assert document["findings"][0]["level"] == "bad"
+
+
+def test_what_takes_too_long_ends_as_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUOROSCOPE_OPEN_SECONDS", "1")  # not even torch starts in that
+    found = confined(ModelRef("own:endless", "0" * 64), 0, Meter())
+    assert found.level == "bad"
+    assert "needs more than 1 seconds" in found.findings[0].found
+    assert "FLUOROSCOPE_OPEN_SECONDS" in found.findings[0].advice
+
+
+def test_a_confined_check_up_can_be_cancelled() -> None:
+    with pytest.raises(Cancelled):
+        confined(ModelRef("own:none", "0" * 64), 0, Meter(cancelled=lambda: True))
+
+
+@pytest.mark.slow
+def test_a_model_that_was_brought_is_looked_over_apart(tmp_path: Path) -> None:
+    fixed = nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.Softmax(1)).eval()
+    path = pack(fixed, (torch.rand(2, 1, 6, 6),), tmp_path / "fixed.pt2")
+    name = add(path).name
+    found = check_up(load_model(reference(name)), (), {}, 0, Meter())
+    assert found.at("bad") == ()
+    assert [each.name for each in found.at("warning")] == ["logits"]
+    gone = confined(ModelRef("own:gone", "0" * 64), 0, Meter())
+    assert "gone" in gone.at("bad")[0].found

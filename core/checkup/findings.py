@@ -17,6 +17,7 @@ from core.results.checkup import Finding
 _ROUNDING = 1e-3  # of the largest output: what another order of adding up may change
 _COARSE = 3e-2  # the same in half precision
 _MANY = 16  # numbers that do not lie between 0 and 1 by chance
+FREE = "dynamic_shapes=({0: torch.export.Dim('batch')},)"
 _AGAIN = "Export it again after model.eval()."
 
 
@@ -183,11 +184,9 @@ def _together(module: nn.Module, found: Trials) -> Iterator[Finding]:
         yield Finding(
             "batch", title, "bad", f"{count} examples together are refused: {why}.",
             "Let the first dimension be free: no fixed number in view or reshape, and "
-            "dynamic_shapes={0: torch.export.Dim('batch')} at the export.",
+            f"{FREE} at the export.",
         )  # fmt: skip
-    elif found.apart > tolerance(found):
-        return  # nothing can be told
-    elif found.coupled > tolerance(found):
+    elif found.coupled > tolerance(found) >= found.apart:
         yield Finding(
             "batch", title, "bad",
             f"An example is answered otherwise when others stand beside it, by up to "
@@ -199,9 +198,9 @@ def _together(module: nn.Module, found: Trials) -> Iterator[Finding]:
         yield Finding(
             "batch", title, "note",
             f"It takes exactly {fixed} at a time; fewer are filled up, more run in parts.",
-            "Export it with a dynamic first dimension to be faster.",
+            f"It is faster, and its layers can be captured, with {FREE} at the export.",
         )  # fmt: skip
-    else:
+    elif found.apart <= tolerance(found):
         words = "Any number of examples together get the answers that they get alone."
         yield Finding("batch", title, "good", words)
 
@@ -240,7 +239,10 @@ def _gradient(model: LoadedModel, found: Trials) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         share = float(gradient.ne(0).float().mean())
-        words = f"It exists, is finite, and is not zero at {share:.0%} of the numbers of the input."
+        where = (
+            "everywhere" if share > 0.995 else f"at {percent(share)} of the numbers of the input"
+        )
+        words = f"It is there and finite, and not zero {where}."
         yield Finding("gradient", title, "good", words)
 
 

@@ -20,7 +20,8 @@ def of_looks(
         why = next(iter(left_out.values()), "it has none")
         yield Finding(
             "layers", "Layers", "warning", f"No layer can be captured: {why}.",
-            "Build it of modules of torch.nn; what only asks the model still works.",
+            "Build it of modules of torch.nn, and let the first dimension be free at an export; "
+            "what only asks the model still works.",
         )  # fmt: skip
     elif left_out:
         reasons: dict[str, list[str]] = {}

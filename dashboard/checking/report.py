@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
@@ -9,7 +11,7 @@ from core.engine.call import Call
 from core.engine.executor import Handle
 from core.models.reference import ModelRef
 from core.results import CheckUp, Finding
-from core.results.checkup import LEVELS, Level
+from core.results.checkup import Level
 from dashboard import cached, state, waiting
 from dashboard.commands.workspace import sized
 
@@ -41,18 +43,28 @@ def panel(model: ModelRef) -> None:
 
 
 def draw(found: CheckUp) -> None:
-    """All findings, and the numbers behind them."""
+    """All findings, worst first, and the numbers behind them."""
     st.markdown(f"**{verdict(found)}**")
     _numbers(found)
-    for level in reversed(LEVELS):
-        if level == "good":
-            continue
-        for finding in found.at(level):
-            _line(finding)
-    for finding in found.at("good"):
-        _line(finding)
-    with st.expander("Layers that cannot be captured, attention and operators"):
+    st.markdown(table(found.findings))
+    with st.expander("Operators, layers of attention, and layers that cannot be captured"):
         _details(found)
+
+
+def table(findings: Sequence[Finding]) -> str:
+    """Findings as a table in Markdown: level, what was looked at, what was found and what to do."""
+    lines = ["| | Level | Looked at | Found |", "| :-- | :-- | :-- | :-- |"]
+    for each in findings:
+        colour = _COLOURS[each.level]
+        level = f":{colour}[{_ICONS[each.level]}] | :{colour}[{_WORDS[each.level]}]"
+        advice = f" :gray[{state.plain(each.advice)}]" if each.advice else ""
+        lines.append(f"| {level} | {each.title} | {_flat(each.found)}{advice} |")
+    return "\n".join(lines)
+
+
+def _flat(text: str) -> str:
+    """Text in one line, as a row of a table must be."""
+    return state.plain(" ".join(text.split()))
 
 
 def verdict(found: CheckUp) -> str:
@@ -62,21 +74,13 @@ def verdict(found: CheckUp) -> str:
         return f"{_counted(bad, 'finding')} would make results wrong: mend this first."
     if warnings:
         return f"It can be used; {_counted(warnings, 'finding')} limit what can be done with it."
-    return "Nothing stands in the way: every check passed."
+    notes = len(found.at("note"))
+    more = f" {_counted(notes, 'thing')} to know, and what to do:" if notes else ""
+    return f"Nothing stands in the way.{more}"
 
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _line(finding: Finding) -> None:
-    level, title, words = st.columns([1, 2, 7], gap="small", vertical_alignment="top")
-    colour = _COLOURS[finding.level]
-    level.markdown(f":{colour}[{_ICONS[finding.level]} {_WORDS[finding.level]}]")
-    title.markdown(finding.title)
-    words.markdown(state.plain(finding.found))
-    if finding.advice:
-        words.caption(state.plain(finding.advice))
 
 
 def _numbers(found: CheckUp) -> None:
@@ -84,7 +88,7 @@ def _numbers(found: CheckUp) -> None:
     if found.disk_bytes:
         facts.append(f"{sized(found.disk_bytes)} on disk")
     if found.device_bytes:
-        facts.append(f"{sized(found.device_bytes)} on {found.provenance.device}")
+        facts.append(f"{sized(found.device_bytes)} on {found.provenance.device.upper()}")
     if found.forward_seconds:
         facts.append(f"{1000 * found.forward_seconds:.3g} ms for one forward")
     if found.input_shape:
