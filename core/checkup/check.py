@@ -20,6 +20,7 @@ from core.checkup.trials import PASSES, reason, tried
 from core.device import free_memory
 from core.errors import FluoroscopeError
 from core.models.catalogue import weights_file
+from core.models.exported.own import PREFIX
 from core.models.loaded import LoadedModel
 from core.parameters import checked
 from core.progress import Meter, Quiet
@@ -28,8 +29,6 @@ from core.results.architecture import Architecture
 from core.results.attention import AttentionLayer
 from core.results.checkup import LEVELS, CheckUp, Finding
 from core.tasks import Example
-
-OWN = "own:"
 
 
 def check_up(
@@ -46,7 +45,7 @@ def check_up(
     time, so that it cannot take the others with it.
     """
     checked((), parameters, "check_up")
-    if model.ref.name.startswith(OWN):
+    if model.ref.name.startswith(PREFIX):
         return confined(model.ref, seed, meter)
     return examined(model, seed, meter)
 

@@ -19,6 +19,7 @@ from core.results import Prediction
 from core.tasks import Tokens
 from dashboard import cached, downloads, sidebar, state, waiting
 from dashboard.bringing import findings, form
+from dashboard.checking import report
 from dashboard.figures.prediction import probability_bars
 from dashboard.theme import is_dark
 
@@ -77,6 +78,9 @@ def main() -> None:
         about = cached.model_card(now.model) if staged.known else None
         shown = pd.DataFrame(findings.rows(staged.found, about)).set_index("")
         st.table(shown.rename(columns={"found": "What was found"}))
+    if staged.known:
+        st.markdown("#### Check-up")
+        report.panel(cached.model_ref(now.model))
 
 
 def _upload() -> None:

@@ -14,6 +14,7 @@ from core.models.exported import own
 from core.models.exported.clean import clean
 from core.models.exported.trial import tried
 from core.workspace import Workspace
+from dashboard.checking import report
 from tests.pages.driving import opened, param, settle, words
 from tests.test_exported_clean import Net, exported, saved
 from tests.test_exported_module import Recurrent
@@ -23,13 +24,16 @@ PAGE = "views/models.py"
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are opened here: that a process of its own does the same is tested elsewhere."""
+    """Files are opened here, and not checked up: that a process of its own does the same is tested
+    elsewhere.
+    """
 
     def here(source: Path, target: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(json.dumps(tried(clean(source, target), target)))
         return found
 
     monkeypatch.setattr(own, "opened", here)
+    monkeypatch.setattr(report, "panel", lambda model: None)
 
 
 def dropped(app: AppTest, path: Path) -> AppTest:
