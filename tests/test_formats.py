@@ -5,6 +5,7 @@ those of the live network. Files are written by PyTorch's, safetensors' and tran
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 from safetensors.torch import load_file, save_file
+from test_huggingface import tokenizer
 from torch import Tensor
 
 import core
 from core.errors import BadModel, MissingExtra, UnknownName
+from core.models.exported import own
 from core.models.exported.description import Description
 from core.models.formats import architecture, door, taking
 from core.models.formats.kind import Kind, kind_of
@@ -52,7 +55,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def inside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the confined process does, in this one: starting it takes seconds."""
     monkeypatch.setattr(taking, "confine", lambda *limits: None)
-    monkeypatch.setattr(taking, "forbid", lambda: None)
+    monkeypatch.setattr(taking, "forbid", lambda *deeds: None)
     monkeypatch.setattr(
         door, "opened", lambda source, target, worker: taking.main(source, target, 60, 8)
     )
@@ -199,3 +202,83 @@ def test_what_a_file_is_does_not_go_by_its_name(tmp_path: Path) -> None:
         kind_of(tmp_path / "empty")
     with pytest.raises(BadModel, match="no config"):
         kind_of(tmp_path)
+
+
+def bert(folder: Path) -> Any:
+    """A tiny classifier of texts with its tokenizer, as the library saves them."""
+    import transformers
+
+    config = transformers.BertConfig(
+        vocab_size=18, hidden_size=16, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=32, max_position_embeddings=20, id2label={0: "bad", 1: "so so", 2: "good"}
+    )  # fmt: skip
+    torch.manual_seed(3)
+    model = transformers.BertForSequenceClassification(config).eval()
+    model.save_pretrained(folder)
+    tokenizer(folder)
+    return model
+
+
+def test_a_folder_and_a_zip_of_it(tmp_path: Path) -> None:
+    """Through the real door; what names code is not obeyed, and the model is the same."""
+    folder = tmp_path / "my bert"
+    network = bert(folder)
+    (folder / "modeling.py").write_text("open('ran', 'w')")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"auto_map": {"AutoModel": "modeling.Net"}, "_attn_implementation": "some/kernel"}
+    (folder / "config.json").write_text(json.dumps(config))
+    archive = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path, "my bert"))
+    added = door.add(archive)
+    assert added.name == "own:zipped"
+    assert [each.partition(":")[0] for each in added.notes] == [
+        "'auto_map' of config.json is not obeyed",
+        "left out modeling.py",
+    ]
+    assert door.add(folder).known  # the same files
+    ref = core.reference(added.name)
+    text = core.text("the film was good")
+    (found,) = core.predict(ref, [text])
+    ids = load(ref).adapter.encode([text], load(ref)).context[0]
+    with torch.no_grad():
+        assert found.logits.tolist() == pytest.approx(network(ids).logits[0].tolist(), abs=1e-6)
+    (values,) = core.attribute(ref, [text], "integrated_gradients", n_steps=4)
+    with pytest.raises(BadModel, match="some/kernel"):  # transformers would fetch and run it
+        core.reference(f"hf:{folder}")
+    del config["_attn_implementation"]
+    (folder / "config.json").write_text(json.dumps(config))
+    (straight,) = core.attribute(
+        core.reference(f"hf:{folder}"), [text], "integrated_gradients", n_steps=4
+    )
+    assert values.values == pytest.approx(straight.values, abs=1e-6)
+    assert not (folder / "ran").exists()
+    kept = {each.name for each in (workspace().models / "zipped").iterdir()}
+    assert "modeling.py" not in kept
+
+
+def test_folders_that_do_not_do(tmp_path: Path, inside: None) -> None:
+    folder = tmp_path / "bert"
+    bert(folder)
+    with pytest.raises(BadModel, match="not for image"):
+        door.add(folder, Description(task=Task.IMAGE_CLASSIFICATION))
+    with pytest.raises(BadModel, match=r"2 names of classes.*3 outputs"):
+        door.add(folder, Description(classes=("a", "b")))
+    named = door.add(folder, Description(classes=("a", "b", "c"), title="Mine"))
+    about = own.card(named.name)
+    assert (about.title, about.classes) == ("Mine", ("a", "b", "c"))
+    config = json.loads((folder / "config.json").read_text())
+    for change, words in (
+        ({"id2label": {"0": "a", "1": "b"}}, "another shape"),
+        ({"architectures": ["BertForQuestionAnswering"]}, "cannot be asked"),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | change))
+        with pytest.raises(BadModel, match=words):
+            door.add(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = load_file(folder / "model.safetensors")
+    del weights["classifier.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(BadModel, match=r"missing classifier\.weight"):
+        door.add(folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(BadModel, match="no tokenizer"):
+        door.add(folder)

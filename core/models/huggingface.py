@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.errors import BadModel, MissingExtra, UnknownName
+from core.errors import BadModel, MissingExtra, UnknownName, shortened
 from core.models.card import ImagePreprocessing, ModelCard
 from core.paths import located
 from core.tasks import Task
@@ -62,6 +62,12 @@ def card(name: str) -> ModelCard:
     """
     folder = _folder(name.removeprefix(PREFIX))
     config = _json(folder / _CONFIG)
+    if (kernel := _kernel(config)) is not None:
+        raise BadModel(
+            f"The configuration of '{folder.name}' wants '{shortened(kernel, 80)}' of the hub, "
+            "code that would be fetched and run.",
+            f"Remove the setting that ends in _implementation from its {_CONFIG}.",
+        )
     task = task_of(folder.name, config)
     weights = _weights(folder)
     files = (weights, *shards(weights))
@@ -140,6 +146,23 @@ def _json(path: Path) -> dict[str, Any]:
             "Save the model again with save_pretrained(folder).",
         ) from None
     return found if isinstance(found, dict) else {}
+
+
+def _kernel(value: Any) -> str | None:
+    """Code on the hub that a configuration names: the library fetches and runs it."""
+    if isinstance(value, list):
+        return next((found for each in value if (found := _kernel(each)) is not None), None)
+    if not isinstance(value, dict):
+        return None
+    for key, each in value.items():
+        named = each.values() if isinstance(each, dict) else [each]
+        if "_implementation" in str(key):
+            found = next((one for one in named if isinstance(one, str) and "/" in one), None)
+        else:
+            found = _kernel(each)
+        if found is not None:
+            return found
+    return None
 
 
 def task_of(name: str, config: Mapping[str, Any]) -> Task:

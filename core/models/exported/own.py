@@ -220,7 +220,15 @@ def settle(staged: Staged, said: Description, name: str = "") -> Added:
     chosen = chosen_name(
         folder.parent, name, staged.origin["file"], folder if staged.known else None
     )
-    described, notes = completed(said.over(staged.said), staged.found)
+    described, notes = said.over(staged.said), ()
+    if staged.kind in ("", "weights"):  # the others say themselves what they are for
+        described, notes = completed(described, staged.found)
+    elif len(described.classes) not in (0, *staged.found["answer"]):
+        raise BadModel(
+            f"There are {len(described.classes)} names of classes, and the network has "
+            f"{staged.found['answer'][-1]} outputs.",
+            "Name every output, in their order.",
+        )
     about = {
         "title": described.title,  # here the Workspace page reads and changes it
         "description": json.loads(described.written()),

@@ -5,11 +5,13 @@ kept in the workspace as ``own:<name>``. Imports no torch.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 from pathlib import Path
 from typing import Any
 
+from core.data.archive import Archive
 from core.errors import BadModel, StorageError, shortened
 from core.models.exported import own
 from core.models.exported.description import Description
@@ -35,6 +37,18 @@ def add(
     kind = kind_of(path)
     if kind is Kind.PROGRAM:
         return own.add(path, said, name, place)
+    if kind is not Kind.FOLDER_ZIP:
+        return _taken(path, path.name, said, name, place)
+    archive, unpacked = _unpacked(path)
+    try:
+        return _taken(unpacked, path.name, said, name, place)
+    finally:
+        del archive  # with it goes what was unpacked
+
+
+def _taken(
+    path: Path, file: str, said: Description | None, name: str, place: Workspace | None
+) -> own.Added:
     beside = _beside(path)
     root = (place or workspace()).models
     digest = _digest(path)
@@ -46,7 +60,7 @@ def add(
     if known is not None:
         before = json.loads((known / own.CARD).read_bytes())["description"]
         whole = whole.over(Description.read(json.dumps(before)))
-    chosen = own.chosen_name(root, name, path.name, known)
+    chosen = own.chosen_name(root, name, file, known)
     draft = root / f".new-{secrets.token_hex(20)}"
     try:
         draft.mkdir()
@@ -54,7 +68,7 @@ def add(
         found = opened(path, draft / own.CARD, _WORKER)
         (draft / "said.json").unlink()
         about = json.loads((draft / own.CARD).read_bytes())
-        about["origin"] |= {"file": shortened(path.name), "sha256": digest}
+        about["origin"] |= {"file": shortened(file), "sha256": digest}
         (draft / own.CARD).write_text(json.dumps(about, indent=1), encoding="utf-8")
         if known is not None:
             known.rename(draft / ".before")
@@ -62,13 +76,37 @@ def add(
         shutil.rmtree(chosen / ".before", ignore_errors=True)
     except OSError as error:
         raise StorageError(
-            f"'{shortened(path.name, 80)}' cannot be stored: {error.strerror or error}.",
+            f"'{shortened(file, 80)}' cannot be stored: {error.strerror or error}.",
             "Free some space, or choose another --workspace.",
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     notes = tuple(found.pop("notes"))
     return own.Added(f"{own.PREFIX}{chosen.name}", about["found"], notes, known is not None)
+
+
+def _unpacked(path: Path) -> tuple[Archive, Path]:
+    """The files beside the one ``config.json`` in a zip, in a folder that lives as long as the
+    archive. Raises ``BadInput`` as ``Archive`` does, ``BadModel`` where there are several.
+    """
+    archive = Archive(path)
+    homes = [each.rpartition("/")[0] for each in archive.names if each.endswith("config.json")]
+    homes = [each for each in homes if f"{each}/config.json".lstrip("/") in archive.names]
+    if len(set(homes)) != 1:
+        raise BadModel(
+            f"'{shortened(path.name, 80)}' has {len(set(homes))} folders with a config.json.",
+            "Make a zip of the folder of one model.",
+        )
+    start = f"{homes[0]}/" if homes[0] else ""
+    inside = {each: each.removeprefix(start) for each in archive.names if each.startswith(start)}
+    flat = {name: ours for name, ours in inside.items() if "/" not in ours}
+    home = archive.unpacked({name: f"{_plain(path)}/{ours}" for name, ours in flat.items()})
+    return archive, home / _plain(path)
+
+
+def _plain(path: Path) -> str:
+    """A name for a folder, after a file."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or "model"
 
 
 def _beside(path: Path) -> Description | None:

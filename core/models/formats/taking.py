@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from core.errors import BadModel, UserError, shortened
 from core.models import huggingface
 from core.models.card import ModelCard
+from core.models.catalogue import resolve
 from core.models.exported.description import Description, completed
 from core.models.exported.opening import answer, confine, forbid, told_of
 from core.models.exported.own import Staged
 from core.models.formats import architecture, cards
+from core.models.formats.folder import cleaned
 from core.models.formats.kind import Kind, kind_of
 from core.models.formats.statefile import weights_of
 from core.models.loaded import LoadedModel
@@ -45,7 +47,8 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
         confine(seconds, memory, 4 * size_of(source) + 2**26)
         kind = kind_of(source)
         said = Description.read((target.parent / SAID).read_text(encoding="utf-8"))
-        about, notes = _weights(source, kind, said, target.parent)
+        take = _folder if kind is Kind.FOLDER else _weights
+        about, notes = take(source, kind, said, target.parent)
         target.write_text(json.dumps(about, indent=1), encoding="utf-8")
         return {"notes": notes, **about["found"]}
 
@@ -91,6 +94,71 @@ def _weights(
     about["description"] = json.loads(final.written())
     save_file(fitted, folder / cards.WEIGHTS, {"said": sha256(final.written().encode())})
     return about, [*notes, *more, *assumed]
+
+
+def _folder(
+    source: Path, kind: Kind, said: Description, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """A folder of transformers, with its head, tokenizer and class names."""
+    import transformers  # before anything is forbidden
+
+    notes = cleaned(source, folder)
+    try:
+        card = huggingface.card(f"{huggingface.PREFIX}{folder}")
+    except BadModel as error:
+        name = shortened(source.name, 80)
+        raise BadModel(error.message.replace(folder.name, name), error.next_step) from None
+    card = replace(card, name=shortened(source.name, 80), title=shortened(source.name, 60))
+    if said.task not in (None, card.task):
+        raise BadModel(
+            f"'{card.name}' is a model for {card.task.value}, not for {said.task}.",
+            "Leave --task out.",
+        )
+    if said.classes and len(said.classes) != len(card.classes):
+        raise BadModel(
+            f"There are {len(said.classes)} names of classes, and the network has "
+            f"{len(card.classes)} outputs.",
+            "Name every output, in their order.",
+        )
+    _known(transformers, folder, card.name)
+    forbid("ctypes.dlopen")  # the library imports its parts as they are needed
+    try:
+        module: nn.Module = resolve(card.factory)(**card.arguments)
+        seen = ran(card, module)
+    except BadModel as error:  # it knows the folder under our name
+        raise BadModel(error.message.replace(folder.name, card.name), error.next_step) from None
+    if card.classes and seen["answer"] != [len(card.classes)]:
+        raise BadModel(
+            f"The configuration names {len(card.classes)} classes, and the network answers with "
+            f"{seen['answer'][-1]} numbers.",
+            "Correct id2label in its config.json.",
+        )
+    found = {
+        "parameters": sum(each.numel() for each in module.parameters()),
+        "inputs": [_input(module, said, card.task)],
+        "widths": [],
+        "lengths": [1, _longest(module)],
+        **seen,
+    }
+    about = {
+        "kind": cards.FOLDER_KIND,
+        "origin": {"file": shortened(source.name)},
+        "found": found,
+        "description": json.loads(replace(said, task=None).written()),
+    }
+    return about, notes
+
+
+def _known(library: Any, folder: Path, name: str) -> None:
+    """Refuse an architecture that only code of its own would know."""
+    kind = json.loads((folder / "config.json").read_bytes()).get("model_type")
+    if kind not in library.CONFIG_MAPPING:
+        raise BadModel(
+            f"'{name}' is a model of the type '{shortened(kind, 40)}', which transformers "
+            f"{library.__version__} does not know without code of its own; that is not run.",
+            "Export it with torch.export.save, or name your own code on the command line as "
+            "package.module:factory.",
+        )
 
 
 def _with_usual(said: Description) -> Description:
