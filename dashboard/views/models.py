@@ -15,6 +15,8 @@ from core.engine.call import Call
 from core.errors import FluoroscopeError
 from core.models.card import ModelCard
 from core.models.exported import own
+from core.models.formats import door
+from core.models.formats.kind import Kind, kind_of
 from core.results import Prediction
 from core.tasks import Tokens
 from dashboard import cached, downloads, sidebar, state, waiting
@@ -69,7 +71,9 @@ def main() -> None:
             )
         return
     with left:
-        added = form.draw(staged)
+        added = None if staged.kind else form.draw(staged)
+        if staged.kind:
+            st.caption("To name it or its classes otherwise: `fluoroscope add FILE --classes …`")
     if added is not None:
         _take(added)
     with right:
@@ -85,8 +89,8 @@ def main() -> None:
 
 def _upload() -> None:
     upload = st.file_uploader(
-        "A .pt2 file, as torch.export.save writes it",
-        type=["pt2"],
+        "A .pt2 file, as torch.export.save writes it, or a zip of a folder of transformers",
+        type=["pt2", "zip"],
         key="bring",
         help="It stays on the machine that runs Fluoroscope, where `fluoroscope add` takes larger "
         "files.",
@@ -102,6 +106,8 @@ def _upload() -> None:
         ):
             path = Path(folder) / name
             path.write_bytes(upload.getvalue())
+            if kind_of(path) is not Kind.PROGRAM:
+                _take(door.add(path, None, "", cached.place()))
             staged = own.stage(path, cached.place())
     except FluoroscopeError as error:
         state.tell(str(error))

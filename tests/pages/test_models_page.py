@@ -88,6 +88,6 @@ def test_a_hostile_file_gets_a_sentence(place: Workspace, tmp_path: Path) -> Non
     path = tmp_path / "bad.pt2"
     path.write_bytes(b"\x80\x04c__builtin__\nexec\n.")
     app = dropped(opened(PAGE, model="digits_cnn"), path)
-    assert "'bad.pt2' is no exported program" in words(app).replace("\\", "")
+    assert "'bad.pt2' is a pickle" in words(app).replace("\\", "")
     assert param(app, "model") == ["digits_cnn"]
     assert not app.exception

@@ -220,7 +220,8 @@ def settle(staged: Staged, said: Description, name: str = "") -> Added:
     chosen = chosen_name(
         folder.parent, name, staged.origin["file"], folder if staged.known else None
     )
-    described, notes = said.over(staged.said), ()
+    described = said.over(staged.said)
+    notes: tuple[str, ...] = ()
     if staged.kind in ("", "weights"):  # the others say themselves what they are for
         described, notes = completed(described, staged.found)
     elif len(described.classes) not in (0, *staged.found["answer"]):

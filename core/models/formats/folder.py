@@ -59,13 +59,13 @@ def cleaned(source: Path, target: Path) -> list[str]:
                 "Copy the folder with what its links point to.",
             )
     notes: list[str] = []
-    for each in _JSON:
-        if (source / each).is_file():
-            notes += _rewritten(source / each, target / each)
-    for each in _PLAIN:
-        if (source / each).is_file():
-            _limited(source / each)
-            shutil.copyfile(source / each, target / each)
+    for own in _JSON:
+        if (source / own).is_file():
+            notes += _rewritten(source / own, target / own)
+    for own in _PLAIN:
+        if (source / own).is_file():
+            _limited(source / own)
+            shutil.copyfile(source / own, target / own)
     parts = _weights(source, name)
     for part in parts:
         if part.suffix == ".json":
