@@ -101,6 +101,14 @@ def halted(x: Tensor) -> Tensor:
         return x * 2
 
 
+def quantised() -> nn.Module:
+    dense = torch.ao.nn.quantized.dynamic.Linear(432, len(CLASSES))
+    torch.manual_seed(0)
+    weight = torch.quantize_per_tensor(torch.randn(len(CLASSES), 432), 0.05, 0, torch.qint8)
+    dense.set_weight_bias(weight, torch.zeros(len(CLASSES)))
+    return nn.Sequential(nn.Flatten(), dense)
+
+
 def examined(module: nn.Module) -> CheckUp:
     return check_up(load(module, SHAPE), (), {}, 0, Meter())
 
@@ -110,6 +118,7 @@ FAULTS: tuple[tuple[str, str, str, Callable[[], nn.Module]], ...] = (
     ("steady", "bad", "rand", lambda: Faulty(before=lambda x: x + torch.rand_like(x))),
     ("batch", "bad", "beside it", lambda: Faulty(before=lambda x: x - x.mean(dim=0))),
     ("norms", "bad", "mean of the batch", lambda: Faulty(before=learning)),
+    ("batch", "warning", "range of the whole batch", quantised),
     ("batch", "bad", "2 examples", lambda: Faulty(after=lambda x: x.view(1, 5))),
     ("weights", "bad", "conv.weight", broken),
     ("finite", "bad", "NaN", lambda: Faulty(after=lambda x: x.log() * float("nan"))),
@@ -136,6 +145,7 @@ FAULTS: tuple[tuple[str, str, str, Callable[[], nn.Module]], ...] = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")  # torch's own layer
 @pytest.mark.parametrize(
     ("name", "level", "words", "make"), FAULTS, ids=[f"{x[0]}-{x[2]}" for x in FAULTS]
 )

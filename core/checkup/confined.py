@@ -16,7 +16,7 @@ from pathlib import Path
 
 from core import settings
 from core.codec import decode, encode
-from core.errors import StorageError, UserError
+from core.errors import BadModel, StorageError, UserError
 from core.models.exported.opening import confine, environment, forbid
 from core.models.reference import ModelRef
 from core.progress import Meter
@@ -25,6 +25,10 @@ from core.results.checkup import CheckUp, Finding
 
 _USUAL = 15  # seconds that it takes, most of them to start
 _PATIENCE = 0.2  # seconds between two looks whether somebody cancelled
+_RAISE = (
+    "Use a smaller model or input; if it is as large as that, raise FLUOROSCOPE_OPEN_SECONDS or "
+    "FLUOROSCOPE_OPEN_GIB."
+)
 _LARGEST = 2**28  # bytes of a result
 _SAID = "FLUOROSCOPE "
 
@@ -58,8 +62,7 @@ def confined(ref: ModelRef, seed: int, meter: Meter) -> CheckUp:
         how = f"needs more than {seconds} seconds" if late else "broke its process"
         finding = Finding(
             "limits", "Limits", "bad", f"It {how} when it is tried with {memory} GiB of memory.",
-            "Use a smaller model or input; if it is as large as that, raise "
-            "FLUOROSCOPE_OPEN_SECONDS or FLUOROSCOPE_OPEN_GIB.",
+            _RAISE,
         )  # fmt: skip
     took = time.perf_counter() - started
     return CheckUp(
@@ -105,11 +108,17 @@ def main(target: Path, ref: ModelRef, seed: int, seconds: int, memory: int) -> N
     """
     confine(seconds, memory, _LARGEST)
     from core.checkup.check import examined
+    from core.device import out_of_memory
     from core.models.loader import load
 
-    model = load(ref, "cpu")
-    forbid()
-    target.write_bytes(encode(examined(model, seed, Meter())))
+    try:
+        model = load(ref, "cpu")
+        forbid()
+        target.write_bytes(encode(examined(model, seed, Meter())))
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise BadModel(f"It needs more than {memory} GiB of memory.", _RAISE) from None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from core.checkup.steps import FLAT, RANDOM
 from core.checkup.trials import Trials
-from core.checkup.wording import listed, percent
+from core.checkup.wording import counted, listed, percent
 from core.models.exported.module import ExportedModule
 from core.models.loaded import LoadedModel
 from core.results.checkup import Finding
@@ -35,7 +35,9 @@ def of_weights(module: nn.Module) -> Iterator[Finding]:
     elif not named:
         yield Finding("weights", title, "note", "It has no weights of its own to look at.")
     else:
-        yield Finding("weights", title, "good", f"All {len(named):,} tensors hold finite numbers.")
+        yield Finding(
+            "weights", title, "good", f"{counted(len(named), 'tensor')}, all of finite numbers."
+        )
     kinds = sorted({str(each.dtype).removeprefix("torch.") for _, each in floats})
     low = [kind for kind in kinds if kind not in ("float32", "float64")]
     if low:
@@ -49,7 +51,9 @@ def of_weights(module: nn.Module) -> Iterator[Finding]:
             "model.float() takes half the memory, is faster, and runs on every device.",
         )  # fmt: skip
     elif kinds:
-        yield Finding("precision", "Precision", "good", "Weights are stored as float32.")
+        whole = any(each.dtype in (torch.int8, torch.uint8) for _, each in named)
+        words = "Weights are stored as float32" + ", some as whole numbers (int8)." * whole
+        yield Finding("precision", "Precision", "good", words.rstrip(".") + ".")
 
 
 def of_trials(model: LoadedModel, module: nn.Module, found: Trials) -> Iterator[Finding]:
@@ -186,6 +190,13 @@ def _together(module: nn.Module, found: Trials) -> Iterator[Finding]:
             "Let the first dimension be free: no fixed number in view or reshape, and "
             f"{FREE} at the export.",
         )  # fmt: skip
+    elif found.coupled > tolerance(found) and _by_range(found):
+        yield Finding(
+            "batch", title, "warning",
+            "Numbers are rounded to the range of the whole batch (dynamic quantisation), so that "
+            f"others beside an example change its answer by up to {found.coupled:.2g}.",
+            "Compare answers of batches of one size only, or look into the original.",
+        )  # fmt: skip
     elif found.coupled > tolerance(found) >= found.apart:
         yield Finding(
             "batch", title, "bad",
@@ -203,6 +214,11 @@ def _together(module: nn.Module, found: Trials) -> Iterator[Finding]:
     elif found.apart <= tolerance(found):
         words = "Any number of examples together get the answers that they get alone."
         yield Finding("batch", title, "good", words)
+
+
+def _by_range(found: Trials) -> bool:
+    names = found.steps.operators
+    return any("dynamic" in name or "choose_qparams" in name for name in names)
 
 
 def _gradient(model: LoadedModel, found: Trials) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from core.checkup.wording import listed, sized
+from core.checkup.wording import counted, listed, sized
 from core.models.loaded import LoadedModel
 from core.results.architecture import Architecture
 from core.results.attention import AttentionLayer
@@ -34,10 +34,12 @@ def of_looks(
             "Choose the layer around one that cannot be captured.",
         )  # fmt: skip
     else:
-        yield Finding("layers", "Layers", "good", f"All {len(layers):,} layers can be captured.")
+        yield Finding(
+            "layers", "Layers", "good", f"{counted(len(layers), 'layer')}, and all can be captured."
+        )
     if attention:
         heads = sum(each.heads for each in attention)
-        words = f"In {len(attention)} layers with {heads} heads: "
+        words = f"In {counted(len(attention), 'layer')} with {counted(heads, 'head')}: "
         words += f"{listed([each.name for each in attention])}."
         yield Finding("attention", "Attention", "good", words)
     else:
