@@ -38,16 +38,20 @@ def check_up(
     seed: int,
     meter: Meter,
 ) -> CheckUp:
-    """Look a model over on a typical input and others like it; ``inputs`` and ``parameters`` are
-    not used.
+    """Look a model over on a typical input and others like it, once per loaded model; ``inputs``
+    and ``parameters`` are not used.
 
     A model that somebody brought is looked over in a process of its own with limits on memory and
     time, so that it cannot take the others with it.
     """
     checked((), parameters, "check_up")
-    if model.ref.name.startswith(PREFIX):
-        return confined(model.ref, seed, meter)
-    return examined(model, seed, meter)
+    if "check_up" not in model.memo:
+        if model.ref.name.startswith(PREFIX):
+            model.memo["check_up"] = confined(model.ref, seed, meter)
+        else:
+            model.memo["check_up"] = examined(model, seed, meter)
+    found: CheckUp = model.memo["check_up"]
+    return found
 
 
 def examined(model: LoadedModel, seed: int, meter: Meter) -> CheckUp:

@@ -88,5 +88,5 @@ VERBS = Verbs(
     modules=("captum.attr", "sklearn.linear_model", "skimage.segmentation"),
     # These time the model: a busy moment must not stay its truth. A capture is in a folder of
     # its own, where it is found again.
-    fleeting=("describe", "layer_times", "capture", "compress", "compression_costs"),
+    fleeting=("check_up", "describe", "layer_times", "capture", "compress", "compression_costs"),
 )
