@@ -228,7 +228,10 @@ def _title(kind: str, path: Path) -> str:
         return " over ".join(filter(None, (str(model or ""), over))) or path.name
     raw = _read(path / "card.json")
     said = raw.get("description")
-    return str((said if isinstance(said, dict) else raw).get("title") or "") or path.name
+    title = str((said if isinstance(said, dict) else raw).get("title") or "")
+    if not title and isinstance(raw.get("titles"), list):  # of a compressed model: what was done
+        title = f"{', '.join(map(str, raw['titles']))} · {raw.get('of', '')}"
+    return title or path.name
 
 
 def _thing(kind: str, name: str, title: str, paths: Iterable[Path], busy: str) -> Kept:

@@ -37,6 +37,9 @@ def place(tmp_path: Path) -> Workspace:
     model = place.models / "net"
     model.mkdir()
     (model / "card.json").write_text('{"description": {"title": "My net"}, "found": {}}')
+    small = place.root / "compressed" / "b1c2"
+    small.mkdir(parents=True)
+    (small / "card.json").write_text('{"of": "digits_cnn", "titles": ["Channels", "bfloat16"]}')
     return place
 
 
@@ -46,8 +49,9 @@ def ids(place: Workspace) -> dict[str, str]:
 
 def test_everything_is_there_with_its_size(place: Workspace) -> None:
     found = {each.kind: each for each in inventory(place)}
-    assert set(found) == {"models", "data", "runs", "captures", "results", "uploads"}
+    assert set(found) == {"models", "data", "runs", "captures", "results", "uploads", "compressed"}
     assert found["models"].title == "My net"
+    assert found["compressed"].title == "Channels, bfloat16 · digits_cnn"
     assert found["captures"].title == "run:one over mine.csv"
     assert found["results"].size == 3000
     assert found["uploads"].title == "photo.png"

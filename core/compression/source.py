@@ -37,6 +37,7 @@ def card(name: str) -> ModelCard:
         original = card_of(str(about["of"]))
         structure = [dict(each) for each in about["structure"]]
         titles = ", ".join(str(each) for each in about["titles"])
+        title = str(about.get("title") or "") or f"{titles} · {original.title}"
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadModel(
             f"The card of '{name}' cannot be read: {error!r}.", "Compress the model again."
@@ -46,7 +47,7 @@ def card(name: str) -> ModelCard:
     return replace(
         original,
         name=name,
-        title=f"{titles} · {original.title}",
+        title=title,
         factory=_FACTORY,
         arguments={
             "factory": original.factory,
