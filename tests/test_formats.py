@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import core
 from core.errors import BadModel, MissingExtra, UnknownName
 from core.models.exported import own
 from core.models.exported.description import Description
-from core.models.formats import architecture, door, taking
+from core.models.formats import architecture, door, factory, taking
 from core.models.formats.kind import Kind, kind_of
 from core.models.loader import load
 from core.tasks import Task
@@ -282,3 +283,60 @@ def test_folders_that_do_not_do(tmp_path: Path, inside: None) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(BadModel, match="no tokenizer"):
         door.add(folder)
+
+
+NETS = """
+import torch
+from torch import nn
+class Sorter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(11, 8)
+        self.lstm = nn.LSTM(8, 6, batch_first=True)
+        self.fc = nn.Linear(6, 2)
+    def forward(self, ids):
+        return self.fc(self.lstm(self.embedding(ids))[0].mean(1))
+def sorter():
+    words = "<pad> <unk> the cat sat on a mat and it slept".split()
+    return Sorter(), {"classes": ["no", "yes"], "tokenizer": words}
+def tuple_of_one():
+    return (1,)
+def broken():
+    raise ValueError("no data here")
+"""
+
+
+def test_ones_own_code_runs_where_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_own_nets.py").write_text(NETS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(factory, "_permitted", [])
+    name = "my_own_nets:sorter"
+    assert own.knows(name)
+    with pytest.raises(BadModel, match="only from the command line"):
+        core.reference(name)
+    assert "my_own_nets" not in sys.modules
+    factory.permit()
+    ref = core.reference(name)
+    text = core.text("the cat slept")
+    (found,) = core.predict(ref, [text])
+    assert found.classes == ("no", "yes")
+    network = sys.modules["my_own_nets"].Sorter().eval()
+    ids = torch.tensor([[2, 3, 10]])
+    with torch.no_grad():
+        assert found.logits.tolist() == pytest.approx(network(ids)[0].tolist(), abs=1e-6)
+    kinds = [layer.kind for layer in core.describe(ref).layers]
+    assert kinds == ["Sorter", "Embedding", "LSTM", "Linear"]
+    (values,) = core.attribute(ref, [text], "integrated_gradients", n_steps=8)
+    assert values.values.shape == (3,)
+    for wrong, words in (
+        ("my_own_nets:tuple_of_one", "returns tuple"),
+        ("my_own_nets:broken", "no data here"),
+        ("my_own_nets:sorted", "no function"),
+        ("my_other_nets:sorter", "no module 'my_other_nets'"),
+    ):
+        with pytest.raises((BadModel, UnknownName), match=words):
+            core.reference(wrong)
+    assert not any(own.factory.knows(each) for each in ("own:net", "run:digits", "hf:a/b"))

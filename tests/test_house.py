@@ -131,6 +131,7 @@ LAYERS = (
             "core.models.exported.values",
             "core.models.formats.cards",
             "core.models.formats.door",
+            "core.models.formats.factory",
             "core.models.formats.folder",
             "core.models.formats.kind",
             "core.models.formats.tensors",

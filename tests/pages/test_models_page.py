@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,14 @@ def test_a_hostile_file_gets_a_sentence(place: Workspace, tmp_path: Path) -> Non
     assert "'bad.pt2' is a pickle" in words(app).replace("\\", "")
     assert param(app, "model") == ["digits_cnn"]
     assert not app.exception
+
+
+def test_an_address_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "address_nets.py").write_text("open('ran', 'w').close()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    app = opened(PAGE, model="address_nets:build")
+    assert "There is no model 'address" in words(app).replace("\\", "")
+    assert param(app, "model") == ["digits_cnn"]
+    assert "address_nets" not in sys.modules
+    assert not (tmp_path / "ran").exists()

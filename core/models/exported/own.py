@@ -25,6 +25,7 @@ from core.errors import BadModel, BadParameter, StorageError, UnknownName, short
 from core.models.card import ImagePreprocessing, ModelCard
 from core.models.exported.description import Description, completed
 from core.models.exported.opening import opened
+from core.models.formats import factory
 from core.paths import located
 from core.provenance import sha256, sha256_of_file
 from core.store import write_atomically
@@ -39,8 +40,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 def knows(name: str) -> bool:
-    """Whether a name means such a model."""
-    return name.startswith(PREFIX) or name.lower().endswith(SUFFIX)
+    """Whether a name means such a model, or one's own code (``core.models.formats.factory``)."""
+    return factory.knows(name) or name.startswith(PREFIX) or name.lower().endswith(SUFFIX)
 
 
 def names() -> tuple[str, ...]:
@@ -55,6 +56,8 @@ def card(name: str) -> ModelCard:
     Raises ``UnknownName`` when there is none, ``BadModel`` when its card is damaged, and what
     ``add`` raises for a path.
     """
+    if factory.knows(name):
+        return factory.card(name)
     if not name.startswith(PREFIX):
         return card(add(located(name)).name)
     folder = _folder(name.removeprefix(PREFIX))

@@ -48,21 +48,15 @@ def pack(
     place = located(path)
     if place.suffix != ".pt2":
         place = place.with_name(place.name + ".pt2")
-    prepared = dict(preprocessing or {})
-    size = prepared.pop("size", None)
-    if size is not None:
-        height, width = (size, size) if isinstance(size, int) else tuple(size)
-        prepared = {"height": height, "width": width, **prepared}
-    about = {
-        "title": title or type(model).__name__,
-        "task": str(task),
-        "classes": [str(each) for each in classes],
-        "preprocessing": prepared,
-        "tokenizer": _tokenizer(tokenizer),
-        "summary": summary,
-        "independent": independent,
-    }
-    said = Description.read(json.dumps(about))
+    said = described(
+        task=task,
+        classes=classes,
+        preprocessing=preprocessing,
+        tokenizer=tokenizer,
+        title=title or type(model).__name__,
+        summary=summary,
+        independent=independent,
+    )
     positional, named = _inputs(example_inputs)
     program = _exported(model, positional, named)
     with warnings.catch_warnings():
@@ -72,6 +66,34 @@ def pack(
         target = Path(folder) / "model.pt2"
         completed(said, tried(clean(place, target), target))
     return place
+
+
+def described(
+    *,
+    task: Task | str = "",
+    classes: Sequence[str] = (),
+    preprocessing: Mapping[str, Any] | None = None,
+    tokenizer: Any = None,
+    title: str = "",
+    summary: str = "",
+    independent: bool = False,
+) -> Description:
+    """What ``pack`` is told, as a card says it. Raises ``BadModel``, ``BadInput``."""
+    prepared = dict(preprocessing or {})
+    size = prepared.pop("size", None)
+    if size is not None:
+        height, width = (size, size) if isinstance(size, int) else tuple(size)
+        prepared = {"height": height, "width": width, **prepared}
+    about = {
+        "title": title,
+        "task": str(task),
+        "classes": [str(each) for each in classes],
+        "preprocessing": prepared,
+        "tokenizer": _tokenizer(tokenizer),
+        "summary": summary,
+        "independent": independent,
+    }
+    return Description.read(json.dumps(about))
 
 
 def _inputs(given: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

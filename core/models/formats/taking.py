@@ -74,10 +74,10 @@ def _weights(
     fitted, more = _fitted(module.state_dict(), tensors)
     found: dict[str, Any] = {
         "parameters": sum(each.numel() for each in module.parameters()),
-        "inputs": [_input(module, said, task)],
+        "inputs": [input_of(module, said, task)],
         "answer": [1, 2] if task is Task.CAUSAL_LANGUAGE_MODEL else [2],
         "widths": [],
-        "lengths": [1, _longest(module)],
+        "lengths": [1, longest_of(module)],
     }
     about: dict[str, Any] = {
         "kind": cards.WEIGHTS_KIND,
@@ -135,9 +135,9 @@ def _folder(
         )
     found = {
         "parameters": sum(each.numel() for each in module.parameters()),
-        "inputs": [_input(module, said, card.task)],
+        "inputs": [input_of(module, said, card.task)],
         "widths": [],
-        "lengths": [1, _longest(module)],
+        "lengths": [1, longest_of(module)],
         **seen,
     }
     about = {
@@ -238,7 +238,7 @@ def _fitted(
     return made, notes
 
 
-def _input(module: nn.Module, said: Description, task: Task) -> dict[str, Any]:
+def input_of(module: nn.Module, said: Description, task: Task) -> dict[str, Any]:
     """The input as an exported program would describe it."""
     if task is Task.IMAGE_CLASSIFICATION:
         first = next((each for each in module.modules() if isinstance(each, nn.Conv2d)), None)
@@ -252,11 +252,11 @@ def _input(module: nn.Module, said: Description, task: Task) -> dict[str, Any]:
         linear = next((each for each in module.modules() if isinstance(each, nn.Linear)), None)
         width = linear.in_features if linear is not None else 1
         return {"name": "rows", "dtype": "float32", "least": [1, width], "most": [None, width]}
-    most = _longest(module)
+    most = longest_of(module)
     return {"name": "ids", "dtype": "int64", "least": [1, 1], "most": [None, most]}
 
 
-def _longest(module: nn.Module) -> int | None:
+def longest_of(module: nn.Module) -> int | None:
     config = getattr(getattr(module, "model", None), "config", None)
     if config is None or not hasattr(config, "get_text_config"):
         return None
