@@ -257,6 +257,7 @@ def input_of(module: nn.Module, said: Description, task: Task) -> dict[str, Any]
 
 
 def longest_of(module: nn.Module) -> int | None:
+    """The most tokens that a network of transformers takes; None where it is not known."""
     config = getattr(getattr(module, "model", None), "config", None)
     if config is None or not hasattr(config, "get_text_config"):
         return None
