@@ -57,10 +57,12 @@ def test_data_that_ship_and_what_is_not_there(
     status, _, error = run(capsys, "evaluate", "digits_cnn", "--limit", 100, "--by", "shop")
     assert status == 2
     assert "no column 'shop'" in error
-    status, output, _ = run(
+    status, output, said = run(
         capsys, "evaluate", "tiny_lm", "--limit", 5, "--json", "--out", tmp_path, "--by", "shop"
     )
     assert status == 0
+    assert "Over 5 texts" in said
+    assert "no rates by 'shop'" in said
     assert (tmp_path / "tiny_lm.measures.png").is_file()
     assert [row["measure"] for row in json.loads(output)["measures"]] == ["perplexity"]
 

@@ -22,6 +22,7 @@ from core.results.evaluation import Measure, Written
 from core.tasks import Example, Task
 
 _LIMIT = Parameter("limit", "int", 100, "At most so many texts, evenly spread.", 1, 100_000)
+_TRANSLATED = 40  # texts where nobody says how many: each is written anew
 _TIMES = 200
 _TOGETHER = 32
 
@@ -44,7 +45,9 @@ def evaluate_written(
     found = opened(model.ref, parameters)
     if found.classes:
         raise NotValid(f"'{found.model}' does not write.", "Evaluate it as a classifier.")
-    given = {"limit": parameters["limit"]} if "limit" in parameters else {}
+    translates = model.card.task is Task.TRANSLATION
+    usual = {"limit": _TRANSLATED} if translates else {}
+    given = {"limit": parameters["limit"]} if "limit" in parameters else usual
     limit = int(checked((_LIMIT,), given, "evaluate_written")["limit"])
     data = open_dataset(found.data)
     rows = found.data_rows[:: -(-len(found) // limit)]
@@ -55,7 +58,6 @@ def evaluate_written(
             f"The data '{found.data.name}' hold no continuations to compare with.",
             "Give pairs of texts.",
         )
-    translates = model.card.task is Task.TRANSLATION
     meter.expect(len(texts) * (2 if translates else 1), "Texts")
     nats, tokens = _losses(model, [each for _, each in texts], seed, meter)
     weights = resampled(len(texts), _TIMES, seed)
@@ -110,12 +112,16 @@ def _losses(
 def _overlaps(said: Sequence[str], expected: Sequence[str], weights: Floats) -> list[Measure]:
     import sacrebleu
 
-    found: dict[str, list[float]] = {"bleu": [], "chrf": []}
-    for drawn in weights.astype(np.int64):
-        places = np.repeat(np.arange(len(said)), drawn).tolist()
-        mine, theirs = [said[p] for p in places], [expected[p] for p in places]
-        found["bleu"].append(sacrebleu.corpus_bleu(mine, [theirs]).score)
-        found["chrf"].append(sacrebleu.corpus_chrf(mine, [theirs]).score)
+    found: dict[str, list[float]] = {}
+    for name, metric in (("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF())):
+        # as its own bootstrap does, which tells no percentiles: each text is counted once
+        counts = metric._extract_corpus_statistics(said, [expected])
+        found[name] = [
+            metric._aggregate_and_compute(
+                [counts[p] for p in np.flatnonzero(drawn).repeat(drawn[drawn > 0])]
+            ).score
+            for drawn in weights.astype(np.int64)
+        ]
     about = "0 to 100: how many runs of {} a translation shares with the one expected."
     return [
         _measure("bleu", "BLEU", np.array(found["bleu"]), "high", about.format("words")),

@@ -57,8 +57,10 @@ def evaluate(
     engine = started(options.known_device(device), workspace)
     asked = {"capture": captured(engine, ref, found, workspace, seed, device)}
     if not about.classes:
-        call = Call("evaluate_written", ref, (), asked, seed, device)
+        some: dict[str, Any] = asked | ({"limit": limit} if limit else {})
+        call = Call("evaluate_written", ref, (), some, seed, device)
         written: Written = with_bar(engine, call, "Evaluation")
+        options.say([f"Over {written.examples:,} texts of {written.data}."])
         if by:
             options.say([f"'{model}' has no classes, so there are no rates by '{by}'."])
         _print(written.measures, [], None, as_json)

@@ -18,6 +18,7 @@ from dashboard.theme import is_dark
 from dashboard.wording import words
 
 _MOST = 12
+NOTHING_KEPT = "No answer stayed, so there are no reasons to compare."
 
 
 def first(costs: Costs, drift: Drift | None) -> None:
@@ -79,9 +80,12 @@ def draw(now: state.Selection, data: Dataset, costs: Costs, drift: Drift) -> Non
     with left:
         saved(now, costs)
     with right:
-        figure = reasons(drift, dark=dark)
-        st.plotly_chart(figure, theme=None, config=downloads.CHART, key="reasons")
-        downloads.button(figure, [drift], f"{now.model}.reasons"[:80])
+        if len(drift.kept):
+            figure = reasons(drift, dark=dark)
+            st.plotly_chart(figure, theme=None, config=downloads.CHART, key="reasons")
+            downloads.button(figure, [drift], f"{now.model}.reasons"[:80])
+        else:
+            st.info(state.plain(drift.note) or NOTHING_KEPT)
     figure = layer_strip(
         drift.layers,
         drift.similarity.tolist(),
@@ -90,10 +94,9 @@ def draw(now: state.Selection, data: Dataset, costs: Costs, drift: Drift) -> Non
         dark=dark,
     )
     st.plotly_chart(figure, theme=None, config=downloads.CHART, key="layers-alike")
-    reasoned = f"reasons of {len(drift.kept):,} whose answer stayed."
     st.caption(
-        f"Over {drift.examples:,} examples of {state.plain(drift.data)}; "
-        f"{state.plain(drift.note) or reasoned}"
+        f"Over {drift.examples:,} examples of {state.plain(drift.data)}; reasons of "
+        f"{len(drift.kept):,} whose answer stayed."
     )
     if len(drift.changed):
         full = rows_of(drift, len(data))

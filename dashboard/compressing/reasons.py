@@ -14,7 +14,7 @@ from core.models.catalogue import reference
 from core.results import Attribution, Drift
 from core.tasks import Task
 from dashboard import cached, downloads, ruler, state, waiting
-from dashboard.compressing.changed import examples, rows_of
+from dashboard.compressing.changed import NOTHING_KEPT, examples, rows_of
 from dashboard.figures.caption import method_title
 from dashboard.figures.contrast import reasons
 from dashboard.theme import is_dark
@@ -26,7 +26,7 @@ _MOST = 24
 def draw(now: state.Selection, data: Dataset, drift: Drift) -> None:
     """The most changed first; the one in hand explained in both models on one scale."""
     if not len(drift.kept):
-        st.info(state.plain(drift.note) or "No answer stayed, so there are no reasons to compare.")
+        st.info(state.plain(drift.note) or NOTHING_KEPT)
         return
     full = rows_of(drift, len(data))[drift.kept]
     st.markdown("**The same answer for other reasons**, the most changed first")

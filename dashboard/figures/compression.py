@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.results import Costs, Drift
-from dashboard.figures.caption import escaped
+from dashboard.figures.caption import escaped, method_title
 from dashboard.theme import accent, greys, template
 
 _BINS = np.linspace(-1, 1, 41)
@@ -76,7 +76,8 @@ def reasons(drift: Drift, *, dark: bool = False) -> go.Figure:
             "height": 256,
             "title": {
                 "text": "<b>Are the reasons the same?</b>"
-                f"<span style='color:{tone.quiet}'> · {escaped(drift.method)}, 1 is the same</span>"
+                f"<span style='color:{tone.quiet}'> · {escaped(method_title(drift.method))}, 1 is "
+                "the same</span>"
             },
             "margin": {"l": 8, "r": 8, "t": 40, "b": 8},
             "bargap": 0,

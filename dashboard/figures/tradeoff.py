@@ -177,14 +177,14 @@ def harms(drift: Drift, *, most: int = _MOST, dark: bool = False) -> go.Figure:
     )  # fmt: skip
     figure.add_vline(x=0, line={"color": tone.text, "width": 1, "dash": "dot"})
     names = [
-        f"{each.value if each.column == 'class' else f'{each.column}: {each.value}'}"
+        value if each.column == "class" else f"{elided(each.column, 34 - len(value))}: {value}"
         for each in shown
+        for value in [elided(each.value, 22)]
     ]
     figure.update_yaxes(
         tickvals=list(range(len(shown))),
         ticktext=[
-            f"{escaped(elided(name, 26))} · {each.examples:,}"
-            for name, each in zip(names, shown, strict=True)
+            f"{escaped(name)} · {each.examples:,}" for name, each in zip(names, shown, strict=True)
         ],
         range=(len(shown) - 0.4, -0.6),
         showgrid=False,

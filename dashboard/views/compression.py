@@ -103,6 +103,7 @@ def _compared(now: state.Selection, small: ModelRef, way: Any, settings: dict[st
             changed.saved(now, costs)
             if writes:
                 st.info(state.plain(str(comparing.error)))
+                st.page_link("views/compare.py", label="Compare both by their perplexity")
     waiting.watch(under_way)
 
 
