@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom
 
@@ -54,6 +56,14 @@ def test_a_point_of_a_sweep_is_what_compressing_so_much_gives(tmp_path: Path) ->
     last = ticks[-1]
     assert last.done == last.total
     assert 0 < found.bytes[1] < 0.5
+
+
+def test_a_sweep_over_a_table_of_ones_own(tmp_path: Path) -> None:
+    table = pd.read_csv(resources.files("sample_models") / "tables" / "points.csv")
+    table.rename(columns={"class": "side"}).iloc[:30].to_csv(tmp_path / "mine.csv", index=False)
+    own = {"path": str(tmp_path / "mine.csv"), "label": "side"}
+    found = sweep_of("two_features", "prune", [0.1, 0.2], **own)
+    assert (found.data, found.examples, found.labelled) == ("mine.csv", 30, True)
 
 
 def sweep(accuracy: list[float], spearman: list[float]) -> Sweep:

@@ -127,6 +127,9 @@ def test_a_shared_scale_is_the_same_for_all_of_one_kind() -> None:
     figure, _ = single(*two, bars, shared=True)
     ranges = [figure.layout[name].range for name in ("xaxis", "xaxis2", "xaxis3")]
     assert ranges[0] == ranges[1] != ranges[2]
+    assert ranges[2][0] < 0 and ranges[2][1] > 5
+    spans = [high - low for low, high in ranges]
+    assert spans == pytest.approx([spans[0]] * 3)  # bars of one length mean the same number
     assert ranges[0][0] < -5 and ranges[0][1] > 0  # from the baseline over -5 to the row
     figure, _ = single(*two)
     assert figure.layout.xaxis.range is None

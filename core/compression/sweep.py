@@ -47,7 +47,7 @@ def compression_sweep(
 ) -> Sweep:
     """Compress a classifier by ``steps`` with each of ``values`` of ``setting`` in turn, and look
     at its size, its accuracy and its attributions, over ``limit`` examples of the data that ship
-    with it or of those at ``path``. Nothing is written.
+    with it or of those at ``path``, whose columns ``text`` and ``label`` name. Nothing is written.
 
     Raises ``NotValid`` for a model that writes or where no value can be done, ``BadParameter`` for
     settings that there are not, ``BadInput`` when the data cannot be read.
@@ -59,8 +59,8 @@ def compression_sweep(
     steps = settled(parameters.get("steps", ()))
     points = swept(steps, setting, list(parameters.get("values", ())))
     _check(model)
-    path = str(parameters.get("path", ""))
-    data = dataset(model.card, path or None, limit=int(settings["limit"]))
+    path, text, label = (str(parameters.get(name, "")) for name in ("path", "text", "label"))
+    data = dataset(model.card, path or None, limit=int(settings["limit"]), text=text, label=label)
     few = np.arange(min(len(data), int(settings["reasons"]))) * len(data)
     few = few // min(len(data), int(settings["reasons"]))
     meter.expect((1 + len(points)) * (len(data) + len(few)) + len(points), "Compressing")

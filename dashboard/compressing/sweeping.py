@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.compression.methods import CompressionMethod, settled
+from core.data.kept import asked
 from core.engine.call import Call
 from core.models.reference import ModelRef
 from core.parameters import Value
@@ -36,7 +37,12 @@ def draw(
         "compression_sweep",
         model,
         (),
-        {"steps": steps, "setting": way.sweeps, "values": list(values)},
+        {
+            **asked(cached.place(), now.data),
+            "steps": steps,
+            "setting": way.sweeps,
+            "values": list(values),
+        },
     )
     if cached.under_way(call):
         state.asked().add(call.key)

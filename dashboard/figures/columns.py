@@ -34,7 +34,7 @@ def waterfalls(
 
     Methods whose values sum to f(x) - f(baseline) are drawn as steps from the one to the other,
     others as bars from 0. Positive values speak for the target. Up to three stand side by side
-    (``across``); with ``shared`` those of one unit and kind have one scale.
+    (``across``); with ``shared`` a length means the same number in all of one unit.
     """
     tone = greys(dark)
     columns = min(across, 3, max(1, len(results)))
@@ -89,7 +89,7 @@ def waterfalls(
 
 
 def _kind(each: Attribution) -> tuple[str, bool]:
-    """Only values of one kind can share a scale."""
+    """Only values of one kind begin at the same point."""
     return each.unit, each.baseline_score is not None
 
 
@@ -97,15 +97,22 @@ def _spans(
     results: Sequence[Attribution],
     steps: Sequence[tuple[list[str], npt.NDArray[np.float64], list[str]]],
 ) -> dict[tuple[str, bool], tuple[float, float]]:
-    """From the lowest to the highest point of what is drawn of each kind."""
+    """From the lowest point of what is drawn of each kind, as far as the longest kind of its unit
+    goes: bars of one length mean the same number.
+    """
     ends: dict[tuple[str, bool], list[float]] = {}
     for each, (_, values, _) in zip(results, steps, strict=True):
         start = each.baseline_score
         way = values if start is None else np.cumsum([start, *values])
         points = [0.0, *way.tolist(), *([] if start is None else [each.score])]
         ends.setdefault(_kind(each), []).extend((min(points), max(points)))
-    widths = {kind: 0.04 * (max(found) - min(found) or 1.0) for kind, found in ends.items()}
-    return {kind: (min(v) - widths[kind], max(v) + widths[kind]) for kind, v in ends.items()}
+    widths: dict[str, float] = {}
+    for (unit, _), found in ends.items():
+        widths[unit] = max(widths.get(unit, 0.0), max(found) - min(found) or 1.0)
+    return {
+        (unit, steps): (min(found) - 0.04 * widths[unit], min(found) + 1.04 * widths[unit])
+        for (unit, steps), found in ends.items()
+    }
 
 
 def _steps(each: Attribution, most: int) -> tuple[list[str], npt.NDArray[np.float64], list[str]]:
