@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ import core
 from core.errors import BadModel, MissingExtra, UnknownName
 from core.models.exported import own
 from core.models.exported.description import Description
-from core.models.formats import architecture, door, factory, taking
+from core.models.formats import architecture, door, factory, graphs, taking
 from core.models.formats.kind import Kind, kind_of
 from core.models.loader import load
-from core.tasks import Task
+from core.tasks import Example, Task
 from core.workspace import workspace
 
 DIGITS = Path("sample_models/weights/digits_cnn/model.safetensors")
@@ -56,7 +57,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def inside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the confined process does, in this one: starting it takes seconds."""
     monkeypatch.setattr(taking, "confine", lambda *limits: None)
-    monkeypatch.setattr(taking, "forbid", lambda *deeds: None)
+    for each in (taking, graphs):
+        monkeypatch.setattr(each, "forbid", lambda *deeds: None)
     monkeypatch.setattr(
         door, "opened", lambda source, target, worker: taking.main(source, target, 60, 8)
     )
@@ -340,3 +342,112 @@ def test_ones_own_code_runs_where_it_was_typed(
         with pytest.raises((BadModel, UnknownName), match=words):
             core.reference(wrong)
     assert not any(own.factory.knows(each) for each in ("own:net", "run:digits", "hf:a/b"))
+
+
+class Residual(torch.nn.Module):
+    """A residual add and an activation in place that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(1, 4, 3, padding=1)
+        self.body = torch.nn.Conv2d(4, 4, 3, padding=1)
+        self.relu = torch.nn.ReLU(inplace=True)
+        self.head = torch.nn.Linear(4, 3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """``[example, class]``."""
+        hidden = self.relu(self.stem(pixels))
+        hidden = self.relu(self.body(hidden) + hidden)
+        return self.head(hidden.mean((2, 3)))
+
+
+def graph(path: Path, elsewhere: bool = False) -> Residual:
+    """The network as an ONNX graph, made of ONNX's own helpers."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    torch.manual_seed(0)
+    network = Residual().eval()
+    weights = [
+        numpy_helper.from_array(tensor.numpy(), name)
+        for name, tensor in network.state_dict().items()
+    ]
+    conv = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["x", "stem.weight", "stem.bias"], ["a"], "stem", **conv),
+        helper.make_node("Relu", ["a"], ["b"], "first"),
+        helper.make_node("Conv", ["b", "body.weight", "body.bias"], ["c"], "body", **conv),
+        helper.make_node("Add", ["c", "b"], ["d"], "add"),
+        helper.make_node("Relu", ["d"], ["e"], "second"),
+        helper.make_node("GlobalAveragePool", ["e"], ["f"], "pool"),
+        helper.make_node("Flatten", ["f"], ["g"], "flatten"),
+        helper.make_node("Gemm", ["g", "head.weight", "head.bias"], ["y"], "head", transB=1),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        weights,
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    if elsewhere:
+        onnx.save(model, path, save_as_external_data=True, size_threshold=0, location="weights")
+    else:
+        onnx.save(model, path)
+    return network
+
+
+def test_an_onnx_graph_over_pictures(tmp_path: Path, inside: None) -> None:
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "net.onnx"
+    network = graph(path)
+    said = {"classes": ["a", "b", "c"], "preprocessing": {"mean": [0.5], "std": [0.25]}}
+    ref = core.reference(door.add(path, Description.read(json.dumps(said))).name)
+    picture = core.open_example("assets/examples/digit-2.png")
+    (found,) = core.predict(ref, [picture])
+    model = load(ref)
+    batch = model.adapter.encode([picture], model)
+    with torch.no_grad():
+        logits = network(batch.features)[0]
+    assert found.logits.tolist() == pytest.approx(logits.tolist(), abs=1e-5)
+    (values,) = core.attribute(ref, [picture], "feature_ablation", target="b")
+    assert values.values.shape == (1, 8, 8)
+    graph(tmp_path / "more.onnx", elsewhere=True)
+    with pytest.raises(BadModel, match="in another file, which is not followed"):
+        door.add(tmp_path / "more.onnx")
+    (tmp_path / "cut.onnx").write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(BadModel, match="no ONNX graph"):
+        door.add(tmp_path / "cut.onnx")
+
+
+@pytest.mark.skipif(util.find_spec("onnx2torch") is None, reason="asks for torchvision")
+def test_an_onnx_graph_becomes_layers(tmp_path: Path) -> None:
+    from core.models.formats.onnxfile import converted, module
+
+    network = graph(tmp_path / "net.onnx")
+    assert converted(tmp_path / "net.onnx") == ""
+    made = module(str(tmp_path / "net.onnx"), True).eval()
+    pixels = torch.rand(3, 1, 8, 8)
+    assert torch.equal(made(pixels), network(pixels))
+    assert isinstance(made.get_submodule("second"), torch.nn.ReLU)
+    one, other = (IntegratedGradients(e).attribute(pixels, target=1) for e in (made, network))
+    assert torch.equal(one, other)
+
+
+def test_an_estimator_is_kept_too(tmp_path: Path, inside: None) -> None:
+    skops = pytest.importorskip("skops.io")
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    rows = pd.DataFrame({"age": [20.0, 30, 40, 50], "size": [1.0, 3, 2, 5]})
+    live = LogisticRegression().fit(rows, ["no", "no", "yes", "yes"])
+    path = tmp_path / "line.skops"
+    skops.dump(live, path)
+    ref = core.reference(door.add(path, Description(title="Line")).name)
+    example = Example("row.json", b'{"age": 45, "size": 4}')
+    (found,) = core.predict(ref, [example])
+    assert found.classes == ("no", "yes")
+    theirs = live.predict_proba(pd.DataFrame({"age": [45.0], "size": [4.0]}))[0]
+    assert found.probabilities.tolist() == pytest.approx(theirs.tolist(), abs=1e-5)
+    assert own.card(ref.name).title == "Line"

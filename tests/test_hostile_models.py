@@ -357,7 +357,7 @@ from core.models.formats import door, taking
 from core.workspace import Workspace
 
 taking.confine = lambda *limits: None
-taking.forbid = lambda *deeds: None
+taking.forbid = taking.graphs.forbid = lambda *deeds: None
 door.opened = lambda source, target, worker: taking.main(source, target, 60, 8)
 events = []
 BAD = ("pickle.find_class", "os.system", "subprocess.Popen", "exec", "socket.connect", "os.fork")

@@ -225,7 +225,7 @@ def settle(staged: Staged, said: Description, name: str = "") -> Added:
     )
     described = said.over(staged.said)
     notes: tuple[str, ...] = ()
-    if staged.kind in ("", "weights"):  # the others say themselves what they are for
+    if staged.kind in ("", "weights", "graph"):  # the others say themselves what they are for
         described, notes = completed(described, staged.found)
     elif len(described.classes) not in (0, *staged.found["answer"]):
         raise BadModel(

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 OF_SAMPLE = "sample"  # a tokenizer that is the sample model's own
-WEIGHTS_KIND, FOLDER_KIND, ESTIMATOR_KIND = "weights", "transformers", "estimator"
+GRAPH = "model.onnx"
+WEIGHTS_KIND, FOLDER_KIND = "weights", "transformers"
+ESTIMATOR_KIND, GRAPH_KIND = "estimator", "graph"
 
 
 def card(name: str, folder: Path, kept: Staged) -> ModelCard:
@@ -38,6 +40,18 @@ def card(name: str, folder: Path, kept: Staged) -> ModelCard:
     kind = kept.kind
     if kind == WEIGHTS_KIND:
         return _weights(name, folder, kept)
+    if kind == GRAPH_KIND:
+        return replace(
+            _weights(name, folder, kept),
+            summary=kept.said.summary or f"Your own ONNX graph, from {kept.origin['file']}.",
+            factory="core.models.formats.onnxfile:module",
+            arguments={"path": str(folder / GRAPH), "layers": kept.found["converted"]},
+            weights=GRAPH,
+            own_weights=True,
+            extra="sklearn",
+            modules_needed=("onnx", "onnxruntime"),
+            device="" if kept.found["converted"] else "cpu",
+        )
     if kind == FOLDER_KIND:
         made = huggingface.card(f"{huggingface.PREFIX}{folder}")
         return _renamed(made, name, folder, kept)

@@ -16,7 +16,8 @@ from core.models.exported.description import Description, completed
 from core.models.exported.own import Staged
 from core.models.exported.packing import described
 from core.models.formats import cards
-from core.models.formats.taking import input_of, longest_of, ran
+from core.models.formats.running import ran
+from core.models.formats.taking import input_of, longest_of
 from core.tasks import Task
 
 _WEIGHTS = "weights.sha256"

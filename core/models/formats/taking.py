@@ -13,24 +13,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.errors import BadModel, UserError, shortened
+from core.errors import BadModel, shortened
 from core.models import huggingface
-from core.models.card import ModelCard
 from core.models.catalogue import resolve
 from core.models.exported.description import Description, completed
 from core.models.exported.opening import answer, confine, forbid, told_of
 from core.models.exported.own import Staged
-from core.models.formats import architecture, cards
+from core.models.formats import architecture, cards, graphs
 from core.models.formats.folder import cleaned
 from core.models.formats.kind import Kind, kind_of
+from core.models.formats.running import ran
 from core.models.formats.statefile import weights_of
-from core.models.loaded import LoadedModel
-from core.models.loader import adapter, build
-from core.models.reference import ModelRef
+from core.models.loader import build
 from core.provenance import sha256
 from core.tasks import Task
 
@@ -47,7 +44,7 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
         confine(seconds, memory, 4 * size_of(source) + 2**26)
         kind = kind_of(source)
         said = Description.read((target.parent / SAID).read_text(encoding="utf-8"))
-        take = _folder if kind is Kind.FOLDER else _weights
+        take = _WAYS.get(kind, _weights)
         about, notes = take(source, kind, said, target.parent)
         target.write_text(json.dumps(about, indent=1), encoding="utf-8")
         return {"notes": notes, **about["found"]}
@@ -266,48 +263,7 @@ def longest_of(module: nn.Module) -> int | None:
     return longest(config)
 
 
-def ran(about: ModelCard, module: nn.Module) -> dict[str, Any]:
-    """What is seen when a typical example is given: the shape of the answer, whether it is the same
-    twice. Raises ``BadModel`` when it cannot be run or its answer is not finite.
-    """
-    model = LoadedModel(
-        ModelRef(about.name, ""), about, adapter(about, module), torch.device("cpu"), module.eval()
-    )
-    try:
-        batch = model.adapter.typical(model)
-        with model.exclusive() as ready, torch.no_grad():
-            first, second = (
-                model.adapter.logits(ready, batch.features, *batch.context).float()
-                for _ in range(2)
-            )
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # a stranger's numbers may break torch in any way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if "allocate memory" in reason:
-            raise MemoryError from None
-        raise BadModel(
-            f"'{about.name}' cannot be run: {shortened(reason, 160).rstrip('.')}.",
-            "Check the sizes in its card: pictures, columns, tokens.",
-        ) from None
-    if not bool(torch.isfinite(first).all()):
-        raise BadModel(
-            f"'{about.name}' answers a usual example with NaN or infinite numbers.",
-            "Check its weights and its preprocessing.",
-        )
-    classes = about.task is not Task.CAUSAL_LANGUAGE_MODEL
-    return {
-        "answer": list(first.shape[1:]) if classes else [1, 2],
-        "filled": {},
-        "batch": 0,
-        "freed": 0,
-        "left_out": [],
-        "steady": torch.equal(first, second),
-        "training": False,
-        "operators": {},
-        "layers": [[name, type(part).__name__] for name, part in module.named_modules() if name],
-    }
-
+_WAYS = {Kind.FOLDER: _folder, Kind.ONNX: graphs.taken, Kind.SKOPS: graphs.taken}
 
 if __name__ == "__main__":
     answer(main)

@@ -1,0 +1,111 @@
+"""ONNX graphs and estimators of one's own, as the confined process takes them.
+
+A graph over pictures becomes a module with layers where onnx2torch is installed and knows its
+operators; else it is run by onnxruntime, and only methods that ask a model fit it. A graph over the
+columns of a table, and a ``.skops`` file, are kept as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadModel, shortened
+from core.models import estimator
+from core.models.catalogue import resolve
+from core.models.exported.description import Description, completed
+from core.models.exported.opening import forbid
+from core.models.exported.own import Staged
+from core.models.formats import cards
+from core.models.formats.kind import Kind
+from core.models.formats.onnxfile import converted, module, shape_of
+from core.models.formats.running import ran
+from core.tasks import Task
+
+_EXPORT = "Export it from PyTorch with torch.export.save, which keeps its layers."
+
+
+def taken(
+    source: Path, kind: Kind, said: Description, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """What is kept of a file, and notes. Raises ``BadModel`` as ``core.models.estimator`` does, and
+    for graphs over anything but pictures and columns.
+    """
+    if kind is Kind.ONNX:
+        given = shape_of(source)
+        if len(given["least"]) == 4:
+            return _pictures(source, said, folder, given)
+        if not given["dtype"].startswith("float") and said.task is not Task.TABULAR_CLASSIFICATION:
+            raise BadModel(
+                f"The graph in '{shortened(source.name, 80)}' takes numbers of tokens, which ONNX "
+                "cannot be explained by.",
+                _EXPORT,
+            )
+    return _rows(source, kind, said, folder)
+
+
+def _rows(
+    source: Path, kind: Kind, said: Description, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    name = f"model{estimator.SKOPS if kind is Kind.SKOPS else estimator.ONNX}"
+    shutil.copyfile(source, folder / name)
+    columns = said.preprocessing.get("features", [])
+    about = {"title": said.title, "classes": list(said.classes), "columns": columns}
+    text = json.dumps({key: value for key, value in about.items() if value})
+    (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    try:
+        card = estimator.card(str(folder / name))
+    except BadModel as error:
+        raise BadModel(
+            error.message.replace(name, source.name),
+            "Say them with --classes no,yes and --set columns=age,colour.",
+        ) from None
+    forbid("ctypes.dlopen")
+    network = resolve(card.factory)(**card.arguments)
+    found = {
+        "parameters": 0,
+        "inputs": [],
+        "widths": [],
+        "lengths": [1, None],
+        **ran(card, network),
+    }
+    return {
+        "kind": cards.ESTIMATOR_KIND,
+        "origin": {"file": shortened(source.name), "kept": name},
+        "found": found,
+        "description": json.loads(replace(said, preprocessing={}).written()),
+    }, []
+
+
+def _pictures(
+    source: Path, said: Description, folder: Path, given: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    place = folder / cards.GRAPH
+    shutil.copyfile(source, place)
+    reason = converted(place)
+    network = module(str(place), not reason)
+    found: dict[str, Any] = {
+        "parameters": sum(each.numel() for each in network.parameters()),
+        "inputs": [given],
+        "answer": [2],
+        "widths": [],
+        "lengths": [1, None],
+        "converted": not reason,
+    }
+    said = said.over(Description(task=Task.IMAGE_CLASSIFICATION))
+    draft, _ = completed(replace(said, classes=()), found)
+    kept = Staged(folder, found, draft, {"file": source.name}, False, cards.GRAPH_KIND)
+    forbid("ctypes.dlopen")
+    found |= ran(cards.card(shortened(source.name, 80), folder, kept), network)
+    final, notes = completed(said, found)
+    if reason:
+        notes = (*notes, f"its layers cannot be looked into, only its answers: {reason}")
+    return {
+        "kind": cards.GRAPH_KIND,
+        "origin": {"file": shortened(source.name)},
+        "found": found,
+        "description": json.loads(final.written()),
+    }, list(notes)

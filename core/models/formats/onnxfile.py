@@ -1,0 +1,192 @@
+"""An ONNX graph over pictures as a module: of layers where onnx2torch converts it, else run by
+onnxruntime on the CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import types
+from collections.abc import Iterator
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import BadModel, MissingExtra, shortened
+from core.models.rowscorer import Shared
+
+LARGEST = 2**31
+_AGAIN = "Export it again, with standard operators and its weights inside."
+_CLOSE = 1e-3
+
+
+class _Session(Shared):
+    """A graph that onnxruntime has read; copies share it."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise _missing(path) from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self.run = onnxruntime.InferenceSession(
+                _bytes(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # a stranger's file may break the library in any way
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BadModel(
+                f"'{path.name}' is no ONNX graph that runs here: "
+                f"{shortened(reason, 160).rstrip('.')}.",
+                _AGAIN,
+            ) from None
+
+
+class Graph(nn.Module):
+    """Pixels ``[example, channel, row, column]`` to logits ``[example, class]``, without
+    gradients.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._session = _Session(path)
+        first = self._session.run.get_inputs()[0]
+        self._name = first.name
+        self._batch = first.shape[0] if isinstance(first.shape[0], int) else 0
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """A graph of a fixed batch is run in parts of it, the last one filled up."""
+        size = self._batch or len(pixels)
+        answers = []
+        for start in range(0, len(pixels), size):
+            part = pixels[start : start + size]
+            lacking = size - len(part)
+            if lacking:
+                part = torch.cat([part, part[-1:].expand(lacking, *part.shape[1:])])
+            (answer,) = self._session.run.run(
+                [self._session.run.get_outputs()[0].name],
+                {self._name: part.detach().cpu().float().numpy()},
+            )
+            answers.append(torch.from_numpy(answer))
+        return torch.cat(answers)[: len(pixels)].to(pixels.device)
+
+
+def module(path: str, layers: bool) -> nn.Module:
+    """The graph in a file of the workspace. Raises ``BadModel``, ``MissingExtra``."""
+    place = Path(path)
+    return _converted(place) if layers else Graph(place)
+
+
+def converted(path: Path) -> str:
+    """Why a graph does not become layers that answer as it does; empty if it does."""
+    graph = Graph(path)
+    if util.find_spec("onnx2torch") is None:
+        return "onnx2torch is not installed"
+    shape = [each if isinstance(each, int) else 0 for each in _input(graph).shape]
+    pixels = torch.rand([shape[0] or 2, *(each or 32 for each in shape[1:])])
+    try:
+        with torch.no_grad():
+            theirs = _converted(path).eval()(pixels)
+    except Exception as error:  # whatever it cannot convert
+        return shortened((str(error).splitlines() or [type(error).__name__])[0], 120)
+    same = theirs.shape == graph(pixels).shape and torch.allclose(
+        theirs, graph(pixels), rtol=_CLOSE, atol=_CLOSE
+    )
+    return "" if same else "onnx2torch's layers answer otherwise"
+
+
+def shape_of(path: Path) -> dict[str, Any]:
+    """The first input as an exported program describes it. Raises ``BadModel``."""
+    first = _input(Graph(path))
+    sizes = [each if isinstance(each, int) else None for each in first.shape]
+    kind = first.type.removeprefix("tensor(").rstrip(")").replace("float", "float32", 1)
+    return {
+        "name": shortened(first.name, 40),
+        "dtype": "float64" if kind == "double" else kind,
+        "least": [each or 1 for each in sizes],
+        "most": [None, *sizes[1:]],
+    }
+
+
+def _input(graph: Graph) -> Any:
+    return graph._session.run.get_inputs()[0]
+
+
+def _converted(path: Path) -> nn.Module:
+    import onnx
+
+    with _without_torchvision():
+        import onnx2torch
+    made: nn.Module = onnx2torch.convert(onnx.load_model_from_string(_bytes(path)))
+    return made
+
+
+@contextlib.contextmanager
+def _without_torchvision() -> Iterator[None]:
+    """onnx2torch imports torchvision for two operators of object detection, and cannot be imported
+    without: an empty one stands in for it meanwhile.
+    """
+    if util.find_spec("torchvision") is not None:
+        yield
+        return
+    stand_in = types.ModuleType("torchvision")
+    inner = types.ModuleType("torchvision.ops")
+    inner.roi_align = None  # type: ignore[attr-defined]
+    stand_in.ops = inner  # type: ignore[attr-defined]
+    sys.modules |= {"torchvision": stand_in, "torchvision.ops": inner}
+    try:
+        yield
+    finally:
+        for name in ("torchvision", "torchvision.ops"):
+            sys.modules.pop(name, None)
+
+
+def _bytes(path: Path) -> bytes:
+    """The file, once it is known that it names no other file.
+
+    Raises ``BadModel`` for weights in another file, and for more than 2 GiB.
+    """
+    if path.stat().st_size > LARGEST:
+        raise BadModel(f"'{path.name}' has more than 2 GiB.", "Save a smaller model.")
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        raise _missing(path) from None
+    data = path.read_bytes()
+    try:
+        graph = onnx.load_model_from_string(data).graph
+    except DecodeError:
+        raise BadModel(f"'{path.name}' is no ONNX graph, or it is cut off.", _AGAIN) from None
+    if any(_elsewhere(each) for each in _graphs(graph)):
+        raise BadModel(
+            f"'{path.name}' has weights in another file, which is not followed.",
+            "Save it as one file: onnx.save(model, path, save_as_external_data=False).",
+        )
+    return data
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for each in node.attribute:
+            for inner in (each.g, *each.graphs):
+                if inner.node or inner.initializer:
+                    yield from _graphs(inner)
+
+
+def _elsewhere(graph: Any) -> bool:
+    constants = [a.t for node in graph.node for a in node.attribute if a.HasField("t")]
+    return any(each.data_location == 1 for each in (*graph.initializer, *constants))
+
+
+def _missing(path: Path) -> MissingExtra:
+    return MissingExtra(
+        f"'{path.name}' is read by an optional package.",
+        "Install it with: pip install 'fluoroscope[sklearn]'.",
+    )
