@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.errors import BadInput, BadParameter
+from core.errors import BadParameter
 from dashboard.bringing import findings
 from dashboard.commands import inputs, options
 from dashboard.commands.table import show
@@ -68,7 +68,6 @@ def add(
     """Check a model of your own without running any code from its file, keep it in the workspace,
     and tell what was found. From then on it is own:NAME for every command and page.
     """
-    from core.models import estimator
     from core.models.catalogue import card as card_of
     from core.models.exported import own
     from core.models.exported.description import Description
@@ -77,12 +76,6 @@ def add(
     from core.paths import located
     from core.workspace import workspace as place_at
 
-    if estimator.knows(file.name):
-        raise BadInput(
-            f"'{file.name}' needs no adding: the path of a {file.suffix} file is the name of its "
-            "model.",
-            f"Go on with: fluoroscope evaluate {file} DATA",
-        )
     said = Description.read(_said(task, classes, set_ or [], tokenizer, title))
     if architecture:
         said = replace(said, architecture=spelt(architecture))
