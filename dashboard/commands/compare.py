@@ -72,6 +72,8 @@ def compare(
     folders = [captured(engine, ref, found, workspace, seed, device) for ref in refs]
     if not cards[0].classes:
         _written(engine, refs, folders, as_json, seed, device)
+        if out is not None:
+            options.say(["Nothing is written: there are no figures of two models that write."])
         return
     asked = {"capture": folders[0], "other": folders[1]}
     whole: Comparison = with_bar(
