@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from core.attention.capture import watched
 from core.models.embedded import embedding_of
 from core.models.exported.clean import clean
+from core.models.exported.guarded import CHECKED
 from core.models.exported.module import ExportedModule, program
-from core.models.exported.recurrent import CHECKED
 from core.models.exported.trial import tried
 from core.models.loaded import twin
 
@@ -384,3 +384,55 @@ def test_recurrent_operators_look_at_their_shapes() -> None:
         ):
             with pytest.raises(ValueError, match="recurrent layer"):
                 CHECKED["lstm"](given, state, tensors, *settings)
+
+
+def test_normalisations_look_at_their_shapes() -> None:
+    """Below the layers nothing does: torch reads beyond statistics of fewer channels."""
+    given, one = torch.rand(2, 3, 4), torch.ones(3)
+    norm = CHECKED["_native_batch_norm_legit_no_training"]
+    answer = norm(given, one, None, one * 0, one, 0.1, 0.0)[0]
+    assert torch.allclose(answer, given)
+    for wrong in range(4):
+        about: list[Any] = [one, one, one, one]
+        about[wrong] = torch.ones(1)
+        with pytest.raises(ValueError, match="channels"):
+            norm(given, *about, 0.1, 1e-5)
+    weight = torch.rand(4, 3)
+    lengths = weight.norm(dim=1, keepdim=True)
+    scaled = CHECKED["_weight_norm_interface"]
+    assert torch.allclose(scaled(weight, lengths)[0], weight)
+    for length, dim in ((torch.ones(1, 1), 0), (lengths, 1), (lengths, 7), (lengths.double(), 0)):
+        with pytest.raises(ValueError, match="weight normalisation"):
+            scaled(weight, length, dim)
+    with pytest.raises(ValueError, match="axis"):
+        CHECKED["_safe_softmax"](torch.ones(2, 2, dtype=torch.int64), -(2**31), None)
+
+
+class Frozen(nn.Module):
+    """A recurrent layer under a setting of its own, which is a graph within the graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3, batch_first=True)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Logits ``[example, class]``."""
+        with torch.no_grad():
+            hidden, _ = self.lstm(rows)
+            hidden = hidden * 1.0
+        return self.head(hidden[:, -1])
+
+
+def test_graphs_within_the_graph_call_what_is_checked(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    live, rows = Frozen().eval(), torch.rand(2, 5, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of its own layers
+        torch.export.save(torch.export.export(live, (rows,)), tmp_path / "model.pt2")
+    clean(tmp_path / "model.pt2", tmp_path / "clean.pt2")
+    taken = ExportedModule(program(tmp_path / "clean.pt2"), {}).eval()
+    inner = [part for part in taken.modules() if isinstance(part, torch.fx.GraphModule)]
+    assert inner
+    assert not any("torch.ops.aten.lstm" in str(part.code) for part in inner)
+    assert torch.equal(taken(rows), live(rows))

@@ -87,6 +87,8 @@ def restore(root: nn.Module) -> None:
             spoken(graph)
             for node in graph.nodes:
                 node.meta = {}
+        if isinstance(part, fx.GraphModule):
+            part.recompile()  # a part under a setting of its own runs text made of its graph
     _reunite(root)
 
 

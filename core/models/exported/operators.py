@@ -1,7 +1,8 @@
 """The operators that an exported program may call: arithmetic on tensors, and nothing else.
 
 A list of what is allowed, not of what is not: ``aten`` also has operators that open files or read
-memory without a look at its bounds.
+and write memory without a look at its bounds, such as ``native_batch_norm``. Those of them that
+layers need are called through ``guarded.CHECKED``.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ conv2d conv3d conv_transpose1d
 conv_transpose2d conv_transpose3d convolution _convolution dropout embedding feature_dropout
 feature_alpha_dropout grid_sampler grid_sampler_2d grid_sampler_3d group_norm gru gru_cell
 instance_norm layer_norm lstm lstm_cell max_pool1d max_pool2d max_pool3d max_pool1d_with_indices
-max_pool2d_with_indices max_pool3d_with_indices native_batch_norm _native_batch_norm_legit
-_native_batch_norm_legit_no_training native_dropout native_group_norm native_layer_norm rms_norm
+max_pool2d_with_indices max_pool3d_with_indices _native_batch_norm_legit_no_training
+native_dropout native_group_norm native_layer_norm rms_norm
 _fused_rms_norm rnn_relu rnn_tanh rnn_relu_cell rnn_tanh_cell upsample_bicubic2d upsample_bilinear2d
 upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d
 _upsample_nearest_exact2d _upsample_nearest_exact3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa

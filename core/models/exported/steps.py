@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from core.models.exported.guarded import CHECKED, RECURRENT
 from core.models.exported.operators import ON_SIZES
-from core.models.exported.recurrent import CHECKED
 
 _SIZED = {"view": 1, "reshape": 1, "_unsafe_view": 1, "expand": 1, "repeat": 1, "new_zeros": 1,
           "new_ones": 1, "new_full": 1, "zeros": 0, "ones": 0, "full": 0, "empty": 0}  # fmt: skip
@@ -129,7 +129,7 @@ def free(program: Any, batch: int) -> None:
         if not isinstance(shape, (list, tuple)):
             continue
         # The state that a recurrent layer begins with is [layer, example, width].
-        where = int(any(operator_of(user) in CHECKED for user in node.users))
+        where = int(any(operator_of(user) in RECURRENT for user in node.users))
         if len(shape) > where and shape[where] == batch:
             changed = [*shape]
             changed[where] = count
