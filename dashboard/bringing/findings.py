@@ -29,17 +29,24 @@ def rows(found: Mapping[str, Any], about: ModelCard | None = None) -> list[dict[
         ("filled in", ", ".join(f"{k} with {v}" for k, v in found["filled"].items())),
         ("parameters", f"{found['parameters']:,}"),
         ("layers", f"{len(found['layers']):,}"),
-        ("operators", f"{sum(found['operators'].values()):,}"),
+        ("operators", f"{sum(found['operators'].values()):,}" if found["operators"] else ""),
         ("examples at once", _batch(found)),
         ("tokens at once", _lengths(found)),
         ("same answer twice", "yes" if found["steady"] else "no: something in it is random"),
         (
             "exported with eval()",
-            "no: call model.eval() before the export" if found["training"] else "yes",
+            _mode(found),
         ),
         ("left behind", ", ".join(_plain(found["left_out"]))),
     ]
     return [{"": name, "found": text} for name, text in pairs if text]
+
+
+def _mode(found: Mapping[str, Any]) -> str:
+    """Of programs only: weights have no mode."""
+    if not found["operators"]:
+        return ""
+    return "no: call model.eval() before the export" if found["training"] else "yes"
 
 
 def shape(given: Mapping[str, Any]) -> str:
