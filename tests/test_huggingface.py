@@ -120,6 +120,32 @@ def test_cards_are_made_from_the_configuration(folders: dict[str, Path]) -> None
     assert card(str(folders["bert"])).classes == ("bad", "so so", "good")
 
 
+def test_processors_that_cannot_be_are_told(folders: dict[str, Path], tmp_path: Path) -> None:
+    place = copied(folders["vit"], tmp_path)
+    for about, said in (
+        ({"size": "big"}, "says height is 'big'"),
+        ({"size": {"height": 10**9, "width": 32}}, "says height is 1000000000"),
+        ({"size": 32, "image_mean": "grey"}, "says mean is 'grey'"),
+        ({"size": 32, "image_std": [0, 1, 1]}, "says std is"),
+        ({"size": 32, "image_mean": [0.5]}, "says std is"),
+    ):
+        (place / "preprocessor_config.json").write_text(json.dumps(about))
+        with pytest.raises(BadModel, match=said):
+            card(f"hf:{place}")
+
+
+def test_names_of_classes_are_short_lines(folders: dict[str, Path], tmp_path: Path) -> None:
+    place = copied(folders["vit"], tmp_path)
+    config = json.loads((place / "config.json").read_bytes())
+    config["id2label"] = {"0": "a" * 10**5, "1": "two\nlines", "2": ""}
+    (place / "config.json").write_text(json.dumps(config))
+    assert card(f"hf:{place}").classes == ("a" * 200, "two lines", "LABEL_2")
+    config["id2label"] = {"0": "a", "9" * 5000: "b", "2": "c"}
+    (place / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadModel, match="numbers that no class has"):
+        card(f"hf:{place}")
+
+
 def test_the_answer_is_the_librarys(folders: dict[str, Path]) -> None:
     model = loaded(folders["bert"])
     (found,) = predict(model, [TEXT], {}, 0, Meter())

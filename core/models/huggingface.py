@@ -36,6 +36,9 @@ _FACTORIES = {
 }
 _LARGEST_HEADER = 100_000_000
 _MOST_CLASSES = 1_000_000
+_LONGEST_NUMBER = 9  # digits
+_LONGEST_CLASS = 200  # characters
+_LARGEST_SIDE = 4096
 
 
 def knows(name: str) -> bool:
@@ -253,7 +256,13 @@ def _classes(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
                 f"The classes of '{folder.name}' are not numbered: {', '.join(named)[:80]}.",
                 'Expected "id2label": {"0": …, "1": …} in config.json.',
             )
-        found = tuple(str(named[key]) for key in sorted(named, key=int))
+        if max(map(len, named)) > _LONGEST_NUMBER:
+            raise BadModel(
+                f"The classes of '{folder.name}' have numbers that no class has.",
+                'Expected "id2label": {"0": …, "1": …} in config.json.',
+            )
+        names = ((key, " ".join(str(named[key]).split())) for key in sorted(named, key=int))
+        found = tuple(text[:_LONGEST_CLASS] or f"LABEL_{key}" for key, text in names)
     elif isinstance(count, int) and 0 < count < _MOST_CLASSES:
         found = tuple(f"LABEL_{index}" for index in range(count))
     else:
@@ -281,10 +290,27 @@ def _pictures(folder: Path) -> ImagePreprocessing:
     plain = about.get("do_normalize") is False
     mean = [0.0] * 3 if plain else about.get("image_mean", [0.5] * 3)
     std = [1.0] * 3 if plain else about.get("image_std", [0.5] * 3)
+    for what, value in (("height", height), ("width", width)):
+        if type(value) is not int or not 0 < value <= _LARGEST_SIDE:
+            raise _unprepared(folder, what, value)
+    for what, values in (("mean", mean), ("std", std)):
+        fine = isinstance(values, list) and len(values) in (1, 3)
+        if not fine or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+            raise _unprepared(folder, what, values)
+    if len(mean) != len(std) or min(std) <= 0:
+        raise _unprepared(folder, "std", std)
     return ImagePreprocessing(
         channels=len(mean),
-        height=int(height),
-        width=int(width),
+        height=height,
+        width=width,
         mean=tuple(map(float, mean)),
         std=tuple(map(float, std)),
+    )
+
+
+def _unprepared(folder: Path, what: str, value: Any) -> BadModel:
+    return BadModel(
+        f"The preprocessor_config.json of '{folder.name}' says {what} is "
+        f"{shortened(repr(value), 60)}.",
+        "Save the processor of the model again with processor.save_pretrained(folder).",
     )

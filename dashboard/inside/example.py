@@ -161,4 +161,4 @@ def _one(
         picture = prediction.picture
         times = max(1, 140 // max(picture.shape[:2]))
         big = picture.repeat(times, axis=0).repeat(times, axis=1)
-        st.image(big, caption=f"{what.name}: what the network sees")
+        st.image(big, caption=state.plain(f"{what.name}: what the network sees"))

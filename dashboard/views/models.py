@@ -80,7 +80,7 @@ def main() -> None:
         if staged.known:
             _answer(now, cached.model_card(now.model))
         about = cached.model_card(now.model) if staged.known else None
-        shown = pd.DataFrame(findings.rows(staged.found, about)).set_index("")
+        shown = pd.DataFrame(findings.rows(staged.found, about)).map(state.plain).set_index("")
         st.table(shown.rename(columns={"found": "What was found"}))
     if staged.known:
         st.markdown("#### Check-up")
@@ -98,7 +98,7 @@ def _upload() -> None:
     )
     if upload is None or not state.is_new(upload.file_id):
         return
-    name = re.sub(r"[^\w.() -]", "-", upload.name)[-80:]
+    name = re.sub(r"[^\w.() -]", "-", upload.name)[-60:]
     try:
         with (
             st.spinner("Looking the file over, and opening it in a process of its own …"),

@@ -38,7 +38,7 @@ def main() -> None:
         architecture = inspecting.result()
     _numbers(card, architecture)
     words, answer = st.columns([3, 2], gap="large")
-    words.markdown(card.summary)
+    words.markdown(state.plain(card.summary))
     with answer:
         _example(chosen)
     titles = ["Layers", "Quality", "Training", "Methods that fit", "Check-up"]
@@ -199,7 +199,8 @@ def _training(card: ModelCard) -> None:
         )
         st.plotly_chart(figure, theme=None, config=downloads.CHART, key="training")
         downloads.button(figure, [], f"{card.name}.training", {"training": training})
-    st.table(pd.Series({name: str(value) for name, value in facts.items() if value}, name=""))
+    known = {name: state.plain(str(value)) for name, value in facts.items() if value}
+    st.table(pd.Series(known, name=""))
     if training.get("command"):
         st.caption("Trained by")
         st.code(training["command"], language="shell")

@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,11 @@ def environment() -> Mapping[str, str]:
 
 
 def confine(seconds: int, memory: int, largest_file: int) -> None:
-    """Limits of the system for this process, from now on."""
+    """Limits of the system for this process, from now on; it is the first to go where memory runs
+    out for all.
+    """
+    with suppress(OSError):  # only Linux has it
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     for kind, value in (
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_AS, memory * 2**30),
@@ -154,6 +159,15 @@ def answer(work: Callable[[Path, Path, int, int], dict[str, Any]]) -> None:
         told: dict[str, Any] = {"found": found}
     except UserError as error:
         told = {"error": [error.message, error.next_step]}
+    except Exception as error:  # a stranger's file may break whatever reads it in any way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        name = shortened(Path(source).name, 80)
+        told = {
+            "error": [
+                f"'{name}' cannot be read: {shortened(reason, 160).rstrip('.')}.",
+                "Save it again with the tool that made it.",
+            ]
+        }
     print(_SAID + json.dumps(told), flush=True)
 
 
