@@ -245,7 +245,7 @@ class Reader:
 
     def _event(self, payload: bytes, order: int) -> None:
         """Read any record by protobuf."""
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no stubs
+        from google.protobuf.message import DecodeError
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         try:
