@@ -247,6 +247,16 @@ def test_a_tokenizer_that_does_not_fit_is_refused(folders: dict[str, Path], tmp_
         loaded(place)
 
 
+def test_a_token_beyond_the_embedding_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    """There may be few tokens, and one of them far behind the last row."""
+    place = copied(folders["bert"], tmp_path)
+    about = json.loads((place / "tokenizer.json").read_bytes())
+    about["model"]["vocab"]["good"] = 10**6
+    (place / "tokenizer.json").write_text(json.dumps(about))
+    with pytest.raises(BadModel, match="it knows 1,000,001 tokens"):
+        loaded(place)
+
+
 def test_no_tokenizer_no_pickle_no_foreign_code(folders: dict[str, Path], tmp_path: Path) -> None:
     place = copied(folders["bert"], tmp_path)
     for path in place.glob("tokenizer*"):

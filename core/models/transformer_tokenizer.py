@@ -96,10 +96,11 @@ def of(about: ModelCard) -> TransformerTokenizer:
             "Save it again with tokenizer.save_pretrained(folder).",
         ) from error
     rows = getattr(config.get_text_config(), "vocab_size", None)
-    if rows is not None and len(found) > rows:
+    known = max(len(found), 1 + max(found.get_vocab().values(), default=-1))
+    if rows is not None and known > rows:
         raise BadModel(
-            f"The tokenizer of '{about.title}' does not fit the model: it knows {len(found):,} "
-            f"tokens, the model {rows:,}.",
+            f"The tokenizer of '{about.title}' does not fit the model: it knows {known:,} tokens, "
+            f"the model {rows:,}.",
             "Use the tokenizer that the model was trained with.",
         )
     return TransformerTokenizer(found, longest(config))
