@@ -81,6 +81,10 @@ def test_texts_bring_their_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert loaded(torch.tensor([read.ids])).shape == (1, 2)
     with pytest.raises(BadModel, match="none for those"):
         WordList(["a"], {}, None)
+    rows = about.raw["found"]["embedding"]
+    about.raw["tokenizer"]["words"] = [*WORDS, *map(str, range(rows + 1 - len(WORDS)))]
+    with pytest.raises(BadModel, match=f"knows {rows + 1} tokens, the model {rows}"):
+        of(about)
 
 
 def test_several_inputs_are_the_columns_of_a_table(tmp_path: Path) -> None:

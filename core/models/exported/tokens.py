@@ -80,31 +80,44 @@ class Filled:
 
 
 def of(about: ModelCard) -> Tokenizer:
-    """The tokenizer of a card. Raises ``BadModel`` when it cannot be read."""
+    """The tokenizer of a card.
+
+    Raises ``BadModel`` when it cannot be read, or knows more tokens than the program has vectors
+    for.
+    """
     said: Mapping[str, Any] = about.raw["tokenizer"]
     least, limit = about.raw["found"]["lengths"]
     words = said.get("words")
     if isinstance(words, list) and all(isinstance(each, str) for each in words):
         found: Tokenizer = WordList(words, said, limit)
+        known = len(words)
     else:
-        found = _library(said, limit)
+        fast = _library(said)
+        from core.models.transformer_tokenizer import TransformerTokenizer  # after its package
+
+        found = TransformerTokenizer(fast, limit)
+        known = 1 + max(fast.get_vocab().values(), default=-1)
+    if 0 < (rows := int(about.raw["found"].get("embedding", 0))) < known:
+        raise BadModel(
+            f"The tokenizer of '{about.title}' does not fit the model: it knows {known:,} tokens, "
+            f"the model {rows:,}.",
+            "Give the one that the model was trained with.",
+        )
     return Filled(found, least) if least > 1 else found
 
 
-def _library(said: Mapping[str, Any], limit: int | None) -> Tokenizer:
+def _library(said: Mapping[str, Any]) -> Any:
     content = said.get("json")
     try:
         from tokenizers import Tokenizer as Fast
         from transformers import PreTrainedTokenizerFast
-
-        from core.models.transformer_tokenizer import TransformerTokenizer
 
         text = content if isinstance(content, str) else json.dumps(content)
         special = {
             f"{name}_token": str(said[name]) for name in _SPECIAL if isinstance(said.get(name), str)
         }
         make: Any = PreTrainedTokenizerFast
-        fast = make(tokenizer_object=Fast.from_str(text), **special)
+        return make(tokenizer_object=Fast.from_str(text), **special)
     except ImportError:
         raise
     except Exception as error:  # a stranger's file may break the library in any way
@@ -112,4 +125,3 @@ def _library(said: Mapping[str, Any], limit: int | None) -> Tokenizer:
         raise BadModel(
             f"The tokenizer cannot be read: {shortened(reason, 160).rstrip('.')}.", _NEXT
         ) from error
-    return TransformerTokenizer(fast, limit)
