@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from core.errors import FluoroscopeError
+from core.models.catalogue import catalogue, missing
 from core.models.exported import own
 from core.models.exported.description import TASKS, Description, guessed
 from core.tasks import Task
@@ -65,6 +66,39 @@ def draw(staged: own.Staged) -> own.Added | None:
     except FluoroscopeError as error:
         state.tell(str(error))
         st.rerun()
+
+
+def beside() -> str:
+    """What goes with weights or a graph, which do not say what they are for, as a card in JSON;
+    empty when nothing is said.
+    """
+    st.caption(
+        "Weights (.safetensors, .pt, .pth, .ckpt) need an architecture, an .onnx graph its "
+        "classes. Say it here, then choose the file."
+    )
+    known = catalogue().items()
+    name = st.selectbox(
+        "Architecture",
+        [name for name, about in known if not about.own_weights and not missing(about)],
+        index=None,
+        placeholder="Of a sample model",
+        key="bring:architecture",
+    )
+    names = st.text_input("Classes, with commas", key="bring:classes", placeholder="cat, dog")
+    card = st.text_area(
+        "Or a card in JSON",
+        key="bring:card",
+        height=120,
+        placeholder='{"architecture": {"model_type": "vit", …}, "classes": ["cat", "dog"]}',
+        help="With a configuration of transformers, or the name of a network of timm or "
+        "torchvision, and how pictures are prepared.",
+    )
+    if card.strip():
+        return card
+    said: dict[str, Any] = {"architecture": {"name": name}} if name else {}
+    if classes := [each.strip() for each in names.split(",") if each.strip()]:
+        said["classes"] = classes
+    return json.dumps(said) if said else ""
 
 
 def _pictures(staged: own.Staged) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from core.engine.call import Call
 from core.errors import FluoroscopeError
 from core.models.card import ModelCard
 from core.models.exported import own
+from core.models.exported.description import Description
 from core.models.formats import door
 from core.models.formats.kind import Kind, kind_of
 from core.results import Prediction
@@ -35,6 +36,7 @@ core.pack(
     model, inputs, "model.pt2", classes=["cat", "dog"],
     preprocessing={"size": 224, "mean": 0.5, "std": 0.5},
 )"""
+_ENDINGS = ["pt2", "zip", "safetensors", "pt", "pth", "ckpt", "onnx", "skops"]
 _GIVEN = (
     ("Images", "floats [example, channel, row, column]", "class names, mean and std"),
     ("Tables", "floats [example, column], one input or several", "names of columns and classes"),
@@ -88,15 +90,18 @@ def main() -> None:
 
 
 def _upload() -> None:
-    upload = st.file_uploader(
+    above = st.container()
+    with st.popover("Weights alone, or a graph", type="tertiary", icon=":material/tune:"):
+        card = form.beside()
+    upload = above.file_uploader(
         "A .pt2 file, as torch.export.save writes it, or a zip of a folder of transformers",
-        type=["pt2", "zip"],
+        type=_ENDINGS,
         key="bring",
         help="It stays on the machine that runs Fluoroscope, where `fluoroscope add` takes larger "
         "files.",
         max_upload_size=int(settings.value("upload_mb")),
     )
-    if upload is None or not state.is_new(upload.file_id):
+    if upload is None or not state.is_new(f"{upload.file_id} {card}"):
         return
     name = re.sub(r"[^\w.() -]", "-", upload.name)[-60:]
     try:
@@ -107,7 +112,8 @@ def _upload() -> None:
             path = Path(folder) / name
             path.write_bytes(upload.getvalue())
             if kind_of(path) is not Kind.PROGRAM:
-                _take(door.add(path, None, "", cached.place()))
+                said = Description.read(card) if card else None
+                _take(door.add(path, said, "", cached.place()))
             staged = own.stage(path, cached.place())
     except FluoroscopeError as error:
         state.tell(str(error))

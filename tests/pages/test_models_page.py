@@ -11,9 +11,13 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+import sample_models
+from core.errors import BadModel
 from core.models.exported import own
 from core.models.exported.clean import clean
+from core.models.exported.description import Description
 from core.models.exported.trial import tried
+from core.models.formats import door
 from core.workspace import Workspace
 from dashboard.checking import report
 from tests.pages.driving import opened, param, settle, words
@@ -52,7 +56,9 @@ def test_a_network_is_brought_and_described(place: Workspace, tmp_path: Path) ->
     assert "its 3 classes have no names" in words(app)
     assert param(app, "model") == ["own:shapes"]
     before = own.card("own:shapes")
-    app.text_area[0].set_value("round\nsquare\nlong")
+    next(each for each in app.text_area if each.label.startswith("Classes")).set_value(
+        "round\nsquare\nlong"
+    )
     next(each for each in app.selectbox if each.label == "Values of a pixel become").set_value(
         "−1 to 1"
     )
@@ -67,7 +73,9 @@ def test_a_network_is_brought_and_described(place: Workspace, tmp_path: Path) ->
     found = app.table[0].value
     assert found.loc["classes"].item() == "round, square, long"
     assert found.loc["parameters"].item() == f"{sum(p.numel() for p in Net().parameters()):,}"
-    app.text_area[0].set_value("round\nsquare")
+    next(each for each in app.text_area if each.label.startswith("Classes")).set_value(
+        "round\nsquare"
+    )
     next(each for each in app.button if each.label == "Save").click()
     settle(app)
     assert "2 names of classes, and the network has 3 outputs" in words(app)
@@ -103,3 +111,24 @@ def test_an_address_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert param(app, "model") == ["digits_cnn"]
     assert "address_nets" not in sys.modules
     assert not (tmp_path / "ran").exists()
+
+
+def test_weights_say_what_they_are_of(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[str, Description | None]] = []
+
+    def add(path: Path, said: Description | None, name: str, place: Workspace) -> own.Added:
+        taken.append((path.name, said))
+        raise BadModel("No such weights.", "Choose others.")
+
+    monkeypatch.setattr(door, "add", add)
+    weights = Path(sample_models.__file__).parent / "weights" / "digits_cnn" / "model.safetensors"
+    app = opened(PAGE, model="digits_cnn")
+    app.selectbox(key="bring:architecture").set_value("digits_cnn")
+    app.text_input(key="bring:classes").set_value("zero, one")
+    dropped(app, weights)
+    said = Description(classes=("zero", "one"), architecture={"name": "digits_cnn"})
+    assert taken == [("model.safetensors", said)]
+    assert "No such weights" in words(app).replace("\\", "")
+    app.text_area(key="bring:card").set_value('{"architecture": "fashion_cnn"}')
+    settle(app)
+    assert taken[1:] == [("model.safetensors", Description(architecture={"name": "fashion_cnn"}))]
