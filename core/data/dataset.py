@@ -224,7 +224,8 @@ def _shipped(model: ModelCard) -> Dataset:
         return rows(beside, model.task.axis, label=str(model.raw.get("data_label", "")))
     if not function:
         raise BadInput(
-            f"No data come with '{model.name}'.", "Name a folder of pictures, a table or a text."
+            f"No data come with '{model.name}'.",
+            "Bring data: a zip or folder of pictures, a table or a text.",
         )
     found: Dataset = resolve(function)()
     return found
