@@ -118,6 +118,11 @@ def smaller(
         way = method(step["method"])
         structure += apply(small, step, given, notes)
         stored = way.stored if way.stored != "float32" else stored
+    if any(step["method"] == "int8_static" for step in steps):
+        notes.append(
+            f"Ranges of inputs were measured on up to {_CALIBRATION} of the examples that answers "
+            "are compared on."
+        )
     return Smaller(small, structure, stored, notes)
 
 

@@ -110,7 +110,8 @@ def _of_numbers(values: Floats) -> list[tuple[str, Mask]]:
 def _group(name: str, labels: Labels, said: Labels, positive: int) -> Group:
     count = max(int(labels.max()), int(said.max())) + 1 if len(labels) else 1
     weights = np.ones((1, len(labels)))
-    f1 = averages(*counted(labels, said, count, weights))["f1_macro"][0] if len(labels) else np.nan
+    several = len(np.unique(labels)) > 1  # of one class alone it would count the others as missed
+    f1 = averages(*counted(labels, said, count, weights))["f1_macro"][0] if several else np.nan
     named, there = said == positive, labels == positive
     return Group(
         name,

@@ -133,6 +133,7 @@ class Group:
 
     ``selected`` is the share that is called the positive class, ``caught`` that of its members
     which is (true positive rate), ``false_alarms`` that of the others (false positive rate).
+    ``f1`` is the macro mean, NaN for a group of one true class.
     """
 
     name: str

@@ -77,7 +77,11 @@ def draw(now: state.Selection, capture: Capture, found: Evaluation, picked: Subs
 
 def _rows(groups: Groups) -> list[dict[str, object]]:
     return [
-        {"Group": each.name, "Examples": each.examples, "F1": f"{each.f1:.3f}"}
+        {
+            "Group": each.name,
+            "Examples": each.examples,
+            "F1": "–" if np.isnan(each.f1) else f"{each.f1:.3f}",
+        }
         | {
             title: "–" if np.isnan(value[0]) else f"{value[0]:.1%} ({value[1]:.1%}–{value[2]:.1%})"
             for name, title in RATES.items()
