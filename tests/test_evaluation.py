@@ -148,6 +148,7 @@ def test_groups_by_hand(digits: tuple[LoadedModel, str]) -> None:
     assert [each.name for each in found.groups] == [str(digit) for digit in range(10)]
     assert found.groups[3].caught[0] == found.groups[3].selected[0] == found.groups[3].right[0]
     assert np.isnan(found.groups[4].caught[0])
+    assert all(np.isnan(each.f1) for each in found.groups)
     assert found.gaps["selected"] == pytest.approx(
         max(each.selected[0] for each in found.groups)
         - min(each.selected[0] for each in found.groups)
