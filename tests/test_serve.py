@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import dashboard
-from tests.conftest import Dashboard
+from tests.conftest import Dashboard, free_port
 
 
 def test_a_polite_end_leaves_nothing_behind(
@@ -45,7 +45,7 @@ def test_only_an_open_door_is_warned_of(host: str, tmp_path: Path) -> None:
     code = (
         "import os, sys; from dashboard import cli\n"
         "os.execve = lambda *_: sys.exit(0)\n"
-        f"sys.argv = ['fluoroscope', 'serve', '--host', '{host}', '--port', '0' * 4 + '48611']\n"
+        f"sys.argv = ['fluoroscope', 'serve', '--host', '{host}', '--port', '0' * 4 + '{free_port()}']\n"
         "cli.main()"
     )
     done = subprocess.run(

@@ -118,7 +118,7 @@ def test_weights_of_another_network_are_refused(copied: Path) -> None:
 
 def test_a_model_that_has_no_adapter_says_so() -> None:
     with pytest.raises(BadModel, match="cannot be asked or explained yet"):
-        load(reference("run:tabular_mlp"), "cpu")
+        load(reference("run:masked_pretraining"), "cpu")
 
 
 def test_a_path_that_is_no_run(tmp_path: Path) -> None:
