@@ -435,3 +435,37 @@ def test_operators_are_known_to_torch() -> None:
     assert not allowed("torch.ops.aten.from_file.default")
     assert allowed("torch.ops.aten.relu_.default")
     assert allowed("torch.ops.aten.__and__.Tensor")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "grid_sampler_2d.default",  # answers with whatever lay in memory for a mode of 77
+        "empty.memory_format",  # the same for every call
+        "new_empty.default",
+        "as_strided.default",
+        "_reshape_alias.default",
+        "_upsample_bilinear2d_aa.default",  # reads beyond its input for a scale of its own
+        "upsample_nearest2d.default",
+        "native_batch_norm.default",
+        "native_group_norm.default",  # reads weights as if they lay in one piece
+        "_embedding_bag.default",
+        "index_put_.default",
+        "add.out",
+        "max.dim_max",
+        "mm.dtype",
+        "lstm.data",
+        "sum.dim_DimnameList",
+        "cat.names",
+    ],
+)
+def test_what_no_network_needs_is_not_on_the_list(name: str) -> None:
+    assert not allowed(f"torch.ops.aten.{name}")
+
+
+def test_the_list_has_nothing_that_writes_into_what_it_is_given() -> None:
+    """By the schemas of torch: no overload with an output among its arguments."""
+    for schema in torch._C._jit_get_all_schemas():
+        name = schema.name.removeprefix("aten::")
+        if allowed(f"torch.ops.aten.{name}.{schema.overload_name or 'default'}"):
+            assert not any(each.is_out for each in schema.arguments), str(schema)

@@ -404,8 +404,26 @@ def test_normalisations_look_at_their_shapes() -> None:
     for length, dim in ((torch.ones(1, 1), 0), (lengths, 1), (lengths, 7), (lengths.double(), 0)):
         with pytest.raises(ValueError, match="weight normalisation"):
             scaled(weight, length, dim)
+    apart = weight[:1].expand(4, 3)  # rows that lie on one another, which the kernel ran beyond
+    assert torch.equal(scaled(apart, lengths)[0], scaled(apart.clone(), lengths)[0])
     with pytest.raises(ValueError, match="axis"):
         CHECKED["_safe_softmax"](torch.ones(2, 2, dtype=torch.int64), -(2**31), None)
+
+
+def test_weights_of_a_length_each_look_at_them() -> None:
+    """Below ``weight_norm`` nothing does: torch writes beyond lengths that are too few."""
+    torch.manual_seed(0)
+    weight, scaled = torch.rand(4, 3, 2), CHECKED["_weight_norm"]
+    for dim in range(3):
+        others = [axis for axis in range(3) if axis != dim]
+        lengths = weight.square().sum(others, keepdim=True).sqrt()
+        assert torch.allclose(scaled(weight, lengths, dim), weight)
+        with pytest.raises(ValueError, match="lengths"):
+            scaled(weight, lengths.flatten()[:1], dim)
+    assert torch.allclose(scaled(weight, weight.norm(), -1), weight)
+    for length, dim in ((torch.ones(4), -1), (torch.ones(4, 1, 1), -3), (torch.ones(4, 1, 1), 9)):
+        with pytest.raises(ValueError, match="weight normalisation"):
+            scaled(weight, length, dim)
 
 
 class Frozen(nn.Module):

@@ -72,18 +72,35 @@ def _batch_norm(given: Tensor, *rest: Any) -> Any:
     return torch.ops.aten._native_batch_norm_legit_no_training.default(given, *rest)
 
 
-def _weight_norm(weight: Tensor, lengths: Tensor, dim: int = 0) -> Any:
-    """There is one length for each slice along the first or the last axis. Raises ``ValueError``.
-
-    Any other axis would be read as the last.
-    """
-    wanted = [1] * weight.ndim
-    if dim not in (0, weight.ndim - 1) or weight.dtype != lengths.dtype:
+def _lengths(weight: Tensor, lengths: Tensor, dim: int) -> None:
+    """There is one length for each slice along the axis. Raises ``ValueError``."""
+    if not 0 <= dim < weight.ndim or weight.dtype != lengths.dtype:
         raise ValueError("a weight normalisation is along another axis or of another type")
+    wanted = [1] * weight.ndim
     wanted[dim] = weight.shape[dim]
     if list(lengths.shape) != wanted:
         raise ValueError(f"a weight normalisation has lengths {tuple(lengths.shape)}, not {wanted}")
-    return torch.ops.aten._weight_norm_interface.default(weight, lengths, dim)
+
+
+def _weight_norm_interface(weight: Tensor, lengths: Tensor, dim: int = 0) -> Any:
+    """The fused kernel, which reads weights as if they lay in one piece, and any axis but the first
+    as the last. Raises ``ValueError`` for what does not fit.
+    """
+    _lengths(weight, lengths, dim)
+    if dim not in (0, weight.ndim - 1):
+        raise ValueError("a weight normalisation is along an axis in the middle")
+    whole = (weight.contiguous(), lengths.contiguous())
+    return torch.ops.aten._weight_norm_interface.default(*whole, dim)
+
+
+def _weight_norm(weight: Tensor, lengths: Tensor, dim: int = 0) -> Tensor:
+    """Along an axis, or by one length (axis -1). Raises ``ValueError`` for what does not fit."""
+    if dim != -1:
+        _lengths(weight, lengths, dim)
+    elif lengths.numel() != 1 or not weight.ndim:
+        raise ValueError("a weight normalisation of all has another number of lengths than one")
+    answer: Tensor = torch.ops.aten._weight_norm.default(weight, lengths, dim)
+    return answer
 
 
 def _safe_softmax(given: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
@@ -103,7 +120,8 @@ RECURRENT: dict[str, Callable[..., Any]] = {
 CHECKED: dict[str, Callable[..., Any]] = {
     **RECURRENT,
     "_native_batch_norm_legit_no_training": _batch_norm,
-    "_weight_norm_interface": _weight_norm,
+    "_weight_norm": _weight_norm,
+    "_weight_norm_interface": _weight_norm_interface,
     "_safe_softmax": _safe_softmax,
 }
 """What is called in place of an operator."""
