@@ -21,7 +21,7 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pyth
 help:
 	@echo "make run    start the dashboard         make test   lint, types and all tests"
 	@echo "make lint   ruff                        make types  mypy"
-	@echo "make slow   retrain the sample models   make gpu    tests that need CUDA"
+	@echo "make slow   retrain models, more pages   make gpu    tests that need CUDA"
 	@echo "make bench  measure everything          make clean  remove all that was made"
 
 run: $(RUN_READY)

@@ -45,7 +45,7 @@ def test_only_an_open_door_is_warned_of(host: str, tmp_path: Path) -> None:
     code = (
         "import os, sys; from dashboard import cli\n"
         "os.execve = lambda *_: sys.exit(0)\n"
-        f"sys.argv = ['fluoroscope', 'serve', '--host', '{host}', '--port', '0' * 4 + '{free_port()}']\n"
+        f"sys.argv = ['fluoroscope', 'serve', '--host', '{host}', '--port', '0000{free_port()}']\n"
         "cli.main()"
     )
     done = subprocess.run(

@@ -11,7 +11,7 @@ from tests.pages.driving import handles, opened, param, settle, words
 PAGE = "views/compression.py"
 
 
-@pytest.mark.parametrize("model", ["digits_cnn", "text_rnn"])
+@pytest.mark.parametrize("model", ["digits_cnn", pytest.param("text_rnn", marks=pytest.mark.slow)])
 def test_the_page_is_full_for_every_kind_of_model(model: str) -> None:
     app = opened(PAGE, model=model)
     assert not app.error

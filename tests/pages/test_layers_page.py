@@ -13,7 +13,10 @@ def verbs(app: object) -> dict[str, str]:
     return {handle.call.verb: handle.state for handle in handles(app)}  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("model", ["digits_cnn", "fashion_vit", "text_rnn", "tiny_lm"])
+@pytest.mark.parametrize(
+    "model",
+    ["digits_cnn", "fashion_vit", pytest.param("text_rnn", marks=pytest.mark.slow), "tiny_lm"],
+)
 def test_the_page_is_full_for_every_kind_of_model(model: str) -> None:
     app = opened(PAGE, model=model)
     assert not app.error

@@ -66,7 +66,7 @@ def test_what_is_not_there_is_told_and_passed_over() -> None:
     assert "Trustworthiness" in said
 
 
-@pytest.mark.parametrize("model", ["digits_cnn", "text_rnn"])
+@pytest.mark.parametrize("model", ["digits_cnn", pytest.param("text_rnn", marks=pytest.mark.slow)])
 def test_attributions_are_mapped_too(model: str) -> None:
     app = opened(PAGE, model=model, module="attributions", reducer="pca")
     assert not app.error

@@ -12,7 +12,7 @@ from tests.pages.driving import handles, opened, param, settle, words
 PAGE = "views/importance.py"
 
 
-@pytest.mark.parametrize("model", ["digits_cnn", "text_rnn"])
+@pytest.mark.parametrize("model", ["digits_cnn", pytest.param("text_rnn", marks=pytest.mark.slow)])
 def test_the_tree_is_there_for_every_kind_of_model(model: str) -> None:
     app = opened(PAGE, model=model, weighed="surrogate")
     assert not app.error and not app.warning

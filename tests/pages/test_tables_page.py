@@ -76,6 +76,7 @@ def people_file(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_an_estimators_file_is_explained(people_file: str) -> None:
     app = opened(model=people_file)
     assert param(app, "model") == [people_file]
