@@ -29,6 +29,7 @@ def layers(page: Page, address: str) -> Locator:
     follow(page, "Layers")
     main = page.get_by_test_id("stMain")
     expect(main.get_by_text("The band is healthy")).to_be_visible(timeout=SOON)
+    quiet(page)
     return main
 
 
@@ -39,6 +40,8 @@ def asked(page: Page, name: str) -> list[str]:
 def test_from_confused_classes_to_a_unit_switched_off_and_on_again(page: Page, served: str) -> None:
     main = layers(page, f"{served}/?model=digits_cnn&methods=saliency")
     main.get_by_role("radio", name="Where classes part").click()
+    expect(main.get_by_role("combobox", name="Classes")).to_be_visible(timeout=SOON)
+    quiet(page)
     main.get_by_role("combobox", name="Classes").click()
     pair = page.get_by_role("option").nth(1)
     classes = re.findall(r"\d", pair.inner_text())[:2]
@@ -53,6 +56,7 @@ def test_from_confused_classes_to_a_unit_switched_off_and_on_again(page: Page, s
     page.wait_for_url(re.compile("module="), timeout=SOON)
     (layer,) = asked(page, "module")
 
+    quiet(page)
     main.get_by_role("radio", name="This example").click()
     quiet(page)
     tile = main.locator(".st-key-units .scatterlayer .point").nth(5)
@@ -67,11 +71,14 @@ def test_from_confused_classes_to_a_unit_switched_off_and_on_again(page: Page, s
     expect(main.get_by_text(f"{layer} unit 5")).to_be_visible(timeout=SOON)
     expect(main.get_by_text("Right without")).to_be_visible(timeout=SOON)
     answer = main.get_by_text("with everything,").inner_text()
+    quiet(page)
     main.get_by_role("button", name="Switch this layer off").click()
     expect(main.get_by_text(f"all of {layer}")).to_be_visible(timeout=SOON)
     expect(main.get_by_text("with everything,")).not_to_have_text(answer, timeout=SOON)
+    quiet(page)
     main.get_by_role("button", name="Switch this layer on again").click()
     expect(main.get_by_text("with everything,")).to_have_text(answer, timeout=SOON)
+    quiet(page)
     main.get_by_role("button", name="Undo all").click()
     expect(main.get_by_text("Nothing is switched off")).to_be_visible(timeout=SOON)
     addressed(page, cut=None)
