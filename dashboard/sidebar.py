@@ -108,7 +108,7 @@ def _folder() -> None:
     """A model folder, or the file of an estimator, on the machine that runs Fluoroscope."""
     path = st.text_input(
         "Folder of a Hugging Face model, or a .skops or .onnx file",
-        placeholder="/home/me/models/my-bert",
+        placeholder="~/models/my-bert",
         help="A folder has config.json, model.safetensors and a tokenizer; a .skops file holds a "
         "classifier or pipeline of scikit-learn; beside an .onnx file lies a .onnx.json with its "
         "classes and columns. All on the machine that runs Fluoroscope. Code that comes with a "
