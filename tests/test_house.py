@@ -123,6 +123,7 @@ LAYERS = (
             "core.models.exported.clean",
             "core.models.exported.description",
             "core.models.exported.expressions",
+            "core.models.exported.held",
             "core.models.exported.operators",
             "core.models.exported.own",
             "core.models.exported.payload",

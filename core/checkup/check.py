@@ -59,9 +59,10 @@ def examined(model: LoadedModel, seed: int, meter: Meter) -> CheckUp:
     started = time.perf_counter()
     meter.expect(PASSES + 6, "Check-up")
     found = tried(model, seed, meter)
+    made = [*told.of_inputs(model.card)]
     with model.exclusive(seed) as module:
         parts = [*module.parameters(), *module.buffers()]
-        made = [*told.of_weights(module), *fitting.of_pixels(model)]
+        made += [*told.of_weights(module), *fitting.of_pixels(model)]
         made += told.of_trials(model, module, found)
     layers: tuple[str, ...] = ()
     left_out: Mapping[str, str] = {}

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from core.checkup.steps import FLAT, RANDOM
 from core.checkup.trials import Trials
 from core.checkup.wording import counted, listed, percent
+from core.models.card import ModelCard
+from core.models.exported import held
 from core.models.exported.module import ExportedModule
 from core.models.loaded import LoadedModel
 from core.results.checkup import Finding
@@ -54,6 +56,17 @@ def of_weights(module: nn.Module) -> Iterator[Finding]:
         whole = any(each.dtype in (torch.int8, torch.uint8) for _, each in named)
         words = "Weights are stored as float32" + ", some as whole numbers (int8)." * whole
         yield Finding("precision", "Precision", "good", words.rstrip(".") + ".")
+
+
+def of_inputs(about: ModelCard) -> Iterator[Finding]:
+    """What is held where a network has several inputs."""
+    words = held.sentence(about.raw.get("found", {}), about.raw.get("held", {}))
+    if words:
+        yield Finding(
+            "inputs", "Inputs", "note", words,
+            "Hold them at other values on the page Your model, or with `fluoroscope add FILE "
+            "--hold NAME=VALUE`.",
+        )  # fmt: skip
 
 
 def of_trials(model: LoadedModel, module: nn.Module, found: Trials) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.models.card import ModelCard
+from core.models.exported import held
 
 _SHOWN = 8  # names of classes
 
@@ -24,6 +25,8 @@ def rows(found: Mapping[str, Any], about: ModelCard | None = None) -> list[dict[
             mean, std = (", ".join(f"{v:g}" for v in each) for each in (wanted.mean, wanted.std))
             sides = f"{wanted.height} × {wanted.width}"
             pairs.append(("pictures", f"{sides}, mean {mean}, std {std}, {wanted.fit}"))
+    values = {} if about is None else about.raw.get("held", {})
+    pairs.append(("several inputs", held.sentence(found, values)))
     pairs += [(f"input {each['name']}", shape(each)) for each in found["inputs"]]
     pairs += [
         ("filled in", ", ".join(f"{k} with {v}" for k, v in found["filled"].items())),

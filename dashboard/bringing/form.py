@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.errors import FluoroscopeError
 from core.models.catalogue import catalogue, missing
-from core.models.exported import own
+from core.models.exported import held, own
 from core.models.exported.description import TASKS, Description, guessed
 from core.tasks import Task
 from dashboard import state
@@ -57,6 +57,7 @@ def draw(staged: own.Staged) -> own.Added | None:
                 about["tokenizer"] = {"json": upload.getvalue().decode(errors="replace")}
             elif said.tokenizer:
                 st.caption("Its tokenizer came along.")
+        about["held"] = _held(staged)
         label = "Save" if staged.known else "Use this model"
         sent = st.form_submit_button(label, type="primary")
     if not sent:
@@ -146,6 +147,25 @@ def _number(text: str) -> Any:
         return float(text)
     except ValueError:
         return text.strip()  # the card says what is wrong with it
+
+
+def _held(staged: own.Staged) -> dict[str, Any]:
+    """What the inputs that are not looked into are held at."""
+    known = staged.found.get("held", {})
+    if known:
+        st.caption(state.plain(held.sentence(staged.found, staged.said.held)))
+    made = {}
+    for name, each in known.items():
+        value = staged.said.held.get(name, 0)
+        numbers = value if isinstance(value, list) else [value]
+        text = st.text_input(
+            f"{state.plain(name)} is held at",
+            ", ".join(f"{number:g}" for number in numbers),
+            help=f"One number for all, or {held.counted(each)} with commas.",
+        )
+        said = [_number(part) for part in text.split(",")]
+        made[name] = said[0] if len(said) == 1 else said
+    return made
 
 
 def _columns(staged: own.Staged) -> dict[str, Any]:

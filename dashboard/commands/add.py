@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import BadParameter
+from core.models.exported.held import values
 from dashboard.bringing import findings
 from dashboard.commands import inputs, options
 from dashboard.commands.table import show
@@ -47,6 +48,12 @@ def add(
             "Of a table: columns=age,income.",
         ),
     ] = None,
+    hold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What an input that is not looked into is held at: numbers=0, or numbers=0,1,0."
+        ),
+    ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(help="The tokenizer.json of a model for texts.")
     ] = None,
@@ -77,6 +84,8 @@ def add(
     from core.workspace import workspace as place_at
 
     said = Description.read(_said(task, classes, set_ or [], tokenizer, title))
+    if hold:
+        said = replace(said, held=dict(_held(text) for text in hold))
     if architecture:
         said = replace(said, architecture=spelt(architecture))
     if card is not None:
@@ -115,6 +124,15 @@ def _said(task: str, classes: str, settings: list[str], tokenizer: Path | None, 
     if tokenizer is not None:
         about["tokenizer"] = {"json": inputs.file(tokenizer).data.decode(errors="replace")}
     return json.dumps(about)
+
+
+def _held(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        found = [json.loads(each) for each in value.split(",")]
+    except ValueError:
+        found = [value]
+    return name.strip(), values(found[0] if len(found) == 1 else found)
 
 
 def _setting(name: str, value: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import BadModel, shortened
+from core.models.exported import held
 from core.tasks import Task
 
 TASKS = (
@@ -36,6 +37,7 @@ class Description:
     ``std``, ``fit``, of tables ``features``. ``tokenizer`` is ``{"json": …}`` as the tokenizers
     library saves it, or ``{"words": […]}``. ``independent`` classes are judged one by one.
     ``architecture`` is what weights alone belong to (``core.models.formats.architecture``).
+    ``held`` are the values of inputs that are not looked into (``core.models.exported.held``).
     """
 
     title: str = ""
@@ -46,6 +48,7 @@ class Description:
     summary: str = ""
     independent: bool = False
     architecture: Mapping[str, Any] = field(default_factory=dict)
+    held: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, text: str) -> Description:
@@ -60,7 +63,7 @@ class Description:
             raise BadModel("The card of the model is no JSON object.", _NEXT)
         if isinstance(raw.get("architecture"), str):
             raw["architecture"] = {"name": raw["architecture"]}
-        kept = ("preprocessing", "tokenizer", "architecture")
+        kept = ("preprocessing", "tokenizer", "architecture", "held")
         parts = {name: raw.get(name) or {} for name in kept}
         for name, value in parts.items():
             if not isinstance(value, dict):
@@ -74,6 +77,7 @@ class Description:
             summary=shortened(_line(raw.get("summary", "")), 2000),
             independent=raw.get("independent") is True,
             architecture=parts["architecture"],
+            held={_line(name): held.values(value) for name, value in parts["held"].items()},
         )
 
     def written(self) -> str:
@@ -87,6 +91,7 @@ class Description:
             "summary": self.summary,
             "independent": self.independent,
             "architecture": dict(self.architecture),
+            "held": dict(self.held),
         }
         return json.dumps({name: value for name, value in about.items() if value})
 
@@ -102,6 +107,7 @@ class Description:
             summary=self.summary or other.summary,
             independent=self.independent or other.independent,
             architecture=self.architecture or other.architecture,
+            held={**other.held, **self.held},
         )
 
 
@@ -154,7 +160,11 @@ def completed(said: Description, found: Mapping[str, Any]) -> tuple[Description,
             "A model for texts needs the tokenizer that it was trained with, and none came along.",
             "Give its tokenizer.json, or make the file with core.pack(…, tokenizer=…).",
         )
-    return replace(said, task=task, classes=classes, preprocessing=preprocessing), tuple(notes)
+    kept = held.settled(said.held, found)
+    if kept:
+        notes.append(held.sentence(found, kept)[:-1])
+    made = replace(said, task=task, classes=classes, preprocessing=preprocessing, held=kept)
+    return made, tuple(notes)
 
 
 def guessed(found: Mapping[str, Any]) -> Task | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -19,6 +20,7 @@ def module(
     batch: int,
     output: int,
     freed: int = 0,
+    held: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> nn.Module:
     """The layers of the program in ``path``, which is looked over again: a workspace may be shared.
 
@@ -28,4 +30,4 @@ def module(
         cleaned = Path(folder) / "model.pt2"
         clean(Path(path), cleaned)
         whole = program(cleaned)
-    return ExportedModule(whole, filled, widths, batch, output, freed).eval()
+    return ExportedModule(whole, filled, widths, batch, output, freed, held).eval()

@@ -35,7 +35,9 @@ class ExportedModule(nn.Module):
 
     It is called with what the adapter of a task has: pixels, ids of tokens, or rows of a table.
     ``filled`` says how the inputs that are left are made, by name: ``ones``, ``zeros`` or
-    ``positions``; ``widths`` are the columns of each input of a table. A program of a fixed
+    ``positions``; ``held`` are inputs of one value for all examples
+    (``core.models.exported.held``); ``widths`` are the columns of each input of a table. A program
+    of a fixed
     ``batch`` is run in parts of that many examples, the last one filled up; one that is ``freed``
     of it runs with any number.
     """
@@ -48,6 +50,7 @@ class ExportedModule(nn.Module):
         batch: int = 0,
         output: int = 0,
         freed: int = 0,
+        held: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         hoist(program)
@@ -60,6 +63,7 @@ class ExportedModule(nn.Module):
             getattr(self, table).update(getattr(whole, table))
         self.graph = whole.graph
         self.filled = dict(filled)
+        self.held = dict(held or {})
         self.widths = tuple(widths)
         self.batch = batch
         self.output = output
@@ -113,6 +117,8 @@ class ExportedModule(nn.Module):
                 arguments.append(dtype)  # a value that was fixed when it was exported
             elif name in self.filled:
                 arguments.append(_made(self.filled[name], given).to(dtype))
+            elif name in self.held:
+                arguments.append(holding(self.held[name], given, dtype))
             elif waiting:
                 arguments.append(waiting.pop(0).to(dtype))
             else:
@@ -138,7 +144,8 @@ class ExportedModule(nn.Module):
 
     def get_input_embeddings(self) -> nn.Module:
         """The part that turns ids of tokens into vectors. Raises ``BadModel`` without one."""
-        start = next((each for each in self._given() if each.name not in self.filled), None)
+        made = {*self.filled, *self.held}
+        start = next((each for each in self._given() if each.name not in made), None)
         found = None if start is None else _embedding(self, start)
         if found is None:
             raise BadModel(
@@ -177,6 +184,18 @@ def _made(kind: str, like: Tensor) -> Tensor:
         return torch.arange(like.shape[1], device=like.device).expand(like.shape[:2])
     make = torch.ones if kind == "ones" else torch.zeros
     return make(like.shape[:2], device=like.device)
+
+
+def holding(about: Mapping[str, Any], like: Tensor, dtype: torch.dtype) -> Tensor:
+    """The value of an input that is held, for each example of ``like`` where it has one each."""
+    value = torch.tensor(about["value"], dtype=dtype, device=like.device)
+    if value.ndim:
+        value = value.reshape([-1 if each is None else each for each in about["shape"]])
+    else:
+        start = int(about["batched"])
+        sizes = [each or like.shape[start + axis] for axis, each in enumerate(about["usual"])]
+        value = value.expand(sizes)
+    return value.expand(len(like), *value.shape) if about["batched"] else value
 
 
 def _embedding(module: nn.Module, node: fx.Node) -> nn.Module | None:

@@ -23,6 +23,7 @@ from typing import Any
 
 from core.errors import BadModel, BadParameter, StorageError, UnknownName, shortened
 from core.models.card import ImagePreprocessing, ModelCard
+from core.models.exported import held
 from core.models.exported.description import Description, completed
 from core.models.exported.opening import opened
 from core.models.formats import factory
@@ -73,11 +74,14 @@ def card(name: str) -> ModelCard:
         prepared = said.preprocessing
         pictures = said.task is Task.IMAGE_CLASSIFICATION
         texts = said.task.axis == "tokens"
+        kept = held.arguments(found, said.held)
+        summary = said.summary or f"Your own model, from {origin['file']}."
+        summary = f"{summary} {held.sentence(found, said.held)}".rstrip()
         return ModelCard(
             name=name,
             title=said.title or folder.name,
             task=said.task,
-            summary=said.summary or f"Your own model, from {origin['file']}.",
+            summary=summary,
             factory="core.models.exported.made:module",
             classes=said.classes,
             preprocessing=ImagePreprocessing(**_pictured(prepared)) if pictures else None,
@@ -93,6 +97,7 @@ def card(name: str) -> ModelCard:
                 "training": {},
                 "preprocessing": dict(prepared),
                 "tokenizer": dict(said.tokenizer),
+                "held": dict(said.held),
                 "found": found,
                 "origin": origin,
                 "licence": "yours",
@@ -100,6 +105,7 @@ def card(name: str) -> ModelCard:
             arguments={
                 "path": str(folder / PROGRAM),
                 **{key: found[key] for key in ("filled", "widths", "batch", "output", "freed")},
+                **({"held": kept} if kept else {}),
             },
             tokenizer="core.models.exported.tokens:of" if texts else "",
             own_weights=True,

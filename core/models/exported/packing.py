@@ -34,6 +34,7 @@ def pack(
     title: str = "",
     summary: str = "",
     independent: bool = False,
+    held: Mapping[str, Any] | None = None,
 ) -> Path:
     """Export ``model`` with its card to ``path``, check it as it will be checked, and return it.
 
@@ -41,7 +42,9 @@ def pack(
     arguments; the number of examples, and of tokens, is left free where the network allows it.
     ``preprocessing`` is ``{"size": 224, "mean": …, "std": …, "fit": "cover"}`` of pictures, or
     ``{"features": [names or descriptions of columns]}`` of tables; ``tokenizer`` one of the
-    transformers library, the path of a ``tokenizer.json``, or a list of words.
+    transformers library, the path of a ``tokenizer.json``, or a list of words. Of a network of
+    several inputs that are not columns of a table one is looked into; ``held`` are values of the
+    others by name: a number, a list, or a tensor of one example's; 0 where nothing is said.
 
     Raises ``BadModel`` when it cannot be exported or would not be taken in.
     """
@@ -56,6 +59,7 @@ def pack(
         title=title or type(model).__name__,
         summary=summary,
         independent=independent,
+        held=held,
     )
     positional, named = _inputs(example_inputs)
     program = _exported(model, positional, named)
@@ -77,6 +81,7 @@ def described(
     title: str = "",
     summary: str = "",
     independent: bool = False,
+    held: Mapping[str, Any] | None = None,
 ) -> Description:
     """What ``pack`` is told, as a card says it. Raises ``BadModel``, ``BadInput``."""
     prepared = dict(preprocessing or {})
@@ -92,6 +97,10 @@ def described(
         "tokenizer": _tokenizer(tokenizer),
         "summary": summary,
         "independent": independent,
+        "held": {
+            name: each.tolist() if isinstance(each, Tensor) else each
+            for name, each in (held or {}).items()
+        },
     }
     return Description.read(json.dumps(about))
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from core.errors import BadModel
+from core.models.exported import held
 from core.models.exported.clean import Found, Given
+from core.models.exported.description import Description
 from core.models.exported.module import ExportedModule, program
 
 _EXPORT = "Call model.eval() and export it again with torch.export.export(model, inputs)."
@@ -24,7 +26,8 @@ _LENGTHS = (64, 512, 1024)
 def tried(found: Found, path: Path) -> dict[str, Any]:
     """Rebuild and run the clean file; everything in ``found`` and what was seen, as JSON knows it.
 
-    ``filled``, ``widths``, ``batch`` and ``output`` are the arguments of ``ExportedModule``;
+    ``filled``, ``widths``, ``batch``, ``output`` and ``held`` are the arguments of
+    ``ExportedModule``; the input that is looked into is the first of ``inputs``;
     ``answer`` is the shape of its output for one example. Raises ``BadModel`` for a program that
     cannot be run, answers with no numbers, or has weights that are NaN.
     """
@@ -38,18 +41,19 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
                 "Train again from a checkpoint before they appeared, and export that.",
             )
     filled = {each.name: kind for each in found.inputs[1:] if (kind := _kind(each))}
-    left = [each for each in found.inputs if each.name not in filled]
+    about = asdict(found)
+    named = Description.read(found.card).held
+    free, others = held.chosen([e for e in about["inputs"] if e["name"] not in filled], named)
+    names = [each["name"] for each in free]
+    left = [each for each in found.inputs if each.name in names]
+    about["inputs"] = sorted(about["inputs"], key=lambda each: each["name"] not in names)
+    about["held"] = {each["name"]: held.laid_out(each, free[0]) for each in others}
+    values = held.arguments(about, named)
     rows = all(each.dtype.startswith(("float", "bfloat")) and len(each.least) == 2 for each in left)
     widths = [each.least[1] for each in left] if rows and len(left) > 1 else []
-    if len(left) > 1 and not widths:
-        names = ", ".join(f"'{each.name}'" for each in left[:4])
-        raise BadModel(
-            f"The network takes several inputs, {names}, that are not the columns of a table.",
-            "Export a module that takes one input; a mask may be called attention_mask.",
-        )
     fixed = left[0].least[0] if left[0].most and left[0].least[0] == left[0].most[0] else 0
     usual = fixed or max(2, left[0].least[0])
-    module = ExportedModule(whole, filled, widths)
+    module = ExportedModule(whole, filled, widths, held=values)
     given = _examples(left, usual)
     output, answers = _answers(module, given)
     module.output = output
@@ -57,12 +61,12 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
     if not _free(module, given, answers):
         batch = usual
         if fixed:
-            other = ExportedModule(program(path), filled, widths, 0, output, fixed)
+            other = ExportedModule(program(path), filled, widths, 0, output, fixed, values)
             if _free(other, given, answers):
                 module, batch, freed = other, 0, fixed
     module.batch = batch
     return {
-        **asdict(found),
+        **about,
         "filled": filled,
         "widths": widths,
         "batch": batch,

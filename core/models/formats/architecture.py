@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 WANTED = (
     'Name one: --architecture digits_cnn, or in the card "architecture": {"model_type": "bert", …} '
-    'of transformers, {"timm": "resnet18"} or {"torchvision": "resnet18"}.'
+    'of transformers, {"timm": "resnet18"} or {"torchvision": "resnet18"}. A network of your own '
+    'comes whole: torch.export.save(torch.export.export(model, inputs), "model.pt2").'
 )
 _LIBRARIES = ("timm", "torchvision")
 _NUMBERS = {
@@ -31,7 +32,7 @@ _NUMBERS = {
     "torchvision": ("num_classes", "image_size"),
 }
 _NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)?")
-_HEADS = {
+HEADS = {
     Task.IMAGE_CLASSIFICATION: ("AutoModelForImageClassification", "ImageClassifier"),
     Task.TEXT_CLASSIFICATION: ("AutoModelForSequenceClassification", "Classifier"),
     Task.CAUSAL_LANGUAGE_MODEL: ("AutoModelForCausalLM", "Causal"),
@@ -121,7 +122,7 @@ def _of_transformers(spec: Mapping[str, Any], task: Task) -> nn.Module:
                 f"The architecture has '{key}', which could bring code or weights from elsewhere.",
                 "Leave it out of the card.",
             )
-    if task not in _HEADS:
+    if task not in HEADS:
         raise BadModel(
             f"Weights alone cannot be a model for {task.value} of transformers.",
             "Give the whole folder that save_pretrained(folder) writes.",
@@ -135,7 +136,7 @@ def _of_transformers(spec: Mapping[str, Any], task: Task) -> nn.Module:
             "This architecture needs the transformers package.",
             "Install it with: pip install 'fluoroscope[text]'.",
         ) from None
-    head, wrapper = _HEADS[task]
+    head, wrapper = HEADS[task]
     values = {key: value for key, value in spec.items() if not key.endswith("_implementation")}
     kind = str(values.pop("model_type"))
     try:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import BadModel, shortened
 from core.models import huggingface
 from core.models.card import ImagePreprocessing, ModelCard
+from core.models.exported import held
 from core.models.formats import architecture
 from core.tasks import Task
 
@@ -41,11 +42,17 @@ def card(name: str, folder: Path, kept: Staged) -> ModelCard:
     if kind == WEIGHTS_KIND:
         return _weights(name, folder, kept)
     if kind == GRAPH_KIND:
+        others = held.arguments(kept.found, kept.said.held)
+        summary = kept.said.summary or f"Your own ONNX graph, from {kept.origin['file']}."
         return replace(
             _weights(name, folder, kept),
-            summary=kept.said.summary or f"Your own ONNX graph, from {kept.origin['file']}.",
+            summary=f"{summary} {held.sentence(kept.found, kept.said.held)}".rstrip(),
             factory="core.models.formats.onnxfile:module",
-            arguments={"path": str(folder / GRAPH), "layers": kept.found["converted"]},
+            arguments={
+                "path": str(folder / GRAPH),
+                "layers": kept.found["converted"],
+                **({"held": others, "looked": kept.found["inputs"][0]["name"]} if others else {}),
+            },
             weights=GRAPH,
             own_weights=True,
             extra="sklearn",
@@ -101,6 +108,7 @@ def _weights(name: str, folder: Path, kept: Staged) -> ModelCard:
         "training": {},
         "preprocessing": dict(prepared),
         "tokenizer": dict(said.tokenizer),
+        "held": dict(said.held),
         "found": found,
         "origin": kept.origin,
         "licence": "yours",

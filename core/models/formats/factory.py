@@ -1,8 +1,9 @@
 """Networks that one's own code makes, on one's own machine: ``package.module:function``.
 
 The function takes nothing and returns a network, or a network and what ``core.pack`` is told of one
-(task, classes, preprocessing, tokenizer). It runs only where a person typed its name: a process has
-to permit that first, which the command line does and the dashboard and its workers never do.
+(task, classes, preprocessing, tokenizer, held). It runs only where a person typed its name: a
+process has to permit that first, which the command line does and the dashboard and its workers
+never do.
 
 Imports no torch.
 """
@@ -71,7 +72,7 @@ def _made(name: str) -> tuple[ModelCard, Any]:
         raise BadModel(f"'{name}' returns no description of its network.", _RETURN)
     folder: tempfile.TemporaryDirectory[str] = tempfile.TemporaryDirectory(prefix="fluoroscope-")
     _folders.append(folder)  # until the process ends
-    return live_card(name, network, about, Path(folder.name), _RETURN), network
+    return live_card(name, network, about, Path(folder.name), _RETURN)
 
 
 def _called(name: str) -> Any:

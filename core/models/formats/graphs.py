@@ -16,13 +16,15 @@ from typing import Any
 from core.errors import BadModel, shortened
 from core.models import estimator
 from core.models.catalogue import resolve
+from core.models.exported import held
 from core.models.exported.description import Description, completed
 from core.models.exported.opening import forbid
 from core.models.exported.own import Staged
 from core.models.formats import cards
 from core.models.formats.kind import Kind
-from core.models.formats.onnxfile import converted, module, shape_of
+from core.models.formats.onnxfile import converted, mark, module, shapes_of
 from core.models.formats.running import ran
+from core.provenance import sha256
 from core.tasks import Task
 
 _EXPORT = "Export it from PyTorch with torch.export.save, which keeps its layers."
@@ -35,9 +37,10 @@ def taken(
     for graphs over anything but pictures and columns.
     """
     if kind is Kind.ONNX:
-        given = shape_of(source)
-        if len(given["least"]) == 4:
-            return _pictures(source, said, folder, given)
+        inputs = shapes_of(source)
+        given = inputs[0]
+        if any(len(each["least"]) == 4 for each in inputs):
+            return _pictures(source, said, folder, inputs)
         if not given["dtype"].startswith("float") and said.task is not Task.TABULAR_CLASSIFICATION:
             raise BadModel(
                 f"The graph in '{shortened(source.name, 80)}' takes numbers of tokens, which ONNX "
@@ -81,15 +84,19 @@ def _rows(
 
 
 def _pictures(
-    source: Path, said: Description, folder: Path, given: dict[str, Any]
+    source: Path, said: Description, folder: Path, inputs: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[str]]:
     place = folder / cards.GRAPH
     shutil.copyfile(source, place)
     reason = converted(place)
-    network = module(str(place), not reason)
+    (looked, *_), others = held.chosen(inputs, said.held)
+    kept = {each["name"]: held.laid_out(each, looked) for each in others}
+    values = held.arguments({"held": kept}, said.held)
+    network = module(str(place), not reason, looked["name"], values)
     found: dict[str, Any] = {
         "parameters": sum(each.numel() for each in network.parameters()),
-        "inputs": [given],
+        "inputs": [looked, *others],
+        "held": kept,
         "answer": [2],
         "widths": [],
         "lengths": [1, None],
@@ -97,10 +104,11 @@ def _pictures(
     }
     said = said.over(Description(task=Task.IMAGE_CLASSIFICATION))
     draft, _ = completed(replace(said, classes=()), found)
-    kept = Staged(folder, found, draft, {"file": source.name}, False, cards.GRAPH_KIND)
+    staged = Staged(folder, found, draft, {"file": source.name}, False, cards.GRAPH_KIND)
     forbid("ctypes.dlopen")
-    found |= ran(cards.card(shortened(source.name, 80), folder, kept), network)
+    found |= ran(cards.card(shortened(source.name, 80), folder, staged), network)
     final, notes = completed(said, found)
+    mark(place, sha256(final.written().encode()))
     if reason:
         notes = (*notes, f"its layers cannot be looked into, only its answers: {reason}")
     return {

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from core.errors import BadModel
 from core.models.card import ModelCard
+from core.models.exported import held
 from core.models.exported.description import Description, completed
+from core.models.exported.module import holding
 from core.models.exported.own import Staged
 from core.models.exported.packing import described
 from core.models.formats import cards
@@ -25,8 +29,9 @@ _WEIGHTS = "weights.sha256"
 
 def live_card(
     name: str, network: Any, about: Mapping[str, Any], folder: Path, next_step: str
-) -> ModelCard:
-    """The card of ``network``, with the digest of its weights as a file in ``folder``.
+) -> tuple[ModelCard, nn.Module]:
+    """The card of ``network``, with the digest of its weights as a file in ``folder``, and the
+    network as it is called: one of the transformers library answers with logits.
 
     Raises ``BadModel`` for what is no network, or is not what ``about`` says; ``next_step`` says
     how to say it better.
@@ -37,11 +42,18 @@ def live_card(
         said = described(**{"title": type(network).__name__, **about})
     except TypeError as error:
         raise BadModel(f"'{name}' is described wrongly: {error}.", next_step) from None
-    said = said.over(Description(task=_task(network.eval(), said)))
+    network, task = _called(network.eval(), said)
+    said = said.over(Description(task=task))
     task = said.task or Task.IMAGE_CLASSIFICATION
+    looked = _looked_into(name, network, said.held)
+    values = about.get("held") or {}
+    others = {each: _laid_out(values[each]) for each in said.held}
+    if others:
+        _hold(network, looked, others, said.held)
     found: dict[str, Any] = {
         "parameters": sum(each.numel() for each in network.parameters()),
-        "inputs": [input_of(network, said, task)],
+        "inputs": [{**input_of(network, said, task), **({"name": looked} if others else {})}],
+        "held": others,
         "answer": [1, 2] if task is Task.CAUSAL_LANGUAGE_MODEL else [2],
         "widths": [],
         "lengths": [1, longest_of(network)],
@@ -50,14 +62,88 @@ def live_card(
     found |= ran(_card(name, draft, found, folder), network)
     final, _ = completed(said, found)
     (folder / _WEIGHTS).write_text(_digest(network, final), encoding="utf-8")
-    return _card(name, final, found, folder)
+    return _card(name, final, found, folder), network
+
+
+def _called(network: nn.Module, said: Description) -> tuple[nn.Module, Task]:
+    """The network as adapters call it, and what it is for."""
+    if not any(each.__module__.startswith("transformers.") for each in type(network).__mro__):
+        return network, _task(network, said)
+    from core.models import huggingface, transformer
+    from core.models.formats.architecture import HEADS
+
+    kind = type(network).__name__
+    task = said.task or huggingface.task_of(kind, {"architectures": [kind]})
+    if task not in HEADS:
+        raise BadModel(
+            f"'{kind}' is a network for {task.value}, which is not taken from code.",
+            "Give the folder that save_pretrained(folder) writes.",
+        )
+    made: nn.Module = getattr(transformer, HEADS[task][1])(network)
+    return made, task
+
+
+def _looked_into(name: str, network: nn.Module, values: Mapping[str, Any]) -> str:
+    """The argument of its forward that is looked into: the first that is not held.
+
+    Raises ``BadModel`` for others that nothing gives, and for values of what it does not take.
+    """
+    every = inspect.signature(network.forward).parameters.values()
+    wild = {each.kind for each in every} & {inspect.Parameter.VAR_KEYWORD}
+    known = [each for each in every if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    free = [each for each in known if each.name not in values]
+    odd = [each for each in values if each not in {one.name for one in known} and not wild]
+    if not free and not values:
+        return ""  # it takes anything, as wrappers do
+    if odd or not free:
+        raise BadModel(
+            f"'{name}' holds {', '.join(odd or values)}, and its forward takes "
+            f"{', '.join(each.name for each in known) or 'nothing else'}.",
+            "Name arguments of its forward in held, and leave free the one to look into.",
+        )
+    lacking = [each.name for each in free[1:] if each.default is inspect.Parameter.empty]
+    if lacking:
+        raise BadModel(
+            f"The network of '{name}' also takes {', '.join(lacking)}, which nothing gives: one "
+            "input is looked into.",
+            f'Say what it is held at, a tensor of one example: "held": {{"{lacking[0]}": '
+            "torch.zeros(4)}.",
+        )
+    return free[0].name
+
+
+def _laid_out(given: Any) -> dict[str, Any]:
+    """How an input is held that is given as a tensor of one example, or as numbers (float32)."""
+    tensor = given if isinstance(given, Tensor) else torch.tensor(given, dtype=torch.float32)
+    shape = list(tensor.shape)
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return {"shape": shape, "usual": shape, "batched": True, "dtype": kind}
+
+
+def _hold(
+    network: nn.Module, looked: str, others: Mapping[str, Any], values: Mapping[str, Any]
+) -> None:
+    """From now on the network is called with the input that is looked into alone. Its class is one
+    of the same name above its own: parts keep their names, and copies hold the same.
+    """
+    kind = type(network)
+    kept = held.arguments({"held": others}, values)
+    types = {name: getattr(torch, about["dtype"]) for name, about in others.items()}
+
+    def forward(self: nn.Module, given: Tensor) -> Any:
+        more = {name: holding(about, given, types[name]) for name, about in kept.items()}
+        return kind.forward(self, **{looked: given}, **more)
+
+    about = {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    network.__class__ = type(kind.__name__, (kind,), about)
 
 
 def _card(name: str, said: Description, found: Mapping[str, Any], folder: Path) -> ModelCard:
     kept = Staged(folder, found, said, {"file": name}, False, cards.WEIGHTS_KIND)
+    summary = said.summary or f"Your own network, made by {name}."
     return replace(
         cards.card(name, folder, kept),
-        summary=said.summary or f"Your own network, made by {name}.",
+        summary=f"{summary} {held.sentence(found, said.held)}".rstrip(),
         factory="core.models.formats.factory:module",
         arguments={"name": name},
         weights=_WEIGHTS,

@@ -1,0 +1,175 @@
+"""Inputs of a network beside the one that is looked into: each is held at values of the card.
+
+    "held": {"numbers": 0, "season": [0, 1, 0, 0]}
+
+One number stands for all of an input, a list names them all in their order, for every example
+alike. What is not named is held at 0. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from core.errors import BadModel, shortened
+
+_USUAL = 8  # of an axis of any length, where nothing says how long it is
+_SHOWN = 6
+_MOST = 10_000_000
+_NEXT = 'Write it as "held": {"numbers": 0} in the card, or --hold numbers=0,1,0.'
+
+Given = Mapping[str, Any]
+"""An input as an exported program describes it: ``name``, ``dtype``, ``least`` and ``most``."""
+
+
+def chosen(inputs: Sequence[Given], named: Mapping[str, Any]) -> tuple[list[Given], list[Given]]:
+    """The inputs that are looked into, and those that are held: the ``named`` ones, and all others
+    where those left are not the columns of a table.
+
+    The first picture is looked into, else the first text, else the first row. Raises ``BadModel``
+    when nothing is left, or what is left cannot be held at one value for all inputs.
+    """
+    left = [each for each in inputs if each["name"] not in named]
+    held = [each for each in inputs if each["name"] in named]
+    if not left:
+        raise BadModel("Every input of the network is held.", "Leave the one to look into free.")
+    if len(left) > 1 and not all(_kind(each) == "row" for each in left):
+        follows = next((each["name"] for each in left if "decoder" in each["name"].lower()), "")
+        if follows:
+            raise BadModel(
+                f"The network takes '{shortened(follows, 60)}' beside its text, which is another "
+                "for every text.",
+                "Give an encoder–decoder as the folder that save_pretrained(folder) writes.",
+            )
+        kinds = [_kind(each) for each in left]
+        wanted = next((kind for kind in ("picture", "text", "row") if kind in kinds), kinds[0])
+        looked = left[kinds.index(wanted)]
+        held = [each for each in inputs if each is not looked]
+        left = [looked]
+    return left, held
+
+
+def _kind(given: Given) -> str:
+    number = given["dtype"].startswith(("float", "bfloat"))
+    if number:
+        return {4: "picture", 2: "row"}.get(len(given["least"]), "")
+    return "text" if given["dtype"].startswith(("int", "uint")) and len(given["least"]) == 2 else ""
+
+
+def laid_out(given: Given, looked: Given) -> dict[str, Any]:
+    """How an input is held beside the one that is ``looked`` into: the ``shape`` of one example's,
+    None for an axis of any length; the ``usual`` length of each, 0 for that of the same axis of
+    ``looked``; and whether it is ``batched``, one for each example.
+    """
+    least, most = given["least"], given["most"]
+    batched = bool(least) and (
+        least[0] != most[0] or least[0] == looked["least"][0] == looked["most"][0]
+    )
+    shape: list[int | None] = []
+    usual = []
+    for axis in range(int(batched), len(least)):
+        free = least[axis] != most[axis]
+        theirs = axis < len(looked["least"]) and looked["least"][axis] != looked["most"][axis]
+        shape.append(None if free else least[axis])
+        some = max(least[axis], min(_USUAL, most[axis] or _USUAL)) if free else least[axis]
+        usual.append(0 if free and theirs else some)
+    return {"shape": shape, "usual": usual, "batched": batched, "dtype": given["dtype"]}
+
+
+def values(said: Any) -> float | list[float]:
+    """One number, or all of a list of lists in one. Raises ``BadModel`` for anything else."""
+    if _is_number(said):
+        number: float = said
+        return number
+    if isinstance(said, list) and len(found := list(_flat(said))) <= _MOST:
+        return found
+    raise BadModel(f"An input is held at {shortened(repr(said), 60)}, no numbers.", _NEXT)
+
+
+def _flat(said: Any) -> Iterator[float]:
+    if isinstance(said, list):
+        for each in said:
+            yield from _flat(each)
+    elif _is_number(said):
+        yield said
+    else:
+        raise BadModel(f"An input is held at {shortened(repr(said), 60)}, no number.", _NEXT)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Every input that is held with its value, 0 where nothing is said.
+
+    Raises ``BadModel`` for a name that none of them has, and for values of another number or kind.
+    """
+    known: Mapping[str, Any] = found.get("held", {})
+    for name in said:
+        if name not in known:
+            names = ", ".join(known) or "none, it takes one input"
+            raise BadModel(
+                f"The card holds '{shortened(name, 60)}', which is no further input of the "
+                f"network. Those that are held: {names}.",
+                _NEXT,
+            )
+    made = {}
+    for name, about in known.items():
+        value = said.get(name, 0)
+        numbers = value if isinstance(value, list) else [value]
+        fixed = [each for each in about["shape"] if each is not None]
+        free = len(about["shape"]) - len(fixed)
+        count = math.prod(fixed)
+        fits = len(numbers) == count if not free else len(numbers) % max(1, count) == 0
+        if isinstance(value, list) and (not fits or free > 1 or not numbers):
+            raise BadModel(
+                f"'{name}' is held at {len(numbers):,} numbers, and takes {counted(about)}.", _NEXT
+            )
+        whole = not about["dtype"].startswith(("float", "bfloat"))
+        if whole and any(each != int(each) for each in numbers):
+            raise BadModel(f"'{name}' takes whole numbers, and is held at others.", _NEXT)
+        made[name] = value
+    return made
+
+
+def counted(about: Mapping[str, Any]) -> str:
+    """How many values an input has."""
+    shape = about["shape"]
+    if None in shape:
+        return "any number of values"
+    text = " × ".join(str(each) for each in shape)
+    return f"{text} values" if math.prod(shape) != 1 else "one value"
+
+
+def shown(value: Any) -> str:
+    """A value as a person reads it."""
+    numbers = value if isinstance(value, list) else [value]
+    text = ", ".join(f"{each:g}" for each in numbers[:_SHOWN])
+    return text if len(numbers) <= _SHOWN else f"{text}, … ({len(numbers):,} numbers)"
+
+
+def sentence(found: Mapping[str, Any], said: Mapping[str, Any]) -> str:
+    """What is looked into and what is held at what; empty for a network of one input."""
+    known: Mapping[str, Any] = found.get("held", {})
+    if not known:
+        return ""
+    parts = [
+        f"'{name}' ({counted(about)}) is held at {shown(said.get(name, 0))}"
+        for name, about in known.items()
+    ]
+    looked = [each["name"] for each in found["inputs"] if each["name"] not in known]
+    looked = [each for each in looked if each not in found.get("filled", {})]
+    names = " and ".join(f"'{each}'" for each in looked)
+    verb = "is" if len(looked) == 1 else "are"
+    return (
+        f"This network has {len(looked) + len(known)} inputs. {names} {verb} looked into; "
+        f"{', '.join(parts)}."
+    )
+
+
+def arguments(found: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a module is told of its further inputs, by name; empty where it has none."""
+    known: Mapping[str, Any] = found.get("held", {})
+    return {name: {**about, "value": said.get(name, 0)} for name, about in known.items()}

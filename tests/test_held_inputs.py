@@ -1,0 +1,256 @@
+"""Networks of several inputs: one is looked into, the others are held at values that are said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_ways_in import HELD, SIDES, WORDS, Joined, told
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+import core
+from core.attribution import describe
+from core.checkup.check import examined
+from core.errors import BadModel
+from core.models.exported import held, opening, own
+from core.models.exported.description import Description, completed
+from core.models.formats import door, factory
+from core.models.loader import load
+from core.progress import Meter
+from dashboard.bringing import findings
+
+SENTENCE = "This network has 2 inputs. 'image' is looked into; 'numbers' (5 values) is held at {}."
+NUMBERS = {"name": "numbers", "dtype": "float32", "least": [2, 4], "most": [None, 4]}
+IMAGE = {"name": "image", "dtype": "float32", "least": [2, 3, 8, 8], "most": [None, 3, 8, 8]}
+IDS = {"name": "ids", "dtype": "int64", "least": [2, 1], "most": [None, 9]}
+
+
+class Pictures(nn.Module):
+    """Two pictures, the second beside the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 3)
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        return (self.conv(after) - 2 * self.conv(before)).mean((2, 3))
+
+
+class Story(nn.Module):
+    """Numbers and a text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(4, 8)
+        self.embedding = nn.Embedding(11, 8)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, numbers: Tensor, ids: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        return self.head(torch.tanh(self.embedding(ids)).mean(1) * self.dense(numbers))
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workspace of its own, and what the confined process does in this one."""
+    monkeypatch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path / "place"))
+    monkeypatch.setattr(opening, "confine", lambda *limits: None)
+    monkeypatch.setattr(opening, "forbid", lambda *deeds: None)
+    monkeypatch.setattr(own, "opened", lambda file, to: told(opening.main(file, to, 60, 8)))
+    monkeypatch.setattr(describe, "best_batch", lambda forward, device: (2, 0.001))
+
+
+def joined() -> Joined:
+    """The same network each time."""
+    torch.manual_seed(0)
+    return Joined().eval()
+
+
+def packed(tmp_path: Path, **more: Any) -> own.Added:
+    """The network in one file, with its card."""
+    given = (torch.rand(1, 5), torch.rand(1, 3, 16, 16))
+    about = {"preprocessing": {"size": 16, "mean": 0.5, "std": 0.25}, "classes": ["a", "b", "c"]}
+    return door.add(core.pack(joined(), given, tmp_path / "net.pt2", **about, **more))
+
+
+def test_a_picture_and_numbers(tmp_path: Path) -> None:
+    added = packed(tmp_path)
+    assert SENTENCE.format(0)[:-1] in added.notes
+    picture = core.open_example("assets/examples/photo-cat.jpg")
+    network = joined()
+    seen = {}
+    for value in (0, HELD):
+        said = Description(held={"numbers": value})
+        folder = own.card(added.name).folder
+        own.settle(own.at(folder), said)
+        ref = core.reference(added.name)
+        model = load(ref, "cpu")
+        (found,) = core.predict(ref, [picture])
+        batch = model.adapter.encode([picture], model)
+        numbers = torch.tensor([HELD]) if value else torch.zeros(1, 5)
+        with torch.no_grad():
+            truth = network(numbers, batch.features)[0]
+        assert found.logits.tolist() == pytest.approx(truth.tolist(), abs=1e-6)
+        words = SENTENCE.format("0.5, -1, 2, 0, 1" if value else 0)
+        assert model.card.summary.endswith(words)
+        rows = findings.rows(model.card.raw["found"], model.card)
+        assert {"": "several inputs", "found": words} in rows
+        report = examined(model, 0, Meter())
+        assert words in [each.found for each in report.findings if each.name == "inputs"]
+        seen[ref.fingerprint] = found.logits.tolist()
+    assert len(seen) == 2  # nothing remembered of one is taken for the other
+
+
+def test_what_it_is_held_at_is_said_on_the_command_line(tmp_path: Path) -> None:
+    from dashboard.cli import app
+
+    added = packed(tmp_path, held={"numbers": torch.tensor(HELD)})
+    assert own.card(added.name).summary.endswith("held at 0.5, -1, 2, 0, 1.")
+    file = str(tmp_path / "net.pt2")
+    done = CliRunner().invoke(app, ["add", file, "--hold", "numbers=0,0,0,0,1"])
+    assert done.exit_code == 0, done.output
+    assert "is held at 0, 0, 0, 0, 1." in " ".join(done.output.split())
+    assert own.at(own.card(added.name).folder).said.held == {"numbers": [0, 0, 0, 0, 1]}
+    for value, words in (("numbers=1,2", "held at 2 numbers, and takes 5"), ("x=1", "holds 'x'")):
+        wrong = CliRunner().invoke(app, ["add", file, "--hold", value])
+        assert isinstance(wrong.exception, BadModel)
+        assert words in str(wrong.exception)
+
+
+def test_which_is_looked_into_can_be_said(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Pictures().eval()
+    given = (torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8))
+    pictures = {"size": 8, "mean": 0.0, "std": 1.0}
+    picture = core.open_example("assets/examples/digit-2.png")
+    for number, (name, more) in enumerate((("before", {}), ("after", {"held": {"before": 1}}))):
+        path = core.pack(network, given, tmp_path / name, preprocessing=pictures, **more)
+        ref = core.reference(door.add(path).name)
+        (found,) = core.predict(ref, [picture])
+        (values,) = core.attribute(ref, [picture], "saliency", target=1)
+        batch = load(ref).adapter.encode([picture], load(ref))
+        inputs = [torch.full_like(batch.features, number) for _ in range(2)]
+        inputs[number] = batch.features.requires_grad_()
+        logits = network(*inputs)[0]
+        (gradient,) = torch.autograd.grad(logits[1], inputs[number])
+        assert found.logits.tolist() == pytest.approx(logits.tolist(), abs=1e-5)
+        assert values.values == pytest.approx(gradient[0].numpy(), abs=1e-5)
+
+
+def test_a_text_and_numbers(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Story().eval()
+    given = (torch.rand(2, 4), torch.tensor([[2, 3, 4], [5, 6, 7]]))
+    path = core.pack(network, given, tmp_path / "net", tokenizer=WORDS, held={"numbers": 2})
+    ref = core.reference(door.add(path).name)
+    assert own.card(ref.name).task.axis == "tokens"
+    (found,) = core.predict(ref, [core.text("the cat sat on a mat")])
+    ids = torch.tensor([[2, 3, 4, 5, 6, 7]])
+    with torch.no_grad():
+        truth = network(torch.full((1, 4), 2.0), ids)[0]
+    assert found.logits.tolist() == pytest.approx(truth.tolist(), abs=1e-6)
+    (values,) = core.attribute(ref, [core.text("the cat")], "integrated_gradients", n_steps=4)
+    assert values.values.shape == (2,)
+
+
+def test_ones_own_code_says_what_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factory, "_permitted", [True])
+    with pytest.raises(BadModel, match="also takes image, which nothing gives") as caught:
+        core.reference(f"{__name__}:silent")
+    assert '"held": {"image": torch.zeros(4)}' in caught.value.next_step
+    with pytest.raises(BadModel, match="holds more, and its forward takes numbers, image"):
+        core.reference(f"{__name__}:wrong")
+    about = core.describe(core.reference(f"{__name__}:right"))
+    assert about.layers[0].kind == "Joined"
+    assert [each.name for each in about.layers[1:]] == ["conv", "relu", "dense", "head"]
+
+
+def silent() -> Any:
+    """Says nothing."""
+    return joined(), {"preprocessing": SIDES}
+
+
+def wrong() -> Any:
+    """Holds what there is not."""
+    return joined(), {"preprocessing": SIDES, "held": {"more": [1]}}
+
+
+def right() -> Any:
+    """Holds the numbers."""
+    return joined(), {"preprocessing": SIDES, "held": {"numbers": HELD}}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "named", "looked"),
+    [
+        ([NUMBERS, IMAGE], {}, ["image"]),
+        ([NUMBERS, IDS, IMAGE], {}, ["image"]),
+        ([NUMBERS, IDS], {}, ["ids"]),
+        ([IMAGE, {**IMAGE, "name": "other"}], {}, ["image"]),
+        ([IMAGE, {**IMAGE, "name": "other"}], {"image": 0}, ["other"]),
+        ([NUMBERS, {**NUMBERS, "name": "more"}], {}, ["numbers", "more"]),  # columns of a table
+        ([NUMBERS, {**NUMBERS, "name": "more"}], {"numbers": 0}, ["more"]),
+    ],
+)
+def test_what_is_looked_into(inputs: Any, named: Any, looked: list[str]) -> None:
+    free, others = held.chosen(inputs, named)
+    assert [each["name"] for each in free] == looked
+    assert len(free) + len(others) == len(inputs)
+
+
+def test_an_output_beside_its_text_is_not_held() -> None:
+    with pytest.raises(BadModel, match="'decoder_input_ids'") as caught:
+        held.chosen([IDS, {**IDS, "name": "decoder_input_ids"}], {})
+    assert "save_pretrained" in caught.value.next_step
+    with pytest.raises(BadModel, match="Every input"):
+        held.chosen([IDS], {"ids": 1})
+
+
+def found(*others: Any) -> dict[str, Any]:
+    """What a trial tells of a picture and others."""
+    return {
+        "inputs": [IMAGE, *others],
+        "answer": [2],
+        "widths": [],
+        "held": {each["name"]: held.laid_out(each, IMAGE) for each in others},
+    }
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        ('{"held": [1]}', "'held' is no JSON object"),
+        ('{"held": {"numbers": "a"}}', "no numbers"),
+        ('{"held": {"numbers": [1, null, 2, 3]}}', "no number"),
+        ('{"held": {"numbers": NaN}}', "no numbers"),
+        ('{"held": {"numbers": [1, 2, 3]}}', "3 numbers, and takes 4 values"),
+        ('{"held": {"ids": [1.5]}}', "whole numbers"),
+        ('{"held": {"more": 1}}', "Those that are held: numbers, ids"),
+    ],
+)
+def test_values_that_do_not_do(card: str, words: str) -> None:
+    with pytest.raises(BadModel, match=words) as caught:
+        completed(Description.read(card), found(NUMBERS, IDS))
+    assert "--hold" in caught.value.next_step or "--set" in caught.value.next_step
+
+
+def test_any_length_is_that_of_the_list(tmp_path: Path) -> None:
+    from core.models.exported.module import holding
+
+    about = found(NUMBERS, IDS)
+    said, _ = completed(Description.read('{"held": {"ids": [3, 4, 5]}}'), about)
+    assert said.held == {"numbers": 0, "ids": [3, 4, 5]}
+    assert Description.read(said.written()) == said
+    given = held.arguments(about, said.held)
+    like = torch.rand(5, 3, 8, 8)
+    assert holding(given["ids"], like, torch.int64).tolist() == [[3, 4, 5]] * 5
+    assert holding(given["numbers"], like, torch.float32).shape == (5, 4)
+    usual = held.arguments(about, {})
+    assert holding(usual["ids"], like, torch.int64).shape == (5, 8)
+    beside = held.laid_out(IDS, {**IDS, "name": "text"})  # as long as the text beside it
+    assert holding({**beside, "value": 0}, torch.zeros(2, 6), torch.int64).shape == (2, 6)
+    assert held.sentence({"inputs": [IMAGE]}, {}) == ""
