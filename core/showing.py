@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import webbrowser
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import core
+from core.confinement.folders import held
 from core.errors import EngineError
 from core.models.reference import ModelRef
 from core.workspace import workspace
@@ -72,8 +72,8 @@ def show(
         from core.models.exported.own import add
         from core.models.exported.packing import pack
 
-        with tempfile.TemporaryDirectory(prefix="fluoroscope-") as folder:
-            path = Path(folder) / f"{type(model).__name__}.pt2"
+        with held() as folder:
+            path = folder / f"{type(model).__name__}.pt2"
             name = add(pack(model, example_inputs, path, **about)).name
     if not port:
         with socket.socket() as probe:

@@ -153,9 +153,7 @@ def test_a_process_that_breaks_or_is_too_slow_is_a_sentence(
 
 @pytest.mark.parametrize("deed", ["pickle.loads(pickle.dumps(io.BytesIO))", "os.system('true')"])
 def test_the_process_may_neither_unpickle_nor_start_anything(deed: str) -> None:
-    script = (
-        f"import io, os, pickle\nfrom core.models.exported.opening import forbid\nforbid()\n{deed}"
-    )
+    script = f"import io, os, pickle\nfrom core.confinement.deeds import forbid\nforbid()\n{deed}"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

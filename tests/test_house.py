@@ -101,6 +101,10 @@ LAYERS = (
             "core.store",
         ),
     ),
+    Layer(  # limits know nothing of what they hold
+        ("core.confinement",),
+        never=(*SHOWN, *HEAVY, *COMPUTING, "core.data", "core.models", "core.engine"),
+    ),
     Layer(
         ("core.data", "core.models", "core.device"),
         never=(

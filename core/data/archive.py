@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import stat
 import struct
-import tempfile
 import weakref
 import zipfile
 import zlib
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from core import settings
+from core.confinement.folders import HeldFolder
 from core.data.files import ENDINGS, HIDDEN, Skipped, empty, hidden, too_large
 from core.data.splits import counted
 from core.errors import BadInput, StorageError
@@ -131,8 +131,9 @@ class Archive:
         Raises ``BadInput`` when one is damaged, ``StorageError`` when they do not fit on the disk.
         """
         total = sum(self._members[name].file_size for name in named)
-        folder = Path(tempfile.mkdtemp(prefix="fluoroscope-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        held = HeldFolder()
+        folder = held.path
+        weakref.finalize(self, held.close)
         try:
             if total > shutil.disk_usage(folder).free - _LEAVE_FREE:
                 raise StorageError(
@@ -143,7 +144,7 @@ class Archive:
             for name, ours in named.items():
                 self._unpack(name, folder / ours)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            held.close()
             raise
         return folder
 

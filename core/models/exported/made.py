@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from core.confinement.folders import held
 from core.models.exported.clean import clean
 from core.models.exported.module import ExportedModule, program
 
@@ -26,8 +26,8 @@ def module(
 
     Raises ``BadModel``.
     """
-    with tempfile.TemporaryDirectory(prefix="fluoroscope-") as folder:
-        cleaned = Path(folder) / "model.pt2"
+    with held() as folder:
+        cleaned = folder / "model.pt2"
         clean(Path(path), cleaned)
         whole = program(cleaned)
     return ExportedModule(whole, filled, widths, batch, output, freed, held).eval()

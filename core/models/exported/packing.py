@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.confinement.folders import held
 from core.errors import BadInput, BadModel
 from core.models.exported.clean import CARD, clean
 from core.models.exported.description import Description, completed
@@ -66,8 +66,8 @@ def pack(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of itself
         torch.export.save(program, place, extra_files={CARD: said.written()})
-    with tempfile.TemporaryDirectory(prefix="fluoroscope-") as folder:
-        target = Path(folder) / "model.pt2"
+    with held() as folder:
+        target = folder / "model.pt2"
         completed(said, tried(clean(place, target), target))
     return place
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from core.confinement.folders import HeldFolder
 from core.errors import BadModel, UnknownName, shortened
 from core.models.card import ModelCard
 
@@ -28,7 +28,7 @@ _RETURN = (
     '"preprocessing": {"size": 32, "mean": 0.5, "std": 0.5}}.'
 )
 _permitted: list[bool] = []
-_folders: list[tempfile.TemporaryDirectory[str]] = []
+_folders: list[HeldFolder] = []
 
 
 def permit() -> None:
@@ -70,9 +70,9 @@ def _made(name: str) -> tuple[ModelCard, Any]:
 
     if not isinstance(about, dict):
         raise BadModel(f"'{name}' returns no description of its network.", _RETURN)
-    folder: tempfile.TemporaryDirectory[str] = tempfile.TemporaryDirectory(prefix="fluoroscope-")
+    folder = HeldFolder()
     _folders.append(folder)  # until the process ends
-    return live_card(name, network, about, Path(folder.name), _RETURN)
+    return live_card(name, network, about, folder.path, _RETURN)
 
 
 def _called(name: str) -> Any:

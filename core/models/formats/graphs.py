@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.confinement.deeds import forbid
 from core.errors import BadModel, shortened
 from core.models import estimator
 from core.models.catalogue import resolve
 from core.models.exported import held
 from core.models.exported.description import Description, completed
-from core.models.exported.opening import forbid
 from core.models.exported.own import Staged
 from core.models.formats import cards
 from core.models.formats.kind import Kind

@@ -1,7 +1,7 @@
 """What the confined process does with a file of another kind than ``.pt2``.
 
 Run as ``python -m core.models.formats.taking SOURCE CARD SECONDS MEMORY`` (see
-``core.models.exported.opening``): CARD is written last, beside what may be loaded. What the person
+``core.confinement.process``): CARD is written last, beside what may be loaded. What the person
 says is in ``said.json`` beside it.
 """
 
@@ -16,11 +16,15 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core.confinement.deeds import forbid
+from core.confinement.limits import confine
+from core.confinement.probe import probed
 from core.errors import BadModel, shortened
 from core.models import huggingface
+from core.models.card import ModelCard
 from core.models.catalogue import resolve
 from core.models.exported.description import Description, completed
-from core.models.exported.opening import answer, confine, forbid, told_of
+from core.models.exported.opening import answer, told_of
 from core.models.exported.own import Staged
 from core.models.formats import architecture, cards, graphs
 from core.models.formats.folder import cleaned
@@ -28,6 +32,7 @@ from core.models.formats.kind import Kind, kind_of
 from core.models.formats.running import ran
 from core.models.formats.statefile import weights_of
 from core.models.loader import build
+from core.models.text import tokenizer_of
 from core.provenance import sha256
 from core.tasks import Task
 
@@ -86,6 +91,7 @@ def _weights(
     kept = Staged(folder, found, draft, about["origin"], False, cards.WEIGHTS_KIND)
     made = cards.card(shortened(source.name, 80), folder, kept)
     module = build(made, fitted)
+    _probe(made)
     found |= ran(made, module)
     final, assumed = completed(said, found)
     about["description"] = json.loads(final.written())
@@ -121,6 +127,7 @@ def _folder(
     forbid("ctypes.dlopen")  # the library imports its parts as they are needed
     try:
         module: nn.Module = resolve(card.factory)(**card.arguments)
+        _probe(card)
         seen = ran(card, module)
     except BadModel as error:  # it knows the folder under our name
         raise BadModel(error.message.replace(folder.name, card.name), error.next_step) from None
@@ -144,6 +151,11 @@ def _folder(
         "description": json.loads(replace(said, task=None).written()),
     }
     return about, notes
+
+
+def _probe(about: ModelCard) -> None:
+    if about.tokenizer:
+        probed(tokenizer_of(about).encode)
 
 
 def _known(library: Any, folder: Path, name: str) -> None:
