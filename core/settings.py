@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from core.confinement.limits import GIB, machine_memory
 from core.errors import BadParameter
 from core.paths import located
 
@@ -46,6 +47,13 @@ LIMITS: Final = (
     Limit("array_gb", 4, "GiB", "What an array in an .npz may take in memory; an .npy streams."),
     Limit("open_gib", 16, "GiB", "Memory for opening a model that somebody brought."),
     Limit("open_seconds", 120, "seconds", "Time for opening a model that somebody brought."),
+    Limit(
+        "worker_gib",
+        max(1, int(0.8 * machine_memory() / GIB)),
+        "GiB",
+        "Memory of the process that computes.",
+    ),
+    Limit("step_seconds", 600, "seconds", "Time for one step of a model that somebody brought."),
     Limit("results_gb", 2, "GiB", "Kept results, and as much again for kept captures."),
 )
 _BY_NAME: Final = {each.name: each for each in LIMITS}

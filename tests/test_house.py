@@ -99,6 +99,7 @@ LAYERS = (
             "core.workspace",
             "core.settings",
             "core.store",
+            "core.confinement.limits",
         ),
     ),
     Layer(  # limits know nothing of what they hold

@@ -42,12 +42,16 @@ def machine_memory() -> int:
     return total
 
 
-def private_memory(pid: int) -> int | None:
-    """Bytes that a process holds for itself alone, files that it maps left out; None where the
-    system does not say or the process is gone.
+_HELD = ("RssAnon:", "RssShmem:", "VmSwap:")
+
+
+def held_memory(pid: int) -> int:
+    """Bytes of memory that a process holds, files that it maps left out; 0 where the system does
+    not say, or the process is gone.
     """
     try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-        return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return None
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+        found = [line.split() for line in lines if line.startswith(_HELD)]
+        return sum(int(size) for _, size, *_ in found) * 1024
+    except (OSError, ValueError):
+        return 0

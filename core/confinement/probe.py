@@ -18,7 +18,9 @@ SECONDS: Final = 20
 ENDED: Final = -signal.SIGPROF
 """The exit status of a process whose tokenizer took longer."""
 _UNITS = ("a", " ", "0", "a ", "!", "\n", "ab1 ", "é", "\u4e00", "_-")
-_SHORT = 40  # where the time doubles with each character, this is far beyond every limit
+# A time that doubles with each character is beyond every limit at the first, one that grows with
+# the third power at the second; libraries give up on single matches, not on many of them.
+_LENGTHS = (40, 2_000, LONGEST)
 
 
 def probed(encode: Callable[[str], object]) -> None:
@@ -26,7 +28,7 @@ def probed(encode: Callable[[str], object]) -> None:
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         for unit in _UNITS:
-            for length in (_SHORT, LONGEST):
+            for length in _LENGTHS:
                 run = (unit * length)[:length]
                 for text in (run, f"{run}!", f"{run}\u2603"):
                     encode(text)

@@ -100,7 +100,7 @@ def answer(work: Callable[[], Mapping[str, Any]], name: str) -> None:
         told: dict[str, Any] = {"found": work()}
     except UserError as error:
         told = {"error": [error.message, error.next_step]}
-    except Exception as error:  # a stranger's file may break whatever reads it in any way
+    except BaseException as error:  # a stranger's file may break whatever reads it in any way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         told = {
             "error": [

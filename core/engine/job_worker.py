@@ -21,6 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core import settings
+from core.confinement.guard import guard
 from core.engine.job import JOB_VERBS, LOCK, RESULT, UNFINISHED, Job, JobStatus, jobs
 from core.errors import BadInput, Cancelled, FluoroscopeError, StorageError, UnknownName, UserError
 from core.models.catalogue import resolve
@@ -174,6 +176,7 @@ def main(verbs: Mapping[str, str] = JOB_VERBS) -> int:
         return 2
     try:
         job = Job.open(Path(sys.argv[1]))
+        guard(settings.value("worker_gib"), job.folder.parents[1])
         hold(job, int(sys.argv[2]) if len(sys.argv) == 3 else None)
         if job.status.state != UNFINISHED[0]:
             raise BadInput(

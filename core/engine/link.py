@@ -10,17 +10,20 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import core
+from core.confinement.limits import held_memory
 from core.engine.message import Setup, frame, receive
 from core.errors import EngineError, StorageError
 from core.workspace import Workspace
 
 _log = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.2
 _CLOSE_SECONDS = 2.0
 _TAIL_BYTES = 4000
 _TAIL_LINES = 3
@@ -28,10 +31,11 @@ _LOGS_KEPT = 20
 
 
 class Link:
-    """A worker process, a thread that writes to it and one that hears it; nothing here blocks.
+    """A worker process, a thread that writes to it, one that hears it, and one that looks after it;
+    nothing here blocks.
 
     ``heard(link, message)`` is called for every message and then ``ended(link)`` once, when the
-    process is gone, both in the link's own thread.
+    process is gone, both in the link's own thread; ``tended(link)`` several times a second.
     """
 
     def __init__(
@@ -40,8 +44,13 @@ class Link:
         log: IO[bytes],
         heard: Callable[[Link, Any], None],
         ended: Callable[[Link], None],
+        tended: Callable[[Link], None],
     ) -> None:
         self.killed = False
+        self.fault = ""
+        self._spoke = time.monotonic()
+        self._over = threading.Event()
+        self._tended = tended
         self.served = False
         self._heard = heard
         self._ended = ended
@@ -68,6 +77,7 @@ class Link:
         self._reader = threading.Thread(target=self._read, name="engine-read", daemon=True)
         self._writer.start()
         self._reader.start()
+        threading.Thread(target=self._look, name="engine-look", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -75,8 +85,20 @@ class Link:
         return self._process.pid
 
     @property
+    def memory(self) -> int:
+        """Bytes that it holds, as far as the system says."""
+        return held_memory(self.pid)
+
+    @property
+    def silent(self) -> float:
+        """Seconds since it last said something."""
+        return time.monotonic() - self._spoke
+
+    @property
     def ending(self) -> str:
         """How the process ended, in words."""
+        if self.fault:
+            return self.fault
         status = self._process.returncode
         if status is None or status >= 0:
             return f"it ended with exit status {status}"
@@ -110,6 +132,11 @@ class Link:
         self.killed = True
         self._process.kill()
 
+    def stop(self, fault: str) -> None:
+        """End the process now, for a fault of what it computes."""
+        self.fault = fault
+        self._process.kill()
+
     def close(self) -> None:
         """End the process, gently if it can; returns when it is gone."""
         self._outbox.put(None)
@@ -136,6 +163,7 @@ class Link:
         assert pipe is not None  # noqa: S101 - Popen was asked for it
         try:
             while (message := receive(pipe)) is not None:
+                self._spoke = time.monotonic()
                 self._heard(self, message)
         except Exception as error:  # whatever it says, this thread must see to its end
             _log.warning("The worker process said something unintelligible: %r", error)
@@ -146,7 +174,12 @@ class Link:
             self._process.wait()
             pipe.close()
             self._outbox.put(None)
+            self._over.set()
             self._ended(self)
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self._tended(self)
 
 
 def environment() -> dict[str, str]:

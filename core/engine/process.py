@@ -13,13 +13,14 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
-from weakref import WeakSet
 
+from core import settings
 from core.codec import decode
+from core.confinement.limits import GIB
 from core.engine.call import Call
-from core.engine.handle import CallHandle, Work
+from core.engine.handle import CallHandle
 from core.engine.link import Link, open_log
 from core.engine.message import (
     Ask,
@@ -33,33 +34,18 @@ from core.engine.message import (
     Ticked,
     Warm,
 )
+from core.engine.pending import Pending, died
 from core.engine.verbs import VERBS, Verbs
-from core.errors import Cancelled, EngineError, StorageError, WorkerDied
+from core.errors import BadParameter, Cancelled, EngineError, StorageError
 from core.models.reference import ModelRef
 from core.progress import Progress
 from core.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 0.8  # between a cancel and the end of a worker that does not hear it
+_LOADING_SECONDS = 10.0  # the same while it loads a stranger's model
 _STARTS = 3
 _RECENT = 32
-
-
-@dataclass(eq=False)
-class _Pending(Work):
-    """A call that the worker knows of; ``abandoned`` when nobody waits for it any more."""
-
-    number: int = 0
-    owned: dict[str, CallHandle] = field(default_factory=dict)
-    loose: WeakSet[CallHandle] = field(default_factory=WeakSet)
-    loaded: bool = False
-    abandoned: bool = False
-    watched: bool = False
-
-    @property
-    def handles(self) -> list[CallHandle]:
-        """Everyone who waits."""
-        return [*self.owned.values(), *self.loose]
 
 
 class ProcessExecutor:
@@ -85,9 +71,9 @@ class ProcessExecutor:
         self._log_file = open_log(workspace)
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
-        self._pending: dict[int, _Pending] = {}  # in the order of submission
-        self._by_key: dict[str, _Pending] = {}  # without the abandoned
-        self._stack: list[_Pending] = []  # running; the last one is computing, others suspended
+        self._pending: dict[int, Pending] = {}  # in the order of submission
+        self._by_key: dict[str, Pending] = {}  # without the abandoned
+        self._stack: list[Pending] = []  # running; the last one is computing, others suspended
         self._recent: OrderedDict[str, Any] = OrderedDict()  # even where nothing can be stored
         self._warm: Warm | None = None
         self._failed_starts = 0
@@ -121,7 +107,7 @@ class ProcessExecutor:
                 self._remember(call.key, value)
                 return CallHandle.finished(call, value)
             if call.key not in self._by_key:
-                self._ask(_Pending(call, number=next(self._numbers)))
+                self._ask(Pending(call, number=next(self._numbers)))
             return self._join(self._by_key[call.key], call, owner)
 
     def stored(self, call: Call) -> bool:
@@ -172,9 +158,9 @@ class ProcessExecutor:
         return replace(call, device=self._device) if call.device == "auto" else call
 
     def _start(self) -> Link:
-        return Link(self._setup, self._log_file, self._heard, self._ended)
+        return Link(self._setup, self._log_file, self._heard, self._ended, self._tended)
 
-    def _ask(self, work: _Pending) -> None:
+    def _ask(self, work: Pending) -> None:
         if self._link is None:
             self._link = self._start()
             self._failed_starts = 0
@@ -182,7 +168,7 @@ class ProcessExecutor:
         self._pending[work.number] = work
         self._by_key[work.call.key] = work
 
-    def _join(self, work: _Pending, call: Call, owner: str | None) -> CallHandle:
+    def _join(self, work: Pending, call: Call, owner: str | None) -> CallHandle:
         if call.urgent and not work.call.urgent:
             work.call = replace(work.call, urgent=True)
             if self._link is not None:
@@ -202,7 +188,7 @@ class ProcessExecutor:
         """
         with self._lock:
             work = handle.work
-            if isinstance(work, _Pending):
+            if isinstance(work, Pending):
                 for owner, other in list(work.owned.items()):
                     if other is not handle and not present(owner):
                         self._cancel(other)
@@ -211,7 +197,7 @@ class ProcessExecutor:
     def _cancel(self, handle: CallHandle) -> None:
         with self._lock:
             work = handle.work
-            if not isinstance(work, _Pending) or handle.state not in ("waiting", "running"):
+            if not isinstance(work, Pending) or handle.state not in ("waiting", "running"):
                 return
             handle.fail(Cancelled())
             work.loose.discard(handle)
@@ -227,22 +213,39 @@ class ProcessExecutor:
     def _watch(self) -> None:
         """Give an abandoned call that is computing a moment to stop by itself.
 
-        While its model is being loaded it is left alone: the next call needs that too.
+        While its model is being loaded it is left alone, for the next call needs that too; a model
+        that somebody brought not for long.
         """
-        if self._stack and (work := self._stack[-1]).abandoned and work.loaded:
-            if work.watched or self._link is None:
+        if self._stack and (work := self._stack[-1]).abandoned:
+            if work.watched or self._link is None or not (work.loaded or work.call.model.brought):
                 return
             work.watched = True
-            timer = threading.Timer(_PATIENCE_SECONDS, self._overdue, (self._link, work))
+            patience = _PATIENCE_SECONDS if work.loaded else _LOADING_SECONDS
+            timer = threading.Timer(patience, self._overdue, (self._link, work))
             timer.daemon = True
             timer.start()
 
-    def _overdue(self, link: Link, work: _Pending) -> None:
+    def _overdue(self, link: Link, work: Pending) -> None:
         with self._lock:
             work.watched = False
             if link is self._link and self._stack and self._stack[-1] is work:
                 _log.info("A cancelled call does not stop: the worker is started again")
                 link.kill()
+
+    def _tended(self, link: Link) -> None:
+        """End a worker that holds too much memory, or whose one step on a model that somebody
+        brought takes too long: nothing inside it could.
+        """
+        try:
+            most, longest = (settings.value(name) for name in ("worker_gib", "step_seconds"))
+        except BadParameter:  # the page says so
+            return
+        with self._lock:
+            work = self._stack[-1] if link is self._link and self._stack else None
+        if link.memory > most * GIB:
+            link.stop(f"it needed more than {most:g} GiB of memory (FLUOROSCOPE_WORKER_GIB)")
+        elif work is not None and work.call.model.brought and link.silent > longest:
+            link.stop(f"one step took more than {longest:g} seconds (FLUOROSCOPE_STEP_SECONDS)")
 
     def _heard(self, link: Link, message: Any) -> None:
         value: Any = None
@@ -261,7 +264,7 @@ class ProcessExecutor:
                     self._failed_starts = 0
                     self._stack.append(work)
                 case Loaded():
-                    work.loaded = True
+                    work.loaded, work.watched = True, False
                 case Ticked():
                     work.progress = message.progress
                 case Done():
@@ -272,7 +275,7 @@ class ProcessExecutor:
                     self._settle(work, error=message.error)
             self._watch()
 
-    def _settle(self, work: _Pending, value: Any = None, error: Exception | None = None) -> None:
+    def _settle(self, work: Pending, value: Any = None, error: Exception | None = None) -> None:
         self._pending.pop(work.number, None)
         if self._by_key.get(work.call.key) is work:
             del self._by_key[work.call.key]
@@ -300,7 +303,7 @@ class ProcessExecutor:
             if not link.killed:
                 _log.warning("The worker process is gone: %s", link.ending)
                 if self._stack:
-                    self._settle(self._stack[-1], error=_died(link, self._stack[-1].call))
+                    self._settle(self._stack[-1], error=died(link, self._stack[-1].call))
                 elif not link.served:
                     self._failed_starts += 1
             self._stack.clear()
@@ -332,11 +335,3 @@ class ProcessExecutor:
         _log.error("%s", error)
         for work in list(self._pending.values()):
             self._settle(work, error=error)
-
-
-def _died(link: Link, call: Call) -> WorkerDied:
-    return WorkerDied(
-        f"The worker process ended during '{call.verb}' on '{call.model.name}': {link.ending}.",
-        "It has been started again: try once more, with fewer steps or samples if memory "
-        "was short.",
-    )

@@ -9,9 +9,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from core.confinement.guard import Forbidden, armed
 from core.engine.call import Call
 from core.engine.verbs import Verbs
-from core.errors import EngineError, FluoroscopeError, OutOfMemory
+from core.errors import BadModel, EngineError, FluoroscopeError, OutOfMemory
 from core.models.catalogue import resolve
 from core.models.reference import ModelRef
 from core.progress import Meter
@@ -36,11 +37,12 @@ class Workbench:
         self._verbs.check(call.verb)
         meter.check()
         verb = resolve(self._verbs.functions[call.verb])
-        model = self.model(call.model, call.device)
-        if loaded is not None:
-            loaded()
-        meter.check()
-        return verb(model, call.inputs, call.parameters, call.seed, meter)
+        with armed(call.model.brought):
+            model = self.model(call.model, call.device)
+            if loaded is not None:
+                loaded()
+            meter.check()
+            return verb(model, call.inputs, call.parameters, call.seed, meter)
 
     def model(self, ref: ModelRef, device: str) -> Any:
         """The model behind ``ref``; the least recently used of more than four are forgotten."""
@@ -66,7 +68,8 @@ class Workbench:
         """Load what a first call would wait for, with ``interlude`` between the steps."""
         self.prepare()
         interlude()
-        self.model(ref, device)
+        with armed(ref.brought):
+            self.model(ref, device)
         interlude()
         for name in (*self._verbs.functions.values(), *self._verbs.modules):
             importlib.import_module(name.partition(":")[0])
@@ -78,6 +81,11 @@ def explained(error: BaseException, call: Call) -> FluoroscopeError:
     if isinstance(error, FluoroscopeError):
         return error
     doing = f"'{call.verb}' on '{call.model.name}'"
+    if isinstance(error, Forbidden):
+        return BadModel(
+            f"{doing} was stopped: {error}.",
+            "No network needs that: do not trust where it comes from.",
+        )
     if _out_of_memory(error):
         return OutOfMemory(
             f"Memory ran out during {doing}.",

@@ -18,7 +18,10 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from core import settings
 from core.codec import encode
+from core.confinement.guard import guard
+from core.confinement.limits import GIB, machine_memory
 from core.engine.call import Call
 from core.engine.message import (
     Ask,
@@ -141,7 +144,7 @@ class Worker:
             value = self._bench.run(call, meter, lambda: self._send(Loaded(number)))
             payload = encode(value)
             self._send(Done(number, payload))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # in libraries in Rust a panic is no Exception
             if not isinstance(error, FluoroscopeError):
                 _log.exception("%s on %s failed", call.verb, call.model.name)
             self._send(Failed.of(number, explained(error, call)))
@@ -164,7 +167,7 @@ class Worker:
 
         try:
             self._bench.warm_up(warm.model, warm.device, interlude)
-        except (Exception, SystemExit):  # the first call will say it to the person
+        except BaseException:  # the first call will say it to the person
             _log.exception("Warming up with %s failed", warm.model.name)
 
     def _send(self, message: Any) -> None:
@@ -193,6 +196,12 @@ def main() -> None:
     setup = receive(incoming)
     if not isinstance(setup, Setup):
         return
+    home = Path(setup.results).parent if setup.results else None
+    try:
+        guard(settings.value("worker_gib"), home)
+    except FluoroscopeError as error:  # a setting that is no number: the page says so too
+        _log.warning("%s", error)
+        guard(machine_memory() / GIB, home)
     worker = Worker(incoming, outgoing, setup)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()
     worker.compute()

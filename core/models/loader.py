@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from core.confinement.guard import arm
 from core.device import choose
 from core.errors import BadModel
 from core.models.adapter import Adapter
@@ -24,6 +25,8 @@ def load(ref: ModelRef, device: str = "auto") -> LoadedModel:
     Raises ``UnknownName``, ``MissingExtra``, or ``BadModel`` when the weights changed since ``ref``
     was made, do not fit the architecture, or hold NaN.
     """
+    if ref.brought:
+        arm()  # of the process that computes: not of the command line's, which has no guard
     about = card(ref.name)
     path = weights_file(about)
     if fingerprint(path) != ref.fingerprint:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+_BROUGHT: Final = ("own:", "hf:", "compressed:", "/", "~")  # of what may be of such a model
 
 
 @dataclass(frozen=True)
@@ -11,3 +14,10 @@ class ModelRef:
 
     name: str
     fingerprint: str
+
+    @property
+    def brought(self) -> bool:
+        """Whether it may be a stranger's: anything but what packages announce, what was trained
+        here, and one's own code.
+        """
+        return self.name.startswith(_BROUGHT)

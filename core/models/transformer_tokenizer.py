@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from core.errors import BadModel
+from core.errors import BadModel, shortened
 from core.models.alignment import aligned
 from core.models.card import ModelCard
 from core.models.tokenizer import Encoded
@@ -38,13 +38,21 @@ class TransformerTokenizer:
         """All tokens of a text, never cut, with the special ones that the model expects."""
         fast = self._tokenizer.is_fast
         with self._lock:
-            found = self._tokenizer(
-                text,
-                truncation=False,
-                return_offsets_mapping=fast,
-                return_special_tokens_mask=True,
-                verbose=False,
-            )
+            try:
+                found = self._tokenizer(
+                    text,
+                    truncation=False,
+                    return_offsets_mapping=fast,
+                    return_special_tokens_mask=True,
+                    verbose=False,
+                )
+            except BaseException as error:
+                if type(error).__name__ != "PanicException":
+                    raise
+                raise BadModel(  # of a library in Rust, and no Exception
+                    f"The tokenizer gives up on this text: {shortened(error, 120).rstrip('.')}.",
+                    "One of the patterns in its tokenizer.json tries the same again and again.",
+                ) from None
             names = self._tokenizer.convert_ids_to_tokens(found["input_ids"])
             spelt = [] if fast else self._tokenizer.tokenize(text)
         special = tuple(bool(each) for each in found["special_tokens_mask"])

@@ -1,0 +1,288 @@
+"""What a stranger's network is held in: limits that bite, deeds that are refused, folders that go.
+
+Each refusal has its control: the same where nothing is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import confined_verbs
+import pytest
+from confined_verbs import VERBS
+
+from core.confinement import probe, process
+from core.confinement.folders import HeldFolder, held, sweep
+from core.engine.call import Call
+from core.engine.process import ProcessExecutor
+from core.errors import BadModel, Cancelled, EngineError, OutOfMemory, WorkerDied
+from core.models.reference import ModelRef
+from core.progress import Meter
+from core.workspace import Workspace
+
+HERE = Path(confined_verbs.__file__).parent
+BROUGHT, KNOWN = ModelRef("own:net", "f" * 64), ModelRef("toy", "f" * 64)
+TIMEOUT = 60.0
+
+
+@pytest.fixture(autouse=True)
+def paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Toy modules are found, and temporary folders are these tests' own."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parent)]))
+    home = tmp_path / "tmp"
+    home.mkdir()
+    monkeypatch.setenv("TMPDIR", str(home))
+    monkeypatch.setattr(tempfile, "tempdir", str(home))
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessExecutor]:
+    monkeypatch.setenv("FLUOROSCOPE_WORKER_GIB", "1")
+    with ProcessExecutor(workspace=Workspace(tmp_path / "place"), verbs=VERBS) as executor:
+        yield executor
+
+
+@pytest.fixture
+def pipe() -> Path:
+    """Whoever reads it waits for what a verb writes."""
+    made = Path(tempfile.gettempdir(), "pipe")
+    os.mkfifo(made)
+    return made
+
+
+def ask(verb: str, model: ModelRef = BROUGHT, **parameters: Any) -> Call:
+    return Call(verb, model, parameters=parameters)
+
+
+# The worker: memory, time, cancel
+
+
+def test_memory_without_end_is_a_sentence_and_the_worker_lives(worker: ProcessExecutor) -> None:
+    before = worker.submit(ask("process_number")).result(TIMEOUT)
+    with pytest.raises(OutOfMemory, match=r"Memory ran out during 'grow'.*a smaller model"):
+        worker.submit(ask("grow")).result(TIMEOUT)
+    assert worker.submit(ask("process_number", again=1)).result(TIMEOUT) == before
+
+
+def test_memory_that_no_limit_counts_ends_the_worker_and_another_comes(
+    worker: ProcessExecutor,
+) -> None:
+    before = worker.submit(ask("process_number")).result(TIMEOUT)
+    greedy = worker.submit(ask("share"))
+    waiting = worker.submit(ask("process_number", KNOWN))
+    with pytest.raises(
+        WorkerDied, match=r"needed more than 1 GiB of memory \(FLUOROSCOPE_WORKER_GIB\).*raise"
+    ):
+        greedy.result(TIMEOUT)
+    assert waiting.result(TIMEOUT) != before
+
+
+def test_one_step_that_never_ends_ends_with_the_worker(
+    worker: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUOROSCOPE_STEP_SECONDS", "1")
+    endless = worker.submit(ask("stuck"))
+    waiting = worker.submit(ask("process_number", KNOWN))
+    with pytest.raises(WorkerDied, match=r"one step took more than 1 seconds"):
+        endless.result(TIMEOUT)
+    assert waiting.result(TIMEOUT) > 0
+
+
+@pytest.mark.parametrize("verb", ["stuck", "spell"])
+def test_cancel_ends_what_cannot_be_asked_to_stop(
+    worker: ProcessExecutor, verb: str, pipe: Path
+) -> None:
+    if verb == "spell":
+        pytest.importorskip("tokenizers")
+    endless = worker.submit(ask(verb, pipe=str(pipe)))
+    before = int(pipe.read_text())
+    waiting = worker.submit(ask("process_number", KNOWN))
+    endless.cancel()
+    with pytest.raises(Cancelled):
+        endless.result(TIMEOUT)
+    assert waiting.result(TIMEOUT) != before
+
+
+def test_what_is_no_exception_is_an_error_too(worker: ProcessExecutor) -> None:
+    before = worker.submit(ask("process_number")).result(TIMEOUT)
+    with pytest.raises(EngineError, match="PanicException, gave up"):
+        worker.submit(ask("panic")).result(TIMEOUT)
+    assert worker.submit(ask("process_number", again=1)).result(TIMEOUT) == before
+
+
+# The worker: deeds
+
+
+def test_a_network_starts_nothing_and_writes_nowhere_else(
+    worker: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A home beside the temporary folder: pytest's own lies in there.
+    outside = HERE / "written-by-a-network"
+    place = worker_place(tmp_path)
+    for verb, path in (
+        ("start", ""),
+        ("write", outside),
+        ("write", place / "models" / "m"),
+        ("write", place / "settings.toml"),
+    ):
+        with pytest.raises(BadModel, match=r"was stopped: it tried to .*do not trust"):
+            worker.submit(ask(verb, path=str(path))).result(TIMEOUT)
+    assert not outside.exists()
+    assert worker.submit(ask("write", path=str(place / "results" / "x"))).result(TIMEOUT)
+    # The control: the same on a model that comes with a package.
+    assert worker.submit(ask("start", KNOWN)).result(TIMEOUT) == "ran"
+    with pytest.raises(BadModel, match="was stopped"):  # and once more, after that
+        worker.submit(ask("start", again=1)).result(TIMEOUT)
+
+
+def worker_place(tmp_path: Path) -> Path:
+    place = tmp_path / "place"
+    for name in ("models", "results"):
+        (place / name).mkdir(parents=True, exist_ok=True)
+    return place
+
+
+DEEDS = {
+    "unpickle": "import pickle; pickle.loads(pickle.dumps(Path))",
+    "system": "import os; os.system('true')",
+    "spawn": "import os; os.posix_spawn('/bin/true', ['true'], {})",
+    "fork": "import os; os.fork() or os._exit(0)",
+    "exec": "import os; os.execv('/nonexistent', ['x'])",
+    "connect": "import socket; socket.socket().connect(('127.0.0.1', 9))",
+    "resolve": "import socket; socket.getaddrinfo('localhost', 1)",
+    "bind": "import socket; socket.socket().bind(('127.0.0.1', 0))",
+    "kill": "import os; os.kill(os.getpid(), 0)",
+    "library": "import ctypes; ctypes.CDLL(str(OUT / 'x.so'))",
+    "open": "(OUT / 'a').open('w')",
+    "descriptor": "import os; os.open(OUT / 'b', os.O_CREAT | os.O_WRONLY)",
+    "memory": "open('/proc/self/mem', 'r+b')",
+    "remove": "(OUT / 'kept').unlink()",
+    "rename": "(HOME / 'mine').rename(OUT / 'c')",
+    "folder": "(OUT / 'd').mkdir()",
+    "tree": "import shutil; shutil.rmtree(OUT)",
+    "link": "(HOME / 'l').symlink_to(OUT)",
+    "truncate": "import os; os.truncate(OUT / 'kept', 0)",
+}
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from core.confinement import guard
+OUT, HOME = Path(sys.argv[1]), Path(sys.argv[2])
+guard.guard(4, HOME)
+told = {}
+for name, deed in json.loads(sys.argv[3]).items():
+    (HOME / "mine").write_text("x")
+    with guard.armed(sys.argv[4] == "armed"):
+        try:
+            exec(deed)
+            told[name] = ""
+        except BaseException as error:
+            told[name] = type(error).__name__
+    OUT.mkdir(exist_ok=True)
+    (OUT / "kept").write_text("x")
+import tempfile
+with guard.armed(True), tempfile.TemporaryDirectory() as folder:
+    Path(folder, "deep").mkdir()
+    Path(folder, "deep", "file").write_text("x")
+with guard.armed(False):
+    guard.arm()
+    try:
+        (OUT / "late").write_text("x")
+        told["arm"] = ""
+    except PermissionError as error:
+        told["arm"] = type(error).__name__
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.parametrize("how", ["armed", "not"])
+def test_deeds_are_refused_while_the_guard_is_armed(how: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with tempfile.TemporaryDirectory(dir=HERE) as outside:
+        command = [sys.executable, "-c", SCRIPT, outside, str(home), json.dumps(DEEDS), how]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told.pop("arm") == "Forbidden"
+    assert set(told) == set(DEEDS)
+    if how == "armed":
+        assert set(told.values()) == {"Forbidden"}
+    else:  # some fail by themselves, none is refused
+        assert "Forbidden" not in told.values()
+        assert sum(not each for each in told.values()) > len(DEEDS) // 2
+
+
+# Confined processes
+
+
+def test_what_a_process_tells_and_where_it_may_leave_things() -> None:
+    ended = process.run("confined_verbs", ["tell"])
+    assert (ended.status, ended.late) == (0, False)
+    found = ended.told["found"]
+    assert found["args"] == ["tell", str(ended.seconds), str(ended.memory)]
+    assert Path(found["home"]).parent == Path(tempfile.gettempdir())
+    assert not Path(found["home"]).exists()
+
+
+def test_a_process_that_is_cancelled_is_gone_and_leaves_nothing(pipe: Path) -> None:
+    found: list[int] = []
+    waiting = threading.Thread(target=lambda: found.append(int(pipe.read_text())))
+    waiting.start()
+    with pytest.raises(Cancelled):
+        process.run("confined_verbs", ["hang", str(pipe)], Meter(cancelled=lambda: bool(found)))
+    waiting.join()
+    with pytest.raises(ProcessLookupError):
+        os.kill(found[0], 0)
+    assert list(Path(tempfile.gettempdir()).iterdir()) == [pipe]
+
+
+def test_a_process_that_is_killed_says_how() -> None:
+    ended = process.run("confined_verbs", ["kill"])
+    assert ended.told == {}
+    assert "ended by the system" in ended.reason
+
+
+@pytest.mark.parametrize(
+    ("pattern", "how"),
+    [(r"\s+", "found"), ("(a+)+$", "error"), ("a*a*$", "")],
+)
+def test_a_tokenizer_that_tries_again_and_again_is_found(pattern: str, how: str) -> None:
+    pytest.importorskip("tokenizers")
+    ended = process.run("confined_verbs", ["probe", pattern])
+    assert list(ended.told) == ([how] if how else [])
+    assert ended.status == (0 if how else probe.ENDED)
+
+
+# Folders
+
+
+def test_folders_of_killed_processes_are_swept_and_no_others() -> None:
+    mine = HeldFolder()
+    strange = Path(tempfile.mkdtemp(prefix="fluoroscope-"))
+    command = [sys.executable, "-m", "confined_verbs", "leave"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        theirs = Path(other.stdout.readline().strip())
+        assert theirs.is_dir()
+        assert sweep() == 0
+        other.send_signal(signal.SIGKILL)
+    assert sweep() == 1
+    assert not theirs.exists()
+    assert mine.path.is_dir()
+    assert strange.is_dir()
+    mine.close()
+    mine.close()
+    assert not mine.path.exists()
+    with held() as folder:
+        assert folder.is_dir()
+    assert not folder.exists()
