@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import core
-from core.confinement.folders import held
+from core.confinement.folders import temporary
 from core.errors import EngineError
 from core.models.reference import ModelRef
 from core.workspace import workspace
@@ -72,7 +72,7 @@ def show(
         from core.models.exported.own import add
         from core.models.exported.packing import pack
 
-        with held() as folder:
+        with temporary() as folder:
             path = folder / f"{type(model).__name__}.pt2"
             name = add(pack(model, example_inputs, path, **about)).name
     if not port:

@@ -21,7 +21,7 @@ import pytest
 from confined_verbs import VERBS
 
 from core.confinement import probe, process
-from core.confinement.folders import HeldFolder, held, sweep
+from core.confinement.folders import HeldFolder, sweep, temporary
 from core.engine.call import Call
 from core.engine.process import ProcessExecutor
 from core.errors import BadModel, Cancelled, EngineError, OutOfMemory, WorkerDied
@@ -283,6 +283,6 @@ def test_folders_of_killed_processes_are_swept_and_no_others() -> None:
     mine.close()
     mine.close()
     assert not mine.path.exists()
-    with held() as folder:
+    with temporary() as folder:
         assert folder.is_dir()
     assert not folder.exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 from core.codec import decode, encode
 from core.confinement import process
 from core.confinement.deeds import forbid
-from core.confinement.folders import held
+from core.confinement.folders import temporary
 from core.confinement.limits import confine
 from core.errors import BadModel, StorageError
 from core.models.reference import ModelRef
@@ -33,7 +33,7 @@ def confined(ref: ModelRef, seed: int, meter: Meter) -> CheckUp:
     The settings ``open_seconds`` and ``open_gib`` are the limits. Raises ``Cancelled``.
     """
     started = time.perf_counter()
-    with held() as folder:
+    with temporary() as folder:
         target = folder / "checkup.npz"
         given = [str(target), ref.name, ref.fingerprint, str(seed)]
         ended = process.run(__name__, given, meter, _USUAL, "Check-up in a process of its own")

@@ -37,7 +37,7 @@ class HeldFolder:
 
 
 @contextmanager
-def held() -> Iterator[Path]:
+def temporary() -> Iterator[Path]:
     """A temporary folder for as long as the block lasts."""
     folder = HeldFolder()
     try:

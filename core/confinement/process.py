@@ -21,7 +21,7 @@ from typing import Any
 
 import core
 from core import settings
-from core.confinement.folders import held, sweep
+from core.confinement.folders import sweep, temporary
 from core.errors import UserError, shortened
 from core.progress import Meter
 
@@ -71,7 +71,7 @@ def run(module: str, arguments: Sequence[str], meter: Meter | None = None, usual
     # -P: what lies in the current folder must not stand in for a library.
     command = [sys.executable, "-P", "-m", module, *arguments, str(seconds), str(memory)]
     try:
-        with held() as folder:
+        with temporary() as folder:
             said = folder / "said"
             with said.open("wb") as out:
                 process = subprocess.Popen(  # noqa: S603 - our own command

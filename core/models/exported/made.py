@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from core.confinement.folders import held
+from core.confinement.folders import temporary
 from core.models.exported.clean import clean
 from core.models.exported.module import ExportedModule, program
 
@@ -26,7 +26,7 @@ def module(
 
     Raises ``BadModel``.
     """
-    with held() as folder:
+    with temporary() as folder:
         cleaned = folder / "model.pt2"
         clean(Path(path), cleaned)
         whole = program(cleaned)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.confinement.folders import held
+from core.confinement.folders import temporary
 from core.errors import BadInput, BadModel
 from core.models.exported.clean import CARD, clean
 from core.models.exported.description import Description, completed
@@ -66,7 +66,7 @@ def pack(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of itself
         torch.export.save(program, place, extra_files={CARD: said.written()})
-    with held() as folder:
+    with temporary() as folder:
         target = folder / "model.pt2"
         completed(said, tried(clean(place, target), target))
     return place
