@@ -23,8 +23,8 @@ from core.activations.outputs import watched
 from core.activations.plan import Plan, lengths_of, planned
 from core.activations.rows import Rows
 from core.activations.shelf import MEMORY, SETTINGS
-from core.data.columns import MAX_SKIPPED
 from core.data.dataset import Dataset
+from core.data.tablefile import MAX_SKIPPED
 from core.errors import BadInput, BadParameter
 from core.models.adapter import Batch
 from core.models.loaded import LoadedModel

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from core.data.arrowset import (
     ArrowFile,
@@ -20,8 +22,10 @@ from core.data.checked import faults, reason_of_bytes
 from core.data.columns import need
 from core.data.dataset import Dataset
 from core.data.files import Skipped
+from core.data.ondemand import Column, OnDemand
 from core.data.ownexamples import MOST_COLUMNS, OUTPUT_NAMES, numbered, plain
 from core.data.splits import counted
+from core.data.spooled import Numbered
 from core.data.table import LABEL_NAMES
 from core.data.texts import TEXT_NAMES
 from core.errors import BadInput
@@ -59,17 +63,16 @@ def rows(files: Sequence[ArrowFile], name: str, key: str, wanted: Wanted) -> Dat
         bad = faults(sha256_of_json([key, kind, main]), total, lambda: check)
     if len(bad) == total:
         raise BadInput(f"{where} has no row that can be read: {bad[0] if bad else 'it is empty'}.")
-    keep = [row for row in range(total) if row not in bad]
+    keep = np.array([row for row in range(total) if row not in bad], np.int64)
     labels, classes = numbered(_labels(files, role.get("label", ""), keep))
-    columns = {each: plain(_series(files, each))[keep] for each in others if main}
+    columns: dict[str, Column] = {each: partial(_column, files, each) for each in others if main}
     if any(each.part for each in files):
-        columns["part"] = np.repeat([each.part for each in files], [len(each) for each in files])[
-            keep
-        ]
-    ids = [f"row {row + 1}" for row in keep]
+        parts = np.repeat([each.part for each in files], [len(each) for each in files])
+        columns["part"] = parts.__getitem__
+    ids = Numbered("row", keep)
 
     def read(place: int) -> Example:
-        row = keep[place]
+        row = int(keep[place])
         if wanted.pictures:
             return Example(ids[place], picture(value(main, row)))
         if not main:
@@ -86,7 +89,7 @@ def rows(files: Sequence[ArrowFile], name: str, key: str, wanted: Wanted) -> Dat
         fingerprint=key,
         labels=labels,
         classes=classes,
-        columns=columns,
+        columns=OnDemand(columns, keep),
         notes=(f"{counted(len(bad), 'row')} that cannot be read left out",) if bad else (),
         skipped=tuple(Skipped(f"row {row + 1}", reason) for row, reason in sorted(bad.items())),
         taken=role,
@@ -120,18 +123,18 @@ def _roles(file: ArrowFile, flat: Sequence[str], where: str, wanted: Wanted) -> 
     return role
 
 
-def _labels(files: Sequence[ArrowFile], column: str, keep: Sequence[int]) -> list[str]:
+def _labels(files: Sequence[ArrowFile], column: str, keep: npt.NDArray[np.int64]) -> list[str]:
     if not column:
         return [""] * len(keep)
     names = class_names(files[0], column)
     whole = [said(each, names) for file in files for each in file.column(column)]
-    return [whole[row] for row in keep]
+    return [whole[row] for row in keep.tolist()]
 
 
-def _series(files: Sequence[ArrowFile], column: str) -> Any:
+def _column(files: Sequence[ArrowFile], column: str, some: npt.NDArray[np.int64]) -> Any:
     import pandas as pd
 
-    return pd.Series([each for file in files for each in file.column(column)])
+    return plain(pd.Series([each for file in files for each in file.column(column)]))[some]
 
 
 def _pictures(files: Sequence[ArrowFile], column: str) -> Iterator[str]:

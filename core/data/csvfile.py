@@ -5,22 +5,25 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from core.data.files import LeftOut
 from core.data.splits import counted
+from core.data.spool import Picked, Spool
+from core.data.spooled import SpooledTable
 from core.data.textfile import Encoding, read_head
 from core.errors import BadInput
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 MAX_COLUMNS: Final = 10_000
 _DELIMITERS: Final = (",", "\t", ";", "|")
-_BLOCK = 2**24  # the longest row
+_BLOCK = 2**20  # about 35 of them are read ahead
+_LONGEST = 2**24  # row, for which larger blocks are read
 
 
 @dataclass(frozen=True)
@@ -69,35 +72,36 @@ class CsvFile:
             return cls(path, encoding, delimiter, names, head[:blank].count("\n"), notes=(note,))
         return cls(path, encoding, delimiter, _distinct(first), lines)
 
-    def read(
-        self, names: Sequence[str], max_rows: int, max_skipped: float
-    ) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
-        """Some columns as text, missing values empty; the rows that were skipped because they have
+    def spooled(
+        self, picked: Picked, max_rows: int, max_skipped: float
+    ) -> tuple[SpooledTable, LeftOut, tuple[str, ...]]:
+        """Some columns as text, missing values empty; the rows that were left out because they have
         too few or too many fields; and notes on what was assumed.
 
         Raises ``BadInput`` when these are more than ``max_skipped`` of all, there are more than
         ``max_rows``, or a quotation mark is never closed.
         """
-        table, skipped = self._table(names, max_rows)
+        picked = replace(picked, line_ends=True)
+        table, left_out = self._table(picked, max_rows)
         notes = self.notes
-        if (skipped or _has_line_ends(table)) and (fault := self._quoting_fault()):
-            plain, unfit = replace(self, quoted=False)._table(names, max_rows)
-            if len(unfit) <= max_skipped * (plain.num_rows + len(unfit)):
-                table, skipped = plain, unfit
+        if (left_out or table.noted.line_ends) and (fault := self._quoting_fault()):
+            plain, unfit = replace(self, quoted=False)._table(picked, max_rows)
+            if unfit.count <= max_skipped * (len(plain) + unfit.count):
+                table, left_out = plain, unfit
                 notes = (*notes, f"quotation marks in '{self.path.name}' are taken as text")
             elif fault == "open":
                 raise BadInput(
                     f"'{self.path.name}' opens a quotation mark that is never closed.",
                     "Close it, or double quotation marks that belong to the text.",
                 )
-        check_skipped(self.path, skipped, table.num_rows, max_skipped)
-        return table.to_pandas(), tuple(skipped), notes
+        check_skipped(self.path, left_out, len(table), max_skipped)
+        return table, left_out, notes
 
     def _quoting_fault(self) -> str:
         """``open`` when the file ends within quotation marks, ``wrong`` when something follows a
         closing one, empty when all is well.
         """
-        csv.field_size_limit(max(csv.field_size_limit(), _BLOCK))
+        csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
         with self.path.open(encoding=self.encoding.name, newline="") as file:
             try:
                 for _ in csv.reader(file, delimiter=self.delimiter, strict=True):
@@ -106,69 +110,79 @@ class CsvFile:
                 return "open" if "end of data" in str(error) else "wrong"
         return ""
 
-    def _table(self, names: Sequence[str], max_rows: int) -> tuple[pa.Table, list[str]]:
-        """The columns, and what was skipped."""
+    def _table(self, picked: Picked, max_rows: int) -> tuple[SpooledTable, LeftOut]:
+        """The columns, and what was left out."""
         import pyarrow as pa
-        from pyarrow import csv as arrow
 
-        skipped: list[str] = []
-
-        def skip(row: Any) -> str:
-            has = counted(row.actual_columns, "field")
-            number = "" if row.number is None else f", row {row.number - self.header_lines}"
-            skipped.append(f"{self.path.name}{number}: {has}, expected {row.expected_columns}")
-            return "skip"
-
-        rows = 0
-        batches = []
         try:
-            with arrow.open_csv(
-                self.path,
-                read_options=arrow.ReadOptions(
-                    column_names=self.names,
-                    skip_rows=self.header_lines,
-                    encoding=self.encoding.name,
-                    block_size=_BLOCK,
-                    use_threads=False,
-                ),
-                parse_options=arrow.ParseOptions(
-                    delimiter=self.delimiter,
-                    quote_char='"' if self.quoted else False,
-                    newlines_in_values=self.quoted,
-                    invalid_row_handler=skip,
-                ),
-                convert_options=arrow.ConvertOptions(
-                    include_columns=list(names),
-                    column_types=dict.fromkeys(names, pa.string()),
-                    strings_can_be_null=False,
-                ),
-            ) as reader:
-                for batch in reader:
-                    rows += batch.num_rows
-                    if rows > max_rows:
-                        raise BadInput(
-                            f"'{self.path.name}' has more than {max_rows:,} rows.",
-                            "Take a sample of it.",
-                        )
-                    batches.append(batch)
-                schema = reader.schema
+            try:
+                return self._spooled(picked, max_rows, _BLOCK)
+            except pa.ArrowException as error:
+                if "straddl" not in str(error):
+                    raise
+                return self._spooled(picked, max_rows, _LONGEST)
         except pa.ArrowException as error:
             reason = str(error).strip().split("\n")[0][:200]
             if "straddl" in reason:
-                reason = f"a row is longer than {_BLOCK // 2**20} MiB, or a quote is never closed"
+                longest = f"{_LONGEST // 2**20} MiB"
+                reason = f"a row is longer than {longest}, or a quote is never closed"
             raise BadInput(
                 f"'{self.path.name}' cannot be read as a table: {reason}.",
                 "Check how the file was written.",
             ) from error
-        return pa.Table.from_batches(batches, schema), skipped
+
+    def _spooled(self, picked: Picked, max_rows: int, block: int) -> tuple[SpooledTable, LeftOut]:
+        import pyarrow as pa
+
+        left_out = LeftOut()
+        schema = pa.schema([(name, pa.string()) for name in dict.fromkeys(picked.columns)])
+        spool = Spool(self.path, schema, picked, max_rows)
+        for batch in self._batches(picked, left_out, block):
+            spool.add(batch)
+        return SpooledTable(*spool.done()), left_out
+
+    def _batches(self, picked: Picked, left_out: LeftOut, block: int) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+        from pyarrow import csv as arrow
+
+        def skip(row: Any) -> str:
+            has = counted(row.actual_columns, "field")
+            number = "" if row.number is None else f", row {row.number - self.header_lines}"
+            left_out.add(f"{self.path.name}{number}", f"{has}, expected {row.expected_columns}")
+            return "skip"
+
+        with arrow.open_csv(
+            self.path,
+            read_options=arrow.ReadOptions(
+                column_names=self.names,
+                skip_rows=self.header_lines,
+                encoding=self.encoding.name,
+                block_size=block,
+                use_threads=False,
+            ),
+            parse_options=arrow.ParseOptions(
+                delimiter=self.delimiter,
+                quote_char='"' if self.quoted else False,
+                newlines_in_values=self.quoted,
+                invalid_row_handler=skip,
+            ),
+            convert_options=arrow.ConvertOptions(
+                include_columns=list(dict.fromkeys(picked.columns)),
+                column_types=dict.fromkeys(picked.columns, pa.string()),
+                strings_can_be_null=False,
+            ),
+        ) as reader:
+            yield from reader
 
 
-def check_skipped(path: Path, skipped: Sequence[str], good: int, most: float) -> None:
-    """Raise ``BadInput`` when more than a share of ``most`` of the rows was skipped."""
-    if len(skipped) > most * (len(skipped) + good):
+def check_skipped(path: Path, left_out: LeftOut, good: int, most: float) -> None:
+    """Raise ``BadInput`` when more than a share of ``most`` of the rows was left out."""
+    if left_out.count > most * (left_out.count + good):
+        first = left_out.first[0]
         raise BadInput(
-            f"{counted(len(skipped), 'row')} of {len(skipped) + good:,} in '{path.name}' cannot be "
-            f"read, at most {most:.0%} are skipped. The first: {skipped[0]}.",
+            f"{counted(left_out.count, 'row')} of {left_out.count + good:,} in '{path.name}' "
+            f"cannot be read, at most {most:.0%} are skipped. The first: {first.name}: "
+            f"{first.reason}.",
             "Check how the file was written.",
         )
 
@@ -208,9 +222,3 @@ def _is_number(field: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _has_line_ends(table: pa.Table) -> bool:
-    import pyarrow.compute as pc
-
-    return any(pc.any(pc.match_substring(each, "\n")).as_py() for each in table.columns)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from core.data.coding import coding
 from core.data.files import Skipped
+from core.data.ondemand import OnDemand, taken, with_column
 from core.errors import BadInput, BadParameter
 from core.models.card import ModelCard
 from core.models.catalogue import card, resolve
@@ -34,7 +35,8 @@ class Dataset:
     """Examples in a fixed order; ``read(row)`` gives one, from disk if need be.
 
     ``ids`` name the examples, each by a name of its own. ``labels`` are positions in ``classes``,
-    int64 ``[example]``, -1 where an example has none. ``columns`` are further arrays ``[example]``.
+    int64 ``[example]``, -1 where an example has none. ``columns`` are further arrays ``[example]``,
+    which may be read when they are asked for.
     ``fingerprint`` is a SHA-256 over what decides the examples: contents, or of files their paths,
     sizes and times. ``source`` is what ``open_dataset`` takes to open it again; ``notes`` say what
     was assumed or left out, ``skipped`` lists every file and row that was;
@@ -59,7 +61,8 @@ class Dataset:
         count = len(self.ids)
         if not count:
             raise BadInput(f"'{self.name}' holds no example.", "Choose other data.")
-        for name, values in (("labels", self.labels), *self.columns.items()):
+        at_hand = () if isinstance(self.columns, OnDemand) else self.columns.items()
+        for name, values in (("labels", self.labels), *at_hand):
             if values is not None and values.shape != (count,):
                 raise ValueError(f"{name} has shape {values.shape}, expected ({count},)")
 
@@ -104,7 +107,7 @@ class Dataset:
             read=lambda row: self.read(int(rows[row])),
             fingerprint=sha256_of_json([self.fingerprint, "limited", count]),
             labels=None if self.labels is None else self.labels[rows],
-            columns={name: values[rows] for name, values in self.columns.items()},
+            columns=taken(self.columns, rows),
             source={**self.source, "limit": count},
         )
 
@@ -127,7 +130,7 @@ class Dataset:
                 self,
                 labels=to[self.labels],
                 classes=tuple(classes),
-                columns={**self.columns, "label": names},
+                columns=with_column(self.columns, "label", names),
                 notes=(*self.notes, said),
             )
         unknown = [name for name, index in zip(self.classes, to, strict=False) if index < 0]
@@ -139,7 +142,7 @@ class Dataset:
             self,
             labels=to[self.labels] if len(unknown) < len(self.classes) else None,
             classes=tuple(classes),
-            columns={**self.columns, "label": names},
+            columns=with_column(self.columns, "label", names),
             notes=notes,
         )
 
@@ -177,12 +180,14 @@ def dataset(
 
     For a model that reads pictures ``path`` is a folder of class folders or of pictures, a zip of
     one, an array of images (``.npy``, ``.npz``), or rows with pictures (a Hugging Face data set
-    saved to disk, Parquet). These stay on disk and are read when they are asked for, except for
-    ``.npz``. For one that reads texts or rows it is a table (CSV, TSV, JSON Lines, Parquet), a file
-    with one text per line, a folder of texts, a data set saved to disk, an array, or a zip of
-    these; tables and lines are held in memory. ``text`` and ``label`` name columns, ``text`` also
-    that of pictures; ``limit`` takes that many examples, evenly spread. Labels are those of the
-    model where the classes have the same names, or where they are numbers of its classes.
+    saved to disk, Parquet). For one that reads texts or rows it is a table (CSV, TSV, JSON Lines,
+    Parquet), a file with one text per line, a folder of texts, a data set saved to disk, an array,
+    or a zip of these. All stay on disk and are read when they are asked for, except for ``.npz``;
+    tables and lines are put there in another form, which goes with the last use.
+
+    ``text`` and ``label`` name columns, ``text`` also that of pictures; ``limit`` takes that many
+    examples, evenly spread. Labels are those of the model where the classes have the same names, or
+    where they are numbers of its classes.
 
     Raises ``BadInput`` when there is nothing to read, with what was expected.
     """

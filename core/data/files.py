@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from core.errors import BadInput
+from core.provenance import sha256_of_file, sha256_of_json
 
 ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 HIDDEN: Final = "a hidden file"
 TEXT_ENDINGS: Final = (".txt", ".text", ".md")
+MOST_LISTED: Final = 1_000
+_HASHED: Final = 2**31  # bytes of a file whose content is its fingerprint
 
 
 class Skipped(NamedTuple):
@@ -20,6 +23,35 @@ class Skipped(NamedTuple):
 
     name: str
     reason: str
+
+
+class LeftOut:
+    """Files or rows that were left out: their ``count``, and the ``first`` thousand of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[Skipped] = []
+
+    def add(self, name: str, reason: str) -> None:
+        """Leave one out."""
+        self.count += 1
+        if len(self.first) < MOST_LISTED:
+            self.first.append(Skipped(name, reason))
+
+    def also(self, others: LeftOut) -> None:
+        """Leave others out as well."""
+        self.count += others.count
+        self.first += others.first[: MOST_LISTED - len(self.first)]
+
+    def listed(self) -> tuple[Skipped, ...]:
+        """Those that are listed, and how many are not."""
+        rest = self.count - len(self.first)
+        if not rest:
+            return tuple(self.first)
+        return (*self.first, Skipped(f"{rest:,} more", f"the first {MOST_LISTED:,} are listed"))
+
+    def __bool__(self) -> bool:
+        return self.count > 0
 
 
 class Files(Protocol):
@@ -116,6 +148,14 @@ class Folder:
         return [
             [name, each.st_size, each.st_mtime_ns] for name, each in zip(names, status, strict=True)
         ]
+
+
+def fingerprint(place: Path) -> str:
+    """SHA-256 of a file, of a very large one of its size and time."""
+    status = place.stat()
+    if status.st_size <= _HASHED:
+        return sha256_of_file(place)
+    return sha256_of_json([place.name, status.st_size, status.st_mtime_ns])
 
 
 def hidden(name: str) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from core.data.cells import MISSING_TEXTS
 from core.data.splits import counted
-from core.data.table import MISSING_TEXTS, Feature
+from core.data.table import Feature
 
 Kind = Literal["number", "category", "ignored"]
 KINDS: Final[tuple[Kind, ...]] = ("number", "category", "ignored")

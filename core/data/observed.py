@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.columns import texts
-from core.data.table import MISSING, MISSING_TEXTS, Feature, numbers
+from core.data.cells import MISSING_TEXTS, texts
+from core.data.table import MISSING, Feature, numbers
 
 if TYPE_CHECKING:
     import pandas as pd

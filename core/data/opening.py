@@ -12,20 +12,19 @@ from core.data.arrays import read_arrays
 from core.data.arrowset import INFO, is_saved, saved
 from core.data.arrowset import opened as arrow_file
 from core.data.dataset import Dataset
-from core.data.files import ENDINGS, TEXT_ENDINGS, Folder
+from core.data.files import ENDINGS, TEXT_ENDINGS, Folder, fingerprint
 from core.data.ownexamples import rows
 from core.data.splits import listed, split_name
 from core.data.textlist import TABLES
 from core.errors import BadInput
 from core.models.card import ModelCard
 from core.paths import located
-from core.provenance import sha256_of_file, sha256_of_json
+from core.provenance import sha256_of_json
 
 WAYS = (
     "Expected a zip or a folder of class folders, an array of images (.npy, .npz), or rows with "
     "pictures (Parquet, or a data set that save_to_disk wrote)."
 )
-_HASHED = 2**31  # bytes of a file whose content is its fingerprint; of a larger one size and time
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,6 @@ def opened(path: str | Path, model: ModelCard, text: str = "", label: str = "") 
         missing = "is no data set of pictures" if place.is_file() else "does not exist"
         raise BadInput(f"'{place}' {missing}.", WAYS)
     return rows(place, model.task.axis, text, label, writes=wanted.writes)
-
-
-def fingerprint(place: Path) -> str:
-    """SHA-256 of a file, of a very large one of its size and time."""
-    status = place.stat()
-    if status.st_size <= _HASHED:
-        return sha256_of_file(place)
-    return sha256_of_json([place.name, status.st_size, status.st_mtime_ns])
 
 
 def _first(place: Path) -> bytes:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from core.data.columns import MAX_ROWS, MAX_SKIPPED, need, read_columns, texts
+from core.data.cells import MISSING_TEXTS, as_numbers, texts
+from core.data.columns import MAX_ROWS, need, read_columns
 from core.data.splits import HELD_OUT, check_labels, counted, split, with_validation
+from core.data.tablefile import MAX_SKIPPED
 from core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ LABEL_NAMES: Final = ("label", "class", "target", "category", "y")
 MAX_CATEGORIES: Final = 50
 OTHER: Final = "(other)"
 MISSING: Final = "(missing)"
-MISSING_TEXTS: Final = ("", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a")
 _LARGEST = float(np.finfo(np.float32).max)
 _IDENTIFIERS: Final = ("id", "index", "row", "unnamed: 0", "column 1")
 
@@ -325,20 +326,14 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """The same table with columns of text that holds only numbers and missing values as float64."""
     import pandas as pd
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     typed = {}
     for name in frame.columns:
         typed[name] = frame[name]
         if not pd.api.types.is_numeric_dtype(frame[name].dtype):
-            trimmed = pc.utf8_trim_whitespace(pa.array(frame[name].astype("str"), pa.string()))
-            missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING_TEXTS))
-            try:
-                numbers = pc.if_else(missing, None, trimmed).cast(pa.float64())
-            except pa.ArrowInvalid:
-                continue
-            values = numbers.to_numpy(zero_copy_only=False)
-            typed[name] = pd.Series(values, index=frame.index)
+            values = as_numbers(pa.array(frame[name].astype("str"), pa.string()))
+            if values is not None:
+                typed[name] = pd.Series(values, index=frame.index)
     return pd.DataFrame(typed, index=frame.index)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -11,6 +12,7 @@ from core.errors import BadInput
 
 MAX_BYTES: Final = 4 * 2**30
 MAX_LINES: Final = 5_000_000
+LONGEST_LINE: Final = 2**24  # characters
 _BLOCK = 2**22
 _HEAD = 2**16
 _MARKS: Final = (  # UTF-32 first: its mark begins like that of UTF-16
@@ -45,10 +47,10 @@ class Encoding:
     note: str = ""
 
 
-def check_file(path: Path) -> int:
+def check_file(path: Path, most: float = MAX_BYTES) -> int:
     """The size of a file in bytes.
 
-    Raises ``BadInput`` when it is missing, a folder, empty, or larger than 4 GiB.
+    Raises ``BadInput`` when it is missing, a folder, empty, or larger than ``most`` bytes.
     """
     try:
         size = path.stat().st_size
@@ -58,23 +60,23 @@ def check_file(path: Path) -> int:
         raise BadInput(f"'{path}' is a folder, expected a file.", "Name a file in it.")
     if not size:
         raise BadInput(f"'{path.name}' is empty (0 bytes).", "Choose another file.")
-    if size > MAX_BYTES:
+    if size > most:
         raise BadInput(
-            f"'{path.name}' has {size / 2**30:.1f} GiB, at most {MAX_BYTES // 2**30} GiB are read.",
+            f"'{path.name}' has {size / 2**30:.1f} GiB, at most {most / 2**30:g} GiB are read.",
             "Take a sample of it.",
         )
     return size
 
 
-def encoding_of(path: Path) -> Encoding:
+def encoding_of(path: Path, most: float = MAX_BYTES) -> Encoding:
     """In what encoding a text file is, after reading all of it.
 
     A byte-order mark decides; without one UTF-16 is known by its zero bytes, UTF-8 by being valid.
     What is neither is taken as Windows-1252, Western European, and the note says so.
 
-    Raises ``BadInput`` when it is no text, or damaged.
+    Raises ``BadInput`` when it is no text, damaged, or larger than ``most`` bytes.
     """
-    check_file(path)
+    check_file(path, most)
     with _opened(path) as file:
         head = file.read(_HEAD)
     for first, what in _BINARY:
@@ -124,15 +126,36 @@ def read_lines(path: Path) -> tuple[list[str], tuple[str, ...]]:
     Raises ``BadInput`` as ``encoding_of`` does, and for more than 5,000,000 lines.
     """
     encoding = encoding_of(path)
-    lines: list[str] = []
+    found: list[str] = []
+    for number, line in lines(path, encoding):
+        if line is None:
+            raise BadInput(
+                f"Line {number:,} of '{path.name}' is longer than {LONGEST_LINE // 2**20} MiB.",
+                "Divide it into lines.",
+            )
+        if len(found) == MAX_LINES:
+            raise BadInput(
+                f"'{path.name}' has more than {MAX_LINES:,} lines.", "Take a part of it."
+            )
+        found.append(line)
+    return found, (encoding.note,) if encoding.note else ()
+
+
+def lines(path: Path, encoding: Encoding) -> Iterator[tuple[int, str | None]]:
+    """The lines of a text file without their ends, one in memory at a time, with their numbers from
+    1; None in place of one of more than 16 MiB.
+    """
     with path.open(encoding=encoding.name, newline="\n") as file:
-        for line in file:
-            if len(lines) == MAX_LINES:
-                raise BadInput(
-                    f"'{path.name}' has more than {MAX_LINES:,} lines.", "Take a part of it."
-                )
-            lines.append(line.removesuffix("\n").removesuffix("\r"))
-    return lines, (encoding.note,) if encoding.note else ()
+        number = 0
+        while line := file.readline(LONGEST_LINE):
+            number += 1
+            if len(line) == LONGEST_LINE and not line.endswith("\n"):
+                while rest := file.readline(LONGEST_LINE):
+                    if rest.endswith("\n"):
+                        break
+                yield number, None
+            else:
+                yield number, line.removesuffix("\n").removesuffix("\r")
 
 
 def read_head(path: Path, encoding: Encoding) -> str:

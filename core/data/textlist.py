@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from core.data.columns import need, read_columns, texts
+from core.data.cells import texts
+from core.data.columns import need, read_columns
 from core.data.texts import TEXT_NAMES
 from core.errors import BadInput
 from core.tasks import Example

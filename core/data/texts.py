@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from core.data.columns import MAX_ROWS, MAX_SKIPPED, need, read_columns, texts
+from core.data.cells import texts
+from core.data.columns import MAX_ROWS, need, read_columns
 from core.data.splits import (
     HELD_OUT,
     Positions,
@@ -23,6 +24,7 @@ from core.data.splits import (
     with_validation,
 )
 from core.data.table import LABEL_NAMES, check_classes
+from core.data.tablefile import MAX_SKIPPED
 from core.data.textfile import read_lines
 from core.errors import BadInput
 from core.paths import located

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 
 from core.attribution.describe import describe
+from core.data.cells import MISSING_TEXTS
 from core.data.dataset import Dataset, open_dataset
-from core.data.table import MISSING, MISSING_TEXTS, OTHER, Feature
+from core.data.table import MISSING, OTHER, Feature
 from core.errors import BadInput, BadModel, NotValid
 from core.models.adapter import Batch
 from core.models.loaded import LoadedModel

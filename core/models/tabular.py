@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from core.data.table import MISSING, MISSING_TEXTS, Feature, encode, features_from
+from core.data.cells import MISSING_TEXTS
+from core.data.table import MISSING, Feature, encode, features_from
 from core.errors import BadInput, BadModel, BadParameter, shortened
 from core.models.adapter import Batch, Living
 from core.models.card import ModelCard
