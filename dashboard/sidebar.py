@@ -9,6 +9,8 @@ import streamlit as st
 from core.data.textlist import TABLES
 from core.errors import FluoroscopeError
 from core.models import estimator
+from core.models.card import ModelCard
+from core.models.exported.held import shown
 from core.models.huggingface import PREFIX
 from core.paths import located
 from core.tasks import AxisKind
@@ -97,11 +99,18 @@ def draw() -> None:
         quality = f"  \n{accuracy:.1%} accurate {source}" if accuracy else ""
         quality = quality or (f"  \nBLEU {bleu:.1f} {source}" if bleu else "")
         classes = f"{len(card.classes):,} classes · " if card.classes else ""
-        st.caption(f"{classes}{size}{quality}")
+        st.caption(f"{classes}{size}{quality}{_held(card)}")
         datachoice.draw(chosen)
         _example(chosen)
     if notice := state.told():
         st.warning(state.plain(notice))
+
+
+def _held(card: ModelCard) -> str:
+    """What further inputs of a network are held at: it is so on every page."""
+    values = card.raw.get("held") or {}
+    parts = [f"{state.plain(name)} is held at {shown(value)}" for name, value in values.items()]
+    return "".join(f"  \n{part}" for part in parts)
 
 
 def _folder() -> None:

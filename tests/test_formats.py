@@ -29,17 +29,6 @@ from core.tasks import Example, Task
 from core.workspace import workspace
 
 DIGITS = Path("sample_models/weights/digits_cnn/model.safetensors")
-PICTURE = {"mean": [0.5], "std": [0.25], "fit": "cover"}
-VIT: dict[str, Any] = {
-    "model_type": "vit", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "intermediate_size": 32, "image_size": 16, "patch_size": 8, "num_channels": 3,
-    "id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2},
-    "architectures": ["ViTForImageClassification"],
-}  # fmt: skip
-RESNET: dict[str, Any] = {
-    "model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1],
-    "layer_type": "basic", "num_labels": 3, "architectures": ["ResNetForImageClassification"],
-}  # fmt: skip
 GPT2: dict[str, Any] = {
     "model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 24,
     "vocab_size": 12, "bos_token_id": 0, "eos_token_id": 0, "architectures": ["GPT2LMHeadModel"],
@@ -93,27 +82,6 @@ def test_lightning_weights_of_a_sample_network(tmp_path: Path) -> None:
     assert core.describe(mine).layers == core.describe(sample).layers
     assert door.add(path).known
     assert (workspace().models / "my-net" / "card.json").is_file()
-
-
-@pytest.mark.parametrize("spec", [VIT, RESNET], ids=["vit", "resnet"])
-def test_weights_of_a_network_for_pictures(
-    spec: dict[str, Any], tmp_path: Path, inside: None
-) -> None:
-    network = live(spec, Task.IMAGE_CLASSIFICATION)
-    path = tmp_path / f"{spec['model_type']}.pt"
-    torch.save(network.model.state_dict(), path)
-    size = {} if "image_size" in spec else {"height": 16, "width": 16}
-    said = Description.read(json.dumps({"architecture": spec, "preprocessing": PICTURE | size}))
-    model = load(core.reference(door.add(path, said).name))
-    pixels = torch.rand(2, 3, 16, 16)
-    with model.exclusive() as module:
-        assert torch.equal(module(pixels), network(pixels))
-        assert [n for n, _ in module.named_modules()] == [n for n, _ in network.named_modules()]
-        maps = [
-            IntegratedGradients(each).attribute(pixels, target=1, n_steps=4)
-            for each in (module, network)
-        ]
-    assert torch.allclose(*maps, atol=1e-6)  # laid out otherwise in memory
 
 
 def test_shared_weights_of_a_language_model_and_half_precision(

@@ -152,8 +152,6 @@ def _number(text: str) -> Any:
 def _held(staged: own.Staged) -> dict[str, Any]:
     """What the inputs that are not looked into are held at."""
     known = staged.found.get("held", {})
-    if known:
-        st.caption(state.plain(held.sentence(staged.found, staged.said.held)))
     made = {}
     for name, each in known.items():
         value = staged.said.held.get(name, 0)

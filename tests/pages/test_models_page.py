@@ -23,6 +23,7 @@ from dashboard.checking import report
 from tests.pages.driving import opened, param, settle, words
 from tests.test_exported_clean import Net, exported, saved
 from tests.test_exported_module import Recurrent
+from tests.test_ways_in import Joined
 
 PAGE = "views/models.py"
 
@@ -91,6 +92,27 @@ def test_what_is_missing_is_asked_for(place: Workspace, tmp_path: Path) -> None:
     assert len(param(app, "brought")[0]) == 64
     assert [each.label for each in app.button if each.label == "Use this model"]
     assert [each.value for each in app.selectbox if each.label == "Task"] == ["text-classification"]
+
+
+def test_what_else_it_takes_is_held(place: Workspace, tmp_path: Path) -> None:
+    given = (torch.rand(2, 5), torch.rand(2, 3, 16, 16))
+    app = dropped(opened(PAGE, model="digits_cnn"), saved(Joined(), given, tmp_path / "two.pt2"))
+    assert param(app, "model") == ["own:two"]
+    told = app.table[0].value.loc["several inputs"].item().replace("\\", "")
+    assert told.endswith("'image' is looked into; 'numbers' (5 values) is held at 0.")
+
+    def hold(text: str) -> None:
+        box = next(each for each in app.text_input if each.label == "numbers is held at")
+        box.set_value(text)
+        next(each for each in app.button if each.label == "Save").click()
+        settle(app)
+
+    hold("1, 2")
+    assert "held at 2 numbers, and takes 5 values" in words(app)
+    assert own.card("own:two").raw["held"] == {"numbers": 0}
+    hold("1, 2, 3, 4, 5.5")
+    assert own.card("own:two").raw["held"] == {"numbers": [1, 2, 3, 4, 5.5]}
+    assert "numbers is held at 1, 2, 3, 4, 5.5" in words(app)  # in the sidebar, on every page
 
 
 def test_a_hostile_file_gets_a_sentence(place: Workspace, tmp_path: Path) -> None:

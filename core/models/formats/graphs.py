@@ -110,7 +110,8 @@ def _pictures(
     final, notes = completed(said, found)
     mark(place, sha256(final.written().encode()))
     if reason:
-        notes = (*notes, f"its layers cannot be looked into, only its answers: {reason}")
+        why = f"{reason}; a .pt2 file, as torch.export.save writes it, keeps them"
+        notes = (*notes, f"its layers cannot be looked into, only its answers: {why}")
     return {
         "kind": cards.GRAPH_KIND,
         "origin": {"file": shortened(source.name)},

@@ -5,6 +5,7 @@ onnxruntime on the CPU.
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from core.models.rowscorer import Shared
 LARGEST = 2**31
 _AGAIN = "Export it again, with standard operators and its weights inside."
 _CLOSE = 1e-3
+_UNKNOWN = re.compile(r"operation_type='(\w+)', version=(\d+)")
 _TYPES = {"float": "float32", "double": "float64"}
 
 
@@ -112,7 +114,11 @@ def converted(path: Path) -> str:
         with torch.no_grad():
             theirs = _converted(path).eval()(pixels)
     except Exception as error:  # whatever it cannot convert
-        return shortened((str(error).splitlines() or [type(error).__name__])[0], 120)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        unknown = _UNKNOWN.search(reason)
+        if unknown:
+            return f"onnx2torch knows no {unknown[1]} of version {unknown[2]}"
+        return shortened(reason, 120)
     same = theirs.shape == graph(pixels).shape and torch.allclose(
         theirs, graph(pixels), rtol=_CLOSE, atol=_CLOSE
     )
