@@ -276,7 +276,7 @@ def test_files_that_are_none_get_a_sentence(path: Path, tmp_path: Path, monkeypa
     other = tmp_path / "other.skops"
     for content in (b"\x89PNG", path.read_bytes()[:-400], b"PK\x05\x06" + b"\0" * 18):
         other.write_bytes(content)
-        with pytest.raises(BadModel, match=r"no file of skops"):
+        with pytest.raises(BadModel, match=r"no file of skops|no whole zip"):
             card(str(other))
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("schema.json", '{"__loader__": "ListNode", "content": []}')
@@ -287,7 +287,7 @@ def test_files_that_are_none_get_a_sentence(path: Path, tmp_path: Path, monkeypa
     with pytest.raises(BadModel, match="no file of skops"):
         card(str(other))
     monkeypatch.setattr(skopsfile, "MAX_BYTES", 1_000)
-    with pytest.raises(BadModel, match="unpacks to"):
+    with pytest.raises(BadModel, match="GiB unpacked"):
         card(str(path))
 
 

@@ -381,9 +381,20 @@ def test_an_onnx_graph_over_pictures(tmp_path: Path, inside: None) -> None:
     assert found.logits.tolist() == pytest.approx(logits.tolist(), abs=1e-5)
     (values,) = core.attribute(ref, [picture], "feature_ablation", target="b")
     assert values.values.shape == (1, 8, 8)
-    graph(tmp_path / "more.onnx", elsewhere=True)
-    with pytest.raises(BadModel, match="in another file, which is not followed"):
-        door.add(tmp_path / "more.onnx")
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    graph(beside / "more.onnx", elsewhere=True)
+    archive = shutil.make_archive(str(tmp_path / "more"), "zip", beside)
+    for way in (beside / "more.onnx", beside, Path(archive)):
+        other = door.add(way, Description.read(json.dumps(said)), name=f"more-{way.suffix[1:]}")
+        (again,) = core.predict(core.reference(other.name), [picture])
+        assert again.logits.tolist() == found.logits.tolist()
+    weights = beside / "weights"
+    weights.write_bytes(bytes(weights.stat().st_size))  # the same graph of other weights
+    assert not door.add(beside, Description.read(json.dumps(said)), name="none").known
+    weights.rename(tmp_path / "weights")
+    with pytest.raises(BadModel, match="which is not beside it"):
+        door.add(beside / "more.onnx")
     (tmp_path / "cut.onnx").write_bytes(path.read_bytes()[:-50])
     with pytest.raises(BadModel, match="no ONNX graph"):
         door.add(tmp_path / "cut.onnx")

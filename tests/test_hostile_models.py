@@ -176,7 +176,7 @@ FILES: dict[str, tuple[str, Maker, str]] = {
     "joblib": ("net.joblib", lambda p: written(p, gzip.compress(pickle.dumps(Payload()))), "gzip"),
     "GGUF": ("net.gguf", lambda p: written(p, b"GGUF\3\0\0\0" + bytes(64)), "GGUF"),
     "noise": ("net.pt", lambda p: written(p, b"\x01\x02\x03" * 999), "no model of a kind"),
-    "a compressed .pt": ("net.pt", bomb_pt, "larger inside"),
+    "a compressed .pt": ("net.pt", bomb_pt, "zip bomb"),
     "a number that claims to be many": ("net.pt", expanded, "claims more numbers"),
     "no tensors": ("net.pt", saved({"epoch": 3, "loss": [1.0]}), "no tensors by name"),
     "a torn zip": ("net.pt", lambda p: written(p, b"PK\x03\x04" + bytes(99)), "cut off"),

@@ -166,13 +166,14 @@ def _onnx(path: Path) -> Answering:
             f"'{path.name}' is read by an optional package.",
             "Install it with: pip install 'fluoroscope[sklearn]'.",
         ) from None
+    from core.models.formats.onnxbytes import whole
+
+    data = whole(path)  # or the library would follow weights to other files
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadModel(

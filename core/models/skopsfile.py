@@ -10,11 +10,14 @@ import json
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from core.data.archive import is_zip
+from core.data.members import DAMAGE, Bounds, opened
 from core.errors import BadModel, MissingExtra, shortened
 
 MAX_BYTES: Final = 2**30  # of all that is in the file, unpacked
@@ -62,16 +65,25 @@ class SkopsFile:
     def __init__(self, path: Path) -> None:
         """Raises ``BadModel`` for what is no such file, or too large."""
         self.path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                self._check(archive.infolist())
+        if path.is_file() and not is_zip(path):
+            raise BadModel(f"'{path.name}' is no file of skops.", _AGAIN)
+        bounds = Bounds(MAX_MEMBERS, MAX_BYTES, inf)
+        archive, files = opened(path, path.name, error=BadModel, bounds=bounds, again=_AGAIN)
+        with archive:
+            if SCHEMA not in files or files[SCHEMA].file_size > MAX_SCHEMA:
+                raise BadModel(
+                    f"'{path.name}' is no file of skops: it has no schema of at most "
+                    f"{MAX_SCHEMA // 2**20} MiB.",
+                    _AGAIN,
+                )
+            try:
                 self.schema = json.loads(archive.read(SCHEMA))
-        except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError, EOFError,
-                NotImplementedError, RuntimeError) as error:  # fmt: skip
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise BadModel(
-                f"'{path.name}' is no file of skops: {shortened(reason, 120).rstrip('.')}.", _AGAIN
-            ) from None
+            except (*DAMAGE, RecursionError) as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise BadModel(
+                    f"'{path.name}' is no file of skops: {shortened(reason, 120).rstrip('.')}.",
+                    _AGAIN,
+                ) from None
         self._known: dict[Any, Any] = {}
         try:
             self._known = {
@@ -81,24 +93,6 @@ class SkopsFile:
             }
         except (TypeError, RecursionError):
             raise BadModel(f"The schema of '{path.name}' makes no sense.", _AGAIN) from None
-
-    def _check(self, members: list[zipfile.ZipInfo]) -> None:
-        names = [each.filename for each in members]
-        if len(names) > MAX_MEMBERS or len(set(names)) < len(names):
-            raise BadModel(
-                f"'{self.path.name}' holds {len(names):,} files, some of one name."
-                if len(set(names)) < len(names)
-                else f"'{self.path.name}' holds {len(names):,} files, more than {MAX_MEMBERS:,}.",
-                _AGAIN,
-            )
-        total = sum(each.file_size for each in members)
-        schema = next((each.file_size for each in members if each.filename == SCHEMA), 0)
-        if total > MAX_BYTES or schema > MAX_SCHEMA:
-            raise BadModel(
-                f"'{self.path.name}' unpacks to {total / 2**20:,.0f} MiB, at most "
-                f"{MAX_BYTES // 2**20:,} are read ({MAX_SCHEMA // 2**20} of them schema).",
-                "Save a smaller estimator.",
-            )
 
     def root(self) -> Saved:
         """The object that was saved.
@@ -135,7 +129,7 @@ class SkopsFile:
         if loader == "NdArrayNode":
             if node["type"] != "numpy":
                 return [self._value(each) for each in content]
-            with zipfile.ZipFile(self.path) as archive:
+            with zipfile.ZipFile(self.path) as archive:  # looked over already
                 return np.load(BytesIO(archive.read(node["file"])), allow_pickle=False)
         if loader == "ObjectNode":
             state = content["content"] if content else {}

@@ -75,7 +75,8 @@ def beside() -> str:
     """
     st.caption(
         "Weights (.safetensors, .pt, .pth, .ckpt) need an architecture, an .onnx graph its "
-        "classes. Say it here, then choose the file."
+        "classes. Say it here, then choose the file; where a graph has its weights in other files, "
+        "a zip of all of them."
     )
     known = catalogue().items()
     name = st.selectbox(

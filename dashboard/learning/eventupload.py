@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
+from core.data.members import DAMAGE, Bounds, opened
 from core.errors import BadInput
 from core.provenance import sha256
 from core.store import write_atomically
@@ -39,34 +39,28 @@ def keep(place: Workspace, name: str, data: bytes) -> Path:
 
 def _members(name: str, data: bytes) -> dict[PurePosixPath, bytes]:
     """Event files of an archive by their place in it."""
-    found: dict[PurePosixPath, bytes] = {}
-    total = 0
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = [
-                info
-                for info in archive.infolist()
-                if "tfevents" in PurePosixPath(info.filename).name and not info.is_dir()
-            ]
-            if len(infos) > _MOST_MEMBERS:
-                raise BadInput(
-                    f"'{name}' holds {len(infos):,} event files, at most {_MOST_MEMBERS:,} are "
-                    "taken from an archive.",
-                    "Give the path of the log directory instead.",
-                )
-            for info in infos:
-                path = PurePosixPath(info.filename)
-                if path.is_absolute() or ".." in path.parts or "\\" in info.filename:
-                    raise BadInput(f"'{name}' names a file outside of itself.", "Pack it anew.")
-                total += info.file_size
-                if total > _LARGEST or info.file_size > _RATIO * max(info.compress_size, 1):
-                    raise BadInput(
-                        f"'{name}' holds more than {_LARGEST // 1024**2} MiB when unpacked.",
-                        "Give the path of the log directory instead.",
-                    )
-                found[path] = archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError) as error:
-        raise BadInput(f"'{name}' cannot be unpacked: {error}.", "Pack it anew.") from None
-    if not found:
+    archive, files = opened(
+        io.BytesIO(data),
+        name,
+        bounds=Bounds(0, _LARGEST, _RATIO),
+        counts=_is_event_file,
+        again="Pack it anew, or give the path of the log directory instead.",
+    )
+    wanted = [each for each in files if _is_event_file(each)]
+    if len(wanted) > _MOST_MEMBERS:
+        raise BadInput(
+            f"'{name}' holds {len(wanted):,} event files, at most {_MOST_MEMBERS:,} are taken from "
+            "an archive.",
+            "Give the path of the log directory instead.",
+        )
+    if not wanted:
         raise BadInput(f"'{name}' holds no event files.", "Expected names with 'tfevents' in them.")
-    return found
+    try:
+        with archive:
+            return {PurePosixPath(each): archive.read(files[each]) for each in wanted}
+    except DAMAGE as error:
+        raise BadInput(f"'{name}' cannot be unpacked: {error}.", "Pack it anew.") from None
+
+
+def _is_event_file(path: str) -> bool:
+    return "tfevents" in PurePosixPath(path).name

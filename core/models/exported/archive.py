@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import stat
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from core.data.members import ANY_SIZE, DAMAGE, opened
 from core.errors import BadModel, shortened
 
-MOST_MEMBERS = 200_000
 LARGEST_TEXT = 256 * 2**20  # bytes of a member that is parsed
 _BLOCK = 2**20
 _NAME = re.compile(r"[A-Za-z0-9_.@ +()\[\]-]+(/[A-Za-z0-9_.@ +()\[\]-]+)*", re.ASCII)
@@ -29,20 +28,21 @@ class Archive:
     def __init__(self, path: Path) -> None:
         """Open and look over.
 
-        Raises ``BadModel`` for anything but a plain zip of one folder: no compressed, encrypted or
-        doubled members, no links, no path that leads outside, no size that does not fit the file.
+        Raises ``BadModel`` for what ``core.data.members.opened`` refuses, and anything but a plain
+        zip of one folder of files with plain names, none of them compressed.
         """
         self.name = shortened(path.name, 80)
         self.size = path.stat().st_size
+        self._zip, found = opened(
+            path,
+            path.name,
+            error=BadModel,
+            bounds=ANY_SIZE,
+            never_packed_by="torch.export.save",
+            again=AGAIN,
+        )
         try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
-            raise BadModel(
-                f"'{self.name}' is no exported program, or it is cut off.",
-                f"Expected a .pt2 file. {AGAIN}",
-            ) from None
-        try:
-            self.members = self._looked_over()
+            self.members = self._looked_over(found)
         except BaseException:
             self._zip.close()
             raise
@@ -53,33 +53,18 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self._zip.close()
 
-    def _looked_over(self) -> Mapping[str, zipfile.ZipInfo]:
-        infos = self._zip.infolist()
-        if not infos or len(infos) > MOST_MEMBERS:
-            raise self.refused(f"it has {len(infos):,} parts, at most {MOST_MEMBERS:,} are read")
-        roots = {each.filename.partition("/")[0] for each in infos}
+    def _looked_over(self, files: Mapping[str, zipfile.ZipInfo]) -> Mapping[str, zipfile.ZipInfo]:
         found: dict[str, zipfile.ZipInfo] = {}
-        for each in infos:
+        roots = set()
+        for each in self._zip.infolist():
             shown = shortened(repr(each.filename), 80)
             root, _, name = each.filename.partition("/")  # the root is called like the file was
-            fine = _NAME.fullmatch(name) and root.isprintable() and "\\" not in root
-            if not fine or any(part in ("", ".", "..") for part in each.filename.split("/")):
-                raise self.refused(f"it has a part at {shown}, which may lead outside")
-            if each.is_dir() or stat.S_ISLNK(each.external_attr >> 16):
-                raise self.refused(f"its part {shown} is a folder or a link, not a file")
-            if each.flag_bits & 0x1:
-                raise self.refused(f"its part {shown} is encrypted")
-            if each.compress_type != zipfile.ZIP_STORED or each.compress_size != each.file_size:
-                raise self.refused(
-                    f"its part {shown} is compressed, which torch.export.save never does"
-                )
-            if name in found:
-                raise self.refused(f"it has two parts called {shown}")
+            roots.add(root)
+            if not _NAME.fullmatch(name) or not root.isprintable() or each.filename not in files:
+                raise self.refused(f"its part {shown} is no file that belongs to a program")
             found[name] = each
-        if len(roots) != 1 or "" in found:
-            raise self.refused("it has more than one folder at its top")
-        if sum(each.file_size for each in infos) > self.size:
-            raise self.refused("its parts claim more bytes than the file has, or overlap")
+        if len(roots) != 1:
+            raise self.refused("it has not one folder at its top")
         return found
 
     def refused(self, reason: str, next_step: str = AGAIN) -> BadModel:
@@ -95,7 +80,7 @@ class Archive:
                 while block := file.read(_BLOCK):
                     seen += len(block)
                     yield block
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+        except DAMAGE as error:
             raise self.refused(f"its part '{shortened(name, 60)}' is damaged ({error})") from None
         if seen != info.file_size:
             raise self.refused(f"its part '{shortened(name, 60)}' is cut off")

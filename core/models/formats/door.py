@@ -16,7 +16,8 @@ from core.errors import BadModel, StorageError, shortened
 from core.models.exported import own
 from core.models.exported.description import Description
 from core.models.exported.opening import opened
-from core.models.formats.kind import Kind, kind_of
+from core.models.formats.kind import KNOWN, Kind, graphs_in, kind_of
+from core.models.formats.onnxbytes import digest
 from core.provenance import sha256, sha256_of_file
 from core.workspace import Workspace, workspace
 
@@ -37,9 +38,12 @@ def add(
     kind = kind_of(path)
     if kind is Kind.PROGRAM:
         return own.add(path, said, name, place)
-    if kind is not Kind.FOLDER_ZIP:
+    if kind is Kind.ONNX and path.is_dir():
+        (graph,) = graphs_in(path)
+        return _taken(graph, graph.name, said, name, place)
+    if kind not in (Kind.FOLDER_ZIP, Kind.ONNX_ZIP):
         return _taken(path, path.name, said, name, place)
-    archive, unpacked = _unpacked(path)
+    archive, unpacked = _unpacked(path) if kind is Kind.FOLDER_ZIP else _graph_unpacked(path)
     try:
         return _taken(unpacked, path.name, said, name, place)
     finally:
@@ -51,8 +55,8 @@ def _taken(
 ) -> own.Added:
     beside = _beside(path)
     root = (place or workspace()).models
-    digest = _digest(path)
-    known = _with(digest, root)
+    key = _digest(path)
+    known = _with(key, root)
     if known is not None and said is None and beside is None and name in ("", known.name):
         about = json.loads((known / own.CARD).read_bytes())
         return own.Added(f"{own.PREFIX}{known.name}", about["found"], (), True)
@@ -68,7 +72,7 @@ def _taken(
         found = opened(path, draft / own.CARD, _WORKER)
         (draft / "said.json").unlink()
         about = json.loads((draft / own.CARD).read_bytes())
-        about["origin"] |= {"file": shortened(file), "sha256": digest}
+        about["origin"] |= {"file": shortened(file), "sha256": key}
         (draft / own.CARD).write_text(json.dumps(about, indent=1), encoding="utf-8")
         if known is not None:
             known.rename(draft / ".before")
@@ -104,6 +108,18 @@ def _unpacked(path: Path) -> tuple[Archive, Path]:
     return archive, home / _plain(path)
 
 
+def _graph_unpacked(path: Path) -> tuple[Archive, Path]:
+    """The one graph of a zip, with the files beside it."""
+    archive = Archive(path)
+    graphs = [each for each in archive.names if each.lower().endswith(".onnx")]
+    if len(graphs) != 1:  # the one there was is never read
+        raise BadModel(f"'{shortened(path.name, 80)}' has no .onnx file to read.", KNOWN)
+    start = graphs[0].rpartition("/")[0]
+    flat = [each for each in archive.names if each.rpartition("/")[0] == start]
+    home = archive.unpacked({each: f"{_plain(path)}/{each.rpartition('/')[2]}" for each in flat})
+    return archive, home / _plain(path) / graphs[0].rpartition("/")[2]
+
+
 def _plain(path: Path) -> str:
     """A name for a folder, after a file."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or "model"
@@ -123,7 +139,7 @@ def _beside(path: Path) -> Description | None:
 
 def _digest(path: Path) -> str:
     if path.is_file():
-        return sha256_of_file(path)
+        return digest(path) if kind_of(path) is Kind.ONNX else sha256_of_file(path)
     files = sorted(each for each in path.iterdir() if each.is_file() and not each.is_symlink())
     return sha256("\n".join(f"{each.name} {sha256_of_file(each)}" for each in files).encode())
 

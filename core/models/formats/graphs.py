@@ -22,6 +22,7 @@ from core.models.exported.description import Description, completed
 from core.models.exported.own import Staged
 from core.models.formats import cards
 from core.models.formats.kind import Kind
+from core.models.formats.onnxbytes import whole
 from core.models.formats.onnxfile import converted, mark, module, shapes_of
 from core.models.formats.running import ran
 from core.provenance import sha256
@@ -54,7 +55,10 @@ def _rows(
     source: Path, kind: Kind, said: Description, folder: Path
 ) -> tuple[dict[str, Any], list[str]]:
     name = f"model{estimator.SKOPS if kind is Kind.SKOPS else estimator.ONNX}"
-    shutil.copyfile(source, folder / name)
+    if kind is Kind.ONNX:
+        (folder / name).write_bytes(whole(source))
+    else:
+        shutil.copyfile(source, folder / name)
     columns = said.preprocessing.get("features", [])
     about = {"title": said.title, "classes": list(said.classes), "columns": columns}
     text = json.dumps({key: value for key, value in about.items() if value})
@@ -87,7 +91,7 @@ def _pictures(
     source: Path, said: Description, folder: Path, inputs: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[str]]:
     place = folder / cards.GRAPH
-    shutil.copyfile(source, place)
+    place.write_bytes(whole(source))
     reason = converted(place)
     (looked, *_), others = held.chosen(inputs, said.held)
     kept = {each["name"]: held.laid_out(each, looked) for each in others}

@@ -5,10 +5,10 @@ Imports no torch.
 
 from __future__ import annotations
 
-import zipfile
 from enum import StrEnum
 from pathlib import Path
 
+from core.data.members import ANY_SIZE, opened
 from core.errors import BadModel, UnknownName, shortened
 
 CONVERT = (
@@ -17,10 +17,9 @@ CONVERT = (
 )
 KNOWN = (
     "Expected .pt2, .safetensors, weights in .pt, .pth or .ckpt, .onnx, .skops, or a folder or zip "
-    "with config.json and model.safetensors."
+    "with config.json and model.safetensors, or with one .onnx file and its weights."
 )
 _HEAD = 4096
-_MOST_NAMES = 200_000
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how torch.save began before its zips
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(1, 6))
 _OTHERS = (
@@ -45,6 +44,7 @@ class Kind(StrEnum):
     FOLDER = "folder"
     FOLDER_ZIP = "folder-zip"
     ONNX = "onnx"
+    ONNX_ZIP = "onnx-zip"
     SKOPS = "skops"
 
 
@@ -57,6 +57,8 @@ def kind_of(path: Path) -> Kind:
     if path.is_dir():
         if (path / "config.json").is_file():
             return Kind.FOLDER
+        if len(graphs_in(path)) == 1:
+            return Kind.ONNX
         raise BadModel(f"The folder '{shortened(path.name, 80)}' has no config.json.", KNOWN)
     if not path.is_file():
         raise UnknownName(f"There is no file '{shortened(path)}'.", "Check the path.")
@@ -92,15 +94,15 @@ def kind_of(path: Path) -> Kind:
     raise BadModel(f"'{name}' is no model of a kind that is known here.", KNOWN)
 
 
+def graphs_in(folder: Path) -> list[Path]:
+    """The .onnx files in a folder."""
+    return sorted(each for each in folder.glob("*.onnx") if each.is_file())
+
+
 def _zipped(path: Path, name: str) -> Kind:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
-        raise BadModel(f"'{name}' is a zip that is cut off or damaged.", "Save it again.") from None
-    if len(infos) > _MOST_NAMES:
-        raise BadModel(f"'{name}' has {len(infos):,} parts, too many.", KNOWN)
-    parts = [each.filename.split("/") for each in infos]
+    archive, files = opened(path, path.name, error=BadModel, bounds=ANY_SIZE)
+    archive.close()
+    parts = [each.split("/") for each in files]
     below = {"/".join(each[1:]) for each in parts if len(each) > 1}
     tops = {each[0] for each in parts if len(each) == 1}
     if {"archive_format", "models/model.json"} <= below:
@@ -113,6 +115,8 @@ def _zipped(path: Path, name: str) -> Kind:
         return Kind.SKOPS
     if any(each[-1] == "config.json" for each in parts):
         return Kind.FOLDER_ZIP
+    if sum(each[-1].lower().endswith(".onnx") for each in parts) == 1:
+        return Kind.ONNX_ZIP
     if path.suffix.lower() == ".pt2":
         return Kind.PROGRAM  # torn or odd: its own reader says how
     if any(each[-1].endswith((".npy", ".npz")) for each in parts):

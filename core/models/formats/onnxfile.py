@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.errors import BadModel, MissingExtra, shortened
+from core.errors import BadModel, shortened
 from core.models.exported.module import holding
+from core.models.formats.onnxbytes import AGAIN, missing, whole
 from core.models.rowscorer import Shared
 
-LARGEST = 2**31
-_AGAIN = "Export it again, with standard operators and its weights inside."
 _CLOSE = 1e-3
 _UNKNOWN = re.compile(r"operation_type='(\w+)', version=(\d+)")
 _TYPES = {"float": "float32", "double": "float64"}
@@ -34,8 +33,8 @@ class _Session(Shared):
         try:
             import onnxruntime
         except ImportError:
-            raise _missing(path) from None
-        data = _bytes(path)
+            raise missing(path) from None
+        data = whole(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
@@ -48,7 +47,7 @@ class _Session(Shared):
             raise BadModel(
                 f"'{path.name}' is no ONNX graph that runs here: "
                 f"{shortened(reason, 160).rstrip('.')}.",
-                _AGAIN,
+                AGAIN,
             ) from None
 
 
@@ -162,7 +161,7 @@ def _converted(path: Path) -> nn.Module:
 
     with _without_torchvision():
         import onnx2torch
-    made: nn.Module = onnx2torch.convert(onnx.load_model_from_string(_bytes(path)))
+    made: nn.Module = onnx2torch.convert(onnx.load_model_from_string(whole(path)))
     return made
 
 
@@ -184,50 +183,3 @@ def _without_torchvision() -> Iterator[None]:
     finally:
         for name in ("torchvision", "torchvision.ops"):
             sys.modules.pop(name, None)
-
-
-def _bytes(path: Path) -> bytes:
-    """The file, once it is known that it names no other file.
-
-    Raises ``BadModel`` for weights in another file, and for more than 2 GiB.
-    """
-    if path.stat().st_size > LARGEST:
-        raise BadModel(f"'{path.name}' has more than 2 GiB.", "Save a smaller model.")
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError:
-        raise _missing(path) from None
-    data = path.read_bytes()
-    try:
-        graph = onnx.load_model_from_string(data).graph
-    except DecodeError:
-        raise BadModel(f"'{path.name}' is no ONNX graph, or it is cut off.", _AGAIN) from None
-    if any(_elsewhere(each) for each in _graphs(graph)):
-        raise BadModel(
-            f"'{path.name}' has weights in another file, which is not followed.",
-            "Write one file: torch.onnx.export(…, external_data=False), or onnx.save(model, path, "
-            "save_as_external_data=False).",
-        )
-    return data
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    yield graph
-    for node in graph.node:
-        for each in node.attribute:
-            for inner in (each.g, *each.graphs):
-                if inner.node or inner.initializer:
-                    yield from _graphs(inner)
-
-
-def _elsewhere(graph: Any) -> bool:
-    constants = [a.t for node in graph.node for a in node.attribute if a.HasField("t")]
-    return any(each.data_location == 1 for each in (*graph.initializer, *constants))
-
-
-def _missing(path: Path) -> MissingExtra:
-    return MissingExtra(
-        f"'{path.name}' is read by an optional package.",
-        "Install it with: pip install 'fluoroscope[sklearn]'.",
-    )

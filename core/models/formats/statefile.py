@@ -5,7 +5,6 @@ Only for the confined process (``core.models.formats.taking``).
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.data.archive import is_zip
+from core.data.members import ANY_SIZE, opened
 from core.errors import BadModel, shortened
 from core.models.formats.kind import CONVERT, Kind
 from core.models.formats.tensors import checked
 
 _WITHIN = ("state_dict", "model_state_dict", "model", "net", "network", "params", "module")
-_RATIO = 1.01
 
 
 def weights_of(path: Path, kind: Kind) -> tuple[dict[str, Tensor], list[str]]:
@@ -44,18 +44,16 @@ def weights_of(path: Path, kind: Kind) -> tuple[dict[str, Tensor], list[str]]:
 
 def _stored(path: Path) -> None:
     """torch never compresses: what is compressed was made by hand, and may be a bomb."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        infos = archive.infolist()
-    total = sum(each.file_size for each in infos)
-    odd = any(each.compress_type != zipfile.ZIP_STORED for each in infos)
-    if odd or total > _RATIO * path.stat().st_size:
-        raise BadModel(
-            f"'{path.name}' is compressed or larger inside than outside, which torch.save never "
-            "writes.",
-            CONVERT,
+    if is_zip(path):
+        archive, _ = opened(
+            path,
+            path.name,
+            error=BadModel,
+            bounds=ANY_SIZE,
+            never_packed_by="torch.save",
+            again=CONVERT,
         )
+        archive.close()
 
 
 def _refused(path: Path, said: str) -> BadModel:

@@ -26,7 +26,7 @@ from core.models.catalogue import resolve
 from core.models.exported.description import Description, completed
 from core.models.exported.opening import answer, told_of
 from core.models.exported.own import Staged
-from core.models.formats import architecture, cards, graphs
+from core.models.formats import architecture, cards, graphs, onnxbytes
 from core.models.formats.folder import cleaned
 from core.models.formats.kind import Kind, kind_of
 from core.models.formats.running import ran
@@ -60,7 +60,7 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
 def size_of(source: Path) -> int:
     """Bytes of a file, or of the files of a folder."""
     if source.is_file():
-        return source.stat().st_size
+        return onnxbytes.size(source) if kind_of(source) is Kind.ONNX else source.stat().st_size
     return sum(each.stat().st_size for each in source.iterdir() if each.is_file())
 
 
