@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_exported_clean import saved
 from test_ways_in import HELD, SIDES, WORDS, Joined, told
 from torch import Tensor, nn
 from typer.testing import CliRunner
@@ -103,6 +104,19 @@ def test_a_picture_and_numbers(tmp_path: Path) -> None:
         assert words in [each.found for each in report.findings if each.name == "inputs"]
         seen[ref.fingerprint] = found.logits.tolist()
     assert len(seen) == 2  # nothing remembered of one is taken for the other
+
+
+def test_a_plain_export_takes_any_number_of_examples(tmp_path: Path) -> None:
+    """Exported with two examples, and nothing said of shapes."""
+    network = joined()
+    path = saved(network, (torch.rand(2, 5), torch.rand(2, 3, 16, 16)), tmp_path / "net.pt2")
+    model = load(core.reference(door.add(path, Description(held={"numbers": HELD})).name), "cpu")
+    assert model.card.raw["found"]["batch"] == 0
+    for count in (1, 3):
+        pixels = torch.rand(count, 3, 16, 16)
+        with model.exclusive() as module, torch.no_grad():
+            truth = network(torch.tensor([HELD] * count), pixels)
+            torch.testing.assert_close(module(pixels), truth)
 
 
 def test_what_it_is_held_at_is_said_on_the_command_line(tmp_path: Path) -> None:

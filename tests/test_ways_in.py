@@ -33,6 +33,7 @@ from core.attribution import describe
 from core.attribution.compute import attribute
 from core.errors import BadModel, NotValid
 from core.models import transformer
+from core.models.adapter import Batch
 from core.models.exported import opening, own
 from core.models.exported.description import Description
 from core.models.formats import architecture, door, factory, graphs, taking
@@ -173,12 +174,20 @@ class Half(nn.Module):
         return self.model(torch.tensor(HELD).expand(len(image), -1), image)
 
 
-def answers(network: nn.Module, given: Tensor) -> Tensor:
-    """What the network says, called as its author calls it."""
+def answers(network: nn.Module, batch: Batch) -> Tensor:
+    """What the network says, called as its author calls it; of a language model the
+    log-probabilities of each token of an output, and of the whole.
+    """
+    given = batch.context[0] if batch.context else batch.features
     if type(network) is Joined:
         return network(torch.tensor([HELD] * len(given)), given)
-    said = network(given)
-    return getattr(said, "logits", said)
+    if len(batch.context) == 2:
+        output = batch.context[1]
+        scores = network(torch.cat([given, output], dim=1)).logits[:, given.shape[1] - 1 : -1]
+        chances = scores.log_softmax(-1).gather(-1, output[..., None])[..., 0]
+        return torch.cat([chances, chances.sum(1, keepdim=True)], dim=1)
+    answer = network(given)
+    return getattr(answer, "logits", answer)
 
 
 def said(name: str, **more: Any) -> Description:
@@ -466,12 +475,9 @@ def test_answers(way: str, name: str, pairs: Any) -> None:
     for mine, theirs in zip(one, other, strict=True):
         pair.same(mine.logits, theirs.logits)
         assert mine.classes == theirs.classes
-    if name == "gpt":
-        return  # its scores are of an output, which the adapter asks for
     for places, batch in pair.taken.adapter.batches(pair.examples, pair.taken):
-        inputs = batch.context[0] if batch.context else batch.features
         with torch.no_grad():
-            truth = answers(pair.live, inputs)
+            truth = answers(pair.live, batch)
         for place, row in zip(places, truth, strict=True):
             # Laid out otherwise in memory than its author has it, channels last.
             np.testing.assert_allclose(one[place].logits, row, rtol=1e-5, atol=1e-5)
@@ -532,6 +538,17 @@ def test_a_graph_without_layers_is_only_asked(name: str, pairs: Any) -> None:
         run(attribute, pair.taken, pair.examples[:1], method="integrated_gradients")
     with pytest.raises(NotValid, match="no attention"):
         run(attention, pair.taken, pair.examples[:1])
+
+
+def test_what_is_said_of_a_graph_changes_its_fingerprint(pairs: Any) -> None:
+    """So that nothing remembered of one is taken for the other."""
+    pair = pairs("onnx", "several")
+    folder = pair.taken.card.folder
+    own.settle(own.at(folder), Description(held={"numbers": 0}))
+    ref = core.reference(f"{own.PREFIX}{folder}")
+    assert ref.fingerprint != pair.taken.ref.fingerprint
+    one, other = (run(predict, each, pair.examples) for each in (load(ref, "cpu"), pair.taken))
+    assert not np.allclose(one[0].logits, other[0].logits)
 
 
 def test_weights_of_ones_own_architecture(pairs: Any, tmp_path: Path) -> None:

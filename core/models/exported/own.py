@@ -253,7 +253,8 @@ def settle(staged: Staged, said: Description, name: str = "") -> Added:
         if staged.kind:
             from core.models.formats.tensors import mark
 
-            mark(folder / "model.safetensors", sha256(text))
+            for file in ("model.safetensors", "model.onnx"):
+                mark(folder / file, sha256(text))
         else:
             with zipfile.ZipFile(folder / PROGRAM, "a") as archive:
                 archive.comment = sha256(text).encode()

@@ -23,8 +23,9 @@ from core.models.exported.own import Staged
 from core.models.formats import cards
 from core.models.formats.kind import Kind
 from core.models.formats.onnxbytes import whole
-from core.models.formats.onnxfile import converted, mark, module, shapes_of
+from core.models.formats.onnxfile import converted, module, shapes_of
 from core.models.formats.running import ran
+from core.models.formats.tensors import mark
 from core.provenance import sha256
 from core.tasks import Task
 

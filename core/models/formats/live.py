@@ -89,8 +89,9 @@ def _looked_into(name: str, network: nn.Module, values: Mapping[str, Any]) -> st
     Raises ``BadModel`` for others that nothing gives, and for values of what it does not take.
     """
     every = inspect.signature(network.forward).parameters.values()
-    wild = {each.kind for each in every} & {inspect.Parameter.VAR_KEYWORD}
-    known = [each for each in every if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    wild = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in every)
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [each for each in every if each.kind in by_name]
     free = [each for each in known if each.name not in values]
     odd = [each for each in values if each not in {one.name for one in known} and not wild]
     if not free and not values:

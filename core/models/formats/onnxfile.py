@@ -144,18 +144,6 @@ def _inputs(graph: Graph) -> Any:
     return graph._session.run.get_inputs()
 
 
-def mark(path: Path, text: str) -> None:
-    """Write a short ``text`` into our own copy of a graph, so that its digest is another.
-
-    Fields of a protocol buffer may be appended: this is one of ``metadata_props``.
-    """
-    entry = b"".join(
-        bytes([tag, len(part)]) + part for tag, part in ((0x0A, b"said"), (0x12, text.encode()))
-    )
-    with path.open("ab") as file:
-        file.write(bytes([0x72, len(entry)]) + entry)
-
-
 def _converted(path: Path) -> nn.Module:
     import onnx
 

@@ -66,10 +66,17 @@ def checked(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def mark(path: Path, text: str) -> None:
-    """Write ``text`` into the header of our own file, so that its digest is another. A model whose
-    weights are in several files has none to mark.
+    """Write a short ``text`` into our own file, so that its digest is another: into the header of
+    safetensors, or at the end of an ONNX graph, as one of its ``metadata_props`` (fields of a
+    protocol buffer may be appended). A model whose weights are in several files has none to mark.
     """
     if not path.is_file():
+        return
+    if path.suffix == ".onnx":
+        pairs = ((0x0A, b"said"), (0x12, text.encode()))
+        entry = b"".join(bytes([tag, len(part)]) + part for tag, part in pairs)
+        with path.open("ab") as file:
+            file.write(bytes([0x72, len(entry)]) + entry)
         return
     draft = path.with_name(f".{path.name}.new")
     with path.open("rb") as file, draft.open("wb") as out:
