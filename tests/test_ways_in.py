@@ -323,7 +323,7 @@ def zipped(name: str, folder: Path) -> Saved:
 
 
 def onnx(name: str, folder: Path) -> Saved:
-    """``torch.onnx.export``."""
+    """``torch.onnx.export``, which writes the weights to a file beside the graph."""
     network, path = authors(name), folder / f"{name}.onnx"
     given: tuple[Tensor, ...] = {
         "cnn": (torch.rand(2, 1, 16, 16),),
@@ -334,9 +334,7 @@ def onnx(name: str, folder: Path) -> Saved:
     free = ({0: torch.export.Dim.DYNAMIC},) * len(given)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of itself
-        torch.onnx.export(
-            network, given, path, dynamic_shapes=free, external_data=False, verbose=False
-        )
+        torch.onnx.export(network, given, path, dynamic_shapes=free, verbose=False)
     return Saved(path, description(name), network)
 
 
@@ -592,13 +590,9 @@ def test_a_graph_over_texts(pairs: Any, tmp_path: Path) -> None:
     assert "torch.export.save" in caught.value.next_step
 
 
-def test_a_graph_with_weights_beside_it(pairs: Any, tmp_path: Path) -> None:
-    """As torch writes one if nothing else is said."""
-    path = tmp_path / "net.onnx"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of itself
-        torch.onnx.export(authors("cnn"), (torch.rand(2, 1, 16, 16),), path, verbose=False)
-    assert path.with_name("net.onnx.data").is_file()
-    with pytest.raises(BadModel, match="in another file, which is not followed") as caught:
-        door.add(path)
+def test_a_graph_without_the_weights_beside_it(pairs: Any, tmp_path: Path) -> None:
+    saved = onnx("cnn", tmp_path)
+    saved.path.with_name("cnn.onnx.data").unlink()
+    with pytest.raises(BadModel, match="which is not beside it") as caught:
+        door.add(saved.path, saved.said)
     assert "external_data=False" in caught.value.next_step
