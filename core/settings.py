@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,12 +26,13 @@ FILE: Final = "settings.toml"
 
 @dataclass(frozen=True)
 class Limit:
-    """One setting: a positive number, its unit and what it bounds."""
+    """One setting: a positive number of at most ``most``, its unit and what it bounds."""
 
     name: str
     default: float
     unit: str
     about: str
+    most: float = 1e6
 
     @property
     def variable(self) -> str:
@@ -41,10 +43,10 @@ class Limit:
 LIMITS: Final = (
     Limit("upload_mb", 500, "MB", "The largest file that a page takes."),
     Limit("megapixels", 50, "megapixels", "The largest picture that is decoded."),
-    Limit("zip_files", 200_000, "files", "The most files in a zip."),
-    Limit("zip_gb", 20, "GiB", "What the files of a zip may take together when unpacked."),
+    Limit("zip_files", 200_000, "files", "The most files in a zip.", 1e9),
+    Limit("zip_gib", 20, "GiB", "What the files of a zip may take together when unpacked."),
     Limit("zip_ratio", 200, "×", "How much smaller than its files a zip may be."),
-    Limit("array_gb", 4, "GiB", "What an array in an .npz may take in memory; an .npy streams."),
+    Limit("array_gib", 4, "GiB", "What an array in an .npz may take in memory; an .npy streams."),
     Limit("open_gib", 16, "GiB", "Memory for opening a model that somebody brought."),
     Limit("open_seconds", 120, "seconds", "Time for opening a model that somebody brought."),
     Limit(
@@ -54,8 +56,12 @@ LIMITS: Final = (
         "Memory of the process that computes.",
     ),
     Limit("step_seconds", 600, "seconds", "Time for one step of a model that somebody brought."),
-    Limit("results_gb", 2, "GiB", "Kept results, and as much again for kept captures."),
+    Limit("results_gib", 2, "GiB", "Kept results, and as much again for kept captures."),
 )
+_BEFORE: Final = {f"{name}_gb": f"{name}_gib" for name in ("zip", "array", "results")}
+"""What settings were called once; they still count."""
+_LARGEST: Final = 2**14  # bytes of a file of them
+_LONGEST: Final = 1_000  # of a line: a name of many parts takes the square of them in memory
 _BY_NAME: Final = {each.name: each for each in LIMITS}
 
 
@@ -84,15 +90,16 @@ def setting(name: str, place: Path | None = None) -> Setting:
     Raises ``BadParameter`` for a value that is no positive number, and a file that cannot be read.
     """
     limit = _BY_NAME[name]
-    text = os.environ.get(limit.variable)
-    if text is not None:
-        return Setting(limit, _number(text, limit.variable, limit), limit.variable)
+    for each in (name, *(old for old, new in _BEFORE.items() if new == name)):
+        variable = f"FLUOROSCOPE_{each.upper()}"
+        if (text := os.environ.get(variable)) is not None:
+            return Setting(limit, _number(text, variable, limit), variable)
     path = (place or root()) / FILE
     try:
-        changed = path.stat().st_mtime_ns
+        status = path.stat()
     except OSError:
         return Setting(limit, limit.default, "default")
-    found = _file(path, changed)
+    found = _file(path, (status.st_mtime_ns, status.st_size, status.st_ino))
     if name not in found:
         return Setting(limit, limit.default, "default")
     return Setting(limit, _number(found[name], f"{name} in {FILE}", limit), FILE)
@@ -115,14 +122,16 @@ def settings(place: Path | None = None) -> tuple[Setting, ...]:
 
 
 @lru_cache(maxsize=4)
-def _file(path: Path, changed: int) -> Mapping[str, Any]:
+def _file(path: Path, changed: tuple[int, ...]) -> Mapping[str, Any]:
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = tomllib.loads(_text(path))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
         raise BadParameter(
-            f"The settings in '{path}' cannot be read: {error}.",
+            f"The settings in '{path}' cannot be read: {reason[:200].rstrip('.')}.",
             "Write one setting a line, such as upload_mb = 2000, or remove the file.",
         ) from None
+    found = {_BEFORE.get(name, name): given for name, given in found.items()}
     unknown = sorted(set(found) - set(_BY_NAME))
     if unknown:
         raise BadParameter(
@@ -132,16 +141,28 @@ def _file(path: Path, changed: int) -> Mapping[str, Any]:
     return found
 
 
+def _text(path: Path) -> str:
+    """What the file says. Raises ``OSError`` and ``ValueError`` for what are no settings."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait
+    with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("it is no file")
+        raw = file.read(_LARGEST + 1)
+    if len(raw) > _LARGEST or any(len(line) > _LONGEST for line in raw.splitlines()):
+        raise ValueError(f"it has more than {_LARGEST // 2**10} KiB, or lines of {_LONGEST:,}")
+    return raw.decode("utf-8-sig")
+
+
 def _number(given: object, where: str, limit: Limit) -> float:
     try:
         number = float(given) if isinstance(given, str | int | float) else math.nan
     except (ValueError, OverflowError):
         number = math.nan
-    least = number >= 0 if limit.name == "results_gb" else number > 0
-    if not (least and math.isfinite(number)) or isinstance(given, bool):
+    least = number >= 0 if limit.name == "results_gib" else number > 0
+    if not (least and number <= limit.most) or isinstance(given, bool):
         unit = "gibibytes" if limit.unit == "GiB" else limit.unit
         raise BadParameter(
-            f"{where} is '{str(given)[:40]}', expected a number of {unit}.",
+            f"{where} is '{str(given)[:40]}', expected a number of {unit} up to {limit.most:,.0f}.",
             f"Leave it out to keep {limit.default:g}.",
         )
     return number

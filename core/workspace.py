@@ -142,7 +142,7 @@ class Workspace:
 def workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
     """The workspace at ``path``, else at ``FLUOROSCOPE_WORKSPACE``, else in the user's data folder.
 
-    The setting ``results_gb`` limits the stored results (default 2). Nothing is created yet.
+    The setting ``results_gib`` limits the stored results (default 2). Nothing is created yet.
     """
     folder = root(path)
-    return Workspace(folder, int(setting("results_gb", folder).value * _GIB))
+    return Workspace(folder, int(setting("results_gib", folder).value * _GIB))

@@ -44,7 +44,10 @@ def main() -> None:
     )
     st.title(page.title)  # at once: what follows has much to import
     from dashboard import cached, jobstrip, ruler, sidebar
+    from dashboard.keeping import limits
 
+    if not limits.sound():
+        return
     cached.engine()  # starts and warms up the worker while the page draws
     sidebar.draw()
     with st.sidebar:

@@ -80,8 +80,8 @@ def test_limits_are_settings(
         Archive(path)
     monkeypatch.setenv("FLUOROSCOPE_ZIP_FILES", "2")
     assert len(Archive(path).names) == 2
-    monkeypatch.setenv("FLUOROSCOPE_ZIP_GB", str(len(PNG) / 2**30))
-    with pytest.raises(BadInput, match=r"unpacked.*zip_gb"):
+    monkeypatch.setenv("FLUOROSCOPE_ZIP_GIB", str(len(PNG) / 2**30))
+    with pytest.raises(BadInput, match=r"unpacked.*zip_gib"):
         Archive(path)
 
 

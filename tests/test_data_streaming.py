@@ -252,7 +252,7 @@ def test_a_full_disk_is_said_and_nothing_stays(
 
 def test_rows_take_no_more_than_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small Parquet file can hold far more than its size."""
-    monkeypatch.setenv("FLUOROSCOPE_ZIP_GB", "0.001")
+    monkeypatch.setenv("FLUOROSCOPE_ZIP_GIB", "0.001")
     table = pa.table({"text": ["x" * 1_000] * 20_000})
     pq.write_table(table, tmp_path / "bomb.parquet")
     assert (tmp_path / "bomb.parquet").stat().st_size < 2**16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -150,3 +151,62 @@ def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / settings.FILE).write_text(f"{text}\n# {text}")
         with pytest.raises(BadParameter, match=sentence):
             settings.value("zip_files")
+
+
+HOSTILE = {
+    "a word": (b'upload_mb = "many"', "expected a number of MB up to 1,000,000"),
+    "a list": (b"upload_mb = [1]", "expected a number"),
+    "a table": (b"[upload_mb]\nx = 1", "expected a number"),
+    "a date": (b"upload_mb = 2020-01-01", "expected a number"),
+    "yes": (b"upload_mb = true", "expected a number"),
+    "negative": (b"upload_mb = -5", "expected a number"),
+    "infinite": (b"upload_mb = 1e400", "expected a number"),
+    "far too much": (b"upload_mb = 1e9", "expected a number"),
+    "many digits": (b"upload_mb = " + b"9" * 900, "expected a number"),
+    "not UTF-8": (b"upload_mb = 5 # \xe9", "cannot be read"),
+    "UTF-16": ("upload_mb = 5".encode("utf-16"), "cannot be read"),
+    "a zero byte": (b"upload_mb = \0", "cannot be read"),
+    "nested": (b"a = " + b"[" * 900, "cannot be read"),
+    "a deep name": (b"a" + b".a" * 10**5 + b" = 1", "cannot be read: it has more than 16 KiB"),
+    "nested over lines": (b"a = " + b"[\n" * 8_000, "cannot be read"),
+    "large": (b"#" * 10**6, "cannot be read: it has more than 16 KiB"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_settings_that_make_no_sense_get_a_sentence(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLUOROSCOPE_UPLOAD_MB", raising=False)
+    content, sentence = HOSTILE[name]
+    (tmp_path / settings.FILE).write_bytes(content)
+    with pytest.raises(BadParameter, match=sentence) as caught:
+        settings.settings(tmp_path)
+    assert len(str(caught.value)) < 500
+
+
+def test_settings_that_are_no_file(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("folder", "pipe", "device", "other", "loop")]
+    for place in places:
+        place.mkdir()
+    folder, pipe, device, other, loop = (place / settings.FILE for place in places)
+    folder.mkdir()
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    other.symlink_to("/etc/passwd")  # what it says is not repeated
+    loop.symlink_to(loop)
+    for place in places[:4]:
+        with pytest.raises(BadParameter, match="cannot be read") as caught:
+            settings.setting("zip_files", place)
+        assert "root:" not in str(caught.value)
+    assert settings.setting("zip_files", places[4]).source == "default"
+
+
+def test_what_settings_were_called_once_still_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / settings.FILE).write_text("zip_gb = 3\nresults_gib = 5\n")
+    assert settings.setting("zip_gib", tmp_path).value == 3
+    assert settings.setting("results_gib", tmp_path).value == 5
+    monkeypatch.setenv("FLUOROSCOPE_ZIP_GB", "4")
+    assert settings.setting("zip_gib", tmp_path).value == 4

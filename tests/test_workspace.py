@@ -42,10 +42,10 @@ def test_a_place_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_size_of_the_results_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLUOROSCOPE_RESULTS_GB", "0.5")
+    monkeypatch.setenv("FLUOROSCOPE_RESULTS_GIB", "0.5")
     assert workspace("x").store.limit == 2**29
     for wrong in ("much", "-1", "inf", "nan"):
-        monkeypatch.setenv("FLUOROSCOPE_RESULTS_GB", wrong)
+        monkeypatch.setenv("FLUOROSCOPE_RESULTS_GIB", wrong)
         with pytest.raises(BadParameter, match=f"is '{wrong}', expected a number"):
             workspace("x")
 

@@ -109,13 +109,13 @@ def picture_reader(parts: tuple[Part, ...], name: str) -> Callable[[int], bytes]
 
 
 def _member(archive: Archive, name: str) -> npt.NDArray[Any]:
-    most = int(settings.value("array_gb") * 2**30)
+    most = int(settings.value("array_gib") * 2**30)
     size = archive.size(name)
     if size > most + _HEADER:
         raise BadInput(
             f"'{name}' in '{archive.name}' takes {size / 2**30:.1f} GiB, at most {most / 2**30:g} "
             "GiB are read.",
-            "Save it as .npy, which is read row by row, or raise the setting array_gb.",
+            "Save it as .npy, which is read row by row, or raise the setting array_gib.",
         )
     raw = BytesIO(archive.read(name, most + _HEADER))
     try:

@@ -38,7 +38,7 @@ _LOCAL: Final = 30  # bytes before the name in front of each file
 @dataclass(frozen=True)
 class Bounds:
     """The most ``files`` in a zip, bytes that they take unpacked (``room``), and times that it
-    grows (``ratio``). By default these are the settings ``zip_files``, ``zip_gb``, ``zip_ratio``.
+    grows (``ratio``). By default these are the settings ``zip_files``, ``zip_gib``, ``zip_ratio``.
     """
 
     files: float = 0
@@ -49,7 +49,7 @@ class Bounds:
         """With the settings for what is left open."""
         return Bounds(
             self.files or settings.value("zip_files"),
-            self.room or settings.value("zip_gb") * 2**30,
+            self.room or settings.value("zip_gib") * 2**30,
             self.ratio or settings.value("zip_ratio"),
         )
 
@@ -191,7 +191,7 @@ class _Guard:
             raise self.error(
                 f"The files in '{self.name}' take {total / 2**30:,.1f} GiB unpacked, at most "
                 f"{room / 2**30:g} GiB are read.",
-                "Take fewer, or raise the setting zip_gb.",
+                "Take fewer, or raise the setting zip_gib.",
             )
         times = max(
             (

@@ -126,7 +126,7 @@ class Spool:
     """Takes rows batch by batch; ``done`` gives them back as a whole.
 
     At most ``most`` rows are taken. Raises ``BadInput`` for more, or when they take more than the
-    setting ``zip_gb`` and twice the file, ``StorageError`` when they do not fit on the disk.
+    setting ``zip_gib`` and twice the file, ``StorageError`` when they do not fit on the disk.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, picked: Picked, most: int) -> None:
@@ -140,7 +140,7 @@ class Spool:
         weakref.finalize(self, self._file.close)
         self._writer = pa.ipc.new_file(pa.PythonFile(self._file, "w"), schema)
         self._size, self._looked, self._line_ends = 0, 0, False
-        self._room = max(settings.value("zip_gb") * 2**30, 2 * path.stat().st_size)
+        self._room = max(settings.value("zip_gib") * 2**30, 2 * path.stat().st_size)
         self._blank: list[npt.NDArray[np.int64]] = []
         self._coded = {name: Coded() for name in picked.coded}
         self._numbers = {name: Numbers() for name in picked.numbers}
@@ -163,7 +163,7 @@ class Spool:
         if self._size > self._room:
             raise BadInput(
                 f"The rows of '{self._path.name}' take more than {self._room / 2**30:,.1f} GiB.",
-                "Take a sample of it, or raise the setting zip_gb.",
+                "Take a sample of it, or raise the setting zip_gib.",
             )
         try:
             if self._size - self._looked > _LOOK_EVERY:

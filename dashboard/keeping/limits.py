@@ -10,6 +10,16 @@ from core.settings import FILE, settings
 from dashboard import cached, state
 
 
+def sound() -> bool:
+    """Whether the settings can be read; else it is said what is wrong with them."""
+    try:
+        settings()
+    except FluoroscopeError as error:
+        st.error(state.plain(str(error)))
+        return False
+    return True
+
+
 def draw() -> None:
     """A table of all settings with their values and where these come from."""
     st.markdown("**Limits**")

@@ -28,3 +28,15 @@ def test_renaming_and_deleting(place: Workspace) -> None:
     assert list(all_kept(place)) == []
     assert "1 deleted" in words(app)
     assert not app.exception
+
+
+def test_settings_that_make_no_sense_are_said_on_every_page(place: Workspace) -> None:
+    (place.root / "settings.toml").write_text('results_gib = ["much"]\n')
+    app = opened("views/overview.py", model="text_rnn")
+    assert [each.value.replace("\\", "") for each in app.error] == [
+        "results_gib in settings.toml is '['much']', expected a number of gibibytes up to "
+        "1,000,000. Leave it out to keep 2."
+    ]
+    (place.root / "settings.toml").unlink()
+    app.run()
+    assert not app.error
