@@ -588,11 +588,3 @@ def test_a_graph_over_texts(pairs: Any, tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="numbers of tokens") as caught:
         door.add(path, said("bert"))
     assert "torch.export.save" in caught.value.next_step
-
-
-def test_a_graph_without_the_weights_beside_it(pairs: Any, tmp_path: Path) -> None:
-    saved = onnx("cnn", tmp_path)
-    saved.path.with_name("cnn.onnx.data").unlink()
-    with pytest.raises(BadModel, match="which is not beside it") as caught:
-        door.add(saved.path, saved.said)
-    assert "external_data=False" in caught.value.next_step
