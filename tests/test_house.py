@@ -135,6 +135,7 @@ LAYERS = (
             "core.models.exported.program",
             "core.models.exported.structure",
             "core.models.exported.values",
+            "core.models.formats.admitted",
             "core.models.formats.cards",
             "core.models.formats.door",
             "core.models.formats.factory",

@@ -21,6 +21,7 @@ from core.models.loader import load
 from core.models.predict import predict
 from core.progress import Meter
 from core.tasks import Example, Task
+from tests.indoors import admit_here
 
 transformers = pytest.importorskip("transformers")
 
@@ -28,6 +29,12 @@ WORDS = ["the", "film", "was", "good", "but", "too", "long", "and", "i", "slept"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SMALL = {"vocab_size": len(SPECIAL) + len(WORDS), "hidden_size": 16, "num_hidden_layers": 2}
 TEXT = Example("review.txt", b"The film was good, but too long.")
+
+
+@pytest.fixture(autouse=True)
+def indoors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders are opened in this process."""
+    admit_here(monkeypatch)
 
 
 def tokenizer(folder: Path, cls: bool = True) -> None:

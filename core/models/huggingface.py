@@ -1,9 +1,9 @@
 """Model folders as the transformers library saves them: configuration, safetensors, tokenizer.
 
 A model is named ``hf:<folder>``, or by the path of its folder alone, or ``hf:<owner>/<name>`` on
-the hub, which is fetched once where there is a network. Its card is made from ``config.json``
-without importing anything; code that comes with a model is never run, and weights are read from
-safetensors only.
+the hub, which is fetched once where there is a network. All are let in by the door that strangers'
+files come by; code that comes with a model is never run, and weights are read from safetensors
+only.
 """
 
 from __future__ import annotations
@@ -57,13 +57,24 @@ def is_folder(path: Path) -> bool:
 
 
 def card(name: str) -> ModelCard:
-    """The card of a model, made from its configuration.
+    """The card of a model, which is opened first by the door that all strangers' files come by
+    (``core.models.formats.admitted``).
 
     Raises ``UnknownName`` when there is no such folder, ``BadModel`` when it holds another kind of
     model, no tokenizer, or weights that only pickle can read, ``MissingExtra`` when it has to be
     fetched and the package for that is missing.
     """
+    from core.models.formats.admitted import home
+
     folder = _folder(name.removeprefix(PREFIX))
+    return read(home(folder), name, folder)
+
+
+def read(folder: Path, name: str, source: Path | None = None) -> ModelCard:
+    """The card of what lies in ``folder``, made from its configuration; ``source`` is where it
+    comes from. Raises ``BadModel`` as ``card`` does.
+    """
+    source = source or folder
     config = _json(folder / _CONFIG)
     if (kernel := _kernel(config)) is not None:
         raise BadModel(
@@ -84,9 +95,9 @@ def card(name: str) -> ModelCard:
     one_by_one = " Its classes are judged one by one: several may be true." if several else ""
     return ModelCard(
         name=name,
-        title=folder.name if len(folder.name) < 60 else f"{folder.name[:57]}…",
+        title=source.name if len(source.name) < 60 else f"{source.name[:57]}…",
         task=task,
-        summary=f"{kind} from {folder}.{one_by_one} What it was trained on is not known here.",
+        summary=f"{kind} from {source}.{one_by_one} What it was trained on is not known here.",
         factory=_FACTORIES[task],
         classes=_classes(folder, config) if task.value.endswith("classification") else (),
         independent=several,

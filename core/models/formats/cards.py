@@ -60,7 +60,7 @@ def card(name: str, folder: Path, kept: Staged) -> ModelCard:
             device="" if kept.found["converted"] else "cpu",
         )
     if kind == FOLDER_KIND:
-        made = huggingface.card(f"{huggingface.PREFIX}{folder}")
+        made = huggingface.read(folder, name)
         return _renamed(made, name, folder, kept)
     if kind == ESTIMATOR_KIND:
         from core.models import estimator

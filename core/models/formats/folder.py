@@ -42,8 +42,9 @@ _REFUSED = {
 _AGAIN = "Save it again with model.save_pretrained(folder) and tokenizer.save_pretrained(folder)."
 
 
-def cleaned(source: Path, target: Path) -> list[str]:
-    """Write to ``target`` what is taken of the folder ``source``; notes on what is not.
+def cleaned(source: Path, target: Path, linked: bool = False) -> list[str]:
+    """Write to ``target`` what is taken of the folder ``source``; notes on what is not. Weights are
+    copied, or ``linked`` to.
 
     Raises ``BadModel`` for links that lead out of it, weights that only pickle can read, damaged
     or too large files, and models that need code or weights from elsewhere.
@@ -72,7 +73,10 @@ def cleaned(source: Path, target: Path) -> list[str]:
             _rewritten(part, target / part.name)
         else:
             checked(part)
-            shutil.copyfile(part, target / part.name)
+            if linked:
+                (target / part.name).symlink_to(part.resolve())
+            else:
+                shutil.copyfile(part, target / part.name)
     taken = {*_JSON, *_PLAIN, *(each.name for each in parts)}
     left = [each.name for each in files if each.name not in taken and not _harmless(each)]
     if left:

@@ -27,6 +27,7 @@ from core.models.exported.description import Description, completed
 from core.models.exported.opening import answer, told_of
 from core.models.exported.own import Staged
 from core.models.formats import architecture, cards, graphs, onnxbytes
+from core.models.formats.admitted import LINKED
 from core.models.formats.folder import cleaned
 from core.models.formats.kind import Kind, kind_of
 from core.models.formats.running import ran
@@ -105,9 +106,9 @@ def _folder(
     """A folder of transformers, with its head, tokenizer and class names."""
     import transformers  # before anything is forbidden
 
-    notes = cleaned(source, folder)
+    notes = cleaned(source, folder, (folder / LINKED).exists())
     try:
-        card = huggingface.card(f"{huggingface.PREFIX}{folder}")
+        card = huggingface.read(folder, "")
     except BadModel as error:
         name = shortened(source.name, 80)
         raise BadModel(error.message.replace(folder.name, name), error.next_step) from None

@@ -1,0 +1,106 @@
+"""Folders of transformers that are used where they lie, let in by the same door as a zip of one.
+
+    opened/<key>/config.json …       rewritten, without what is not obeyed
+    opened/<key>/model.safetensors   a link to the weights, which are not copied
+    opened/<key>/card.json           what was found when it was opened in a process of its own
+
+The key says where the folder is and when each file in it last changed, so that one that was not
+changed is opened once. A cache: may be emptied at any time. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadModel, StorageError, shortened
+from core.models.exported.description import Description
+from core.models.exported.opening import opened
+from core.progress import Meter
+from core.provenance import sha256_of_json
+from core.workspace import workspace
+
+WORKER = "core.models.formats.taking"
+LINKED = "linked"
+"""A file that says that weights are to be linked, not copied."""
+_VERSION = 1  # of what is looked for: what was let in before is looked at again
+_CARD, _SAID, _OF = "card.json", "said.json", "of.json"
+_no_waiting: ContextVar[bool] = ContextVar("no_waiting", default=False)
+
+
+def home(folder: Path, meter: Meter | None = None) -> Path:
+    """The folder that stands for ``folder``: opened first, in a process of its own, where it was
+    not yet or has changed since.
+
+    Raises ``BadModel`` for what is refused, ``Cancelled``, ``StorageError``; in a block of
+    ``at_once`` ``BadModel`` where it would have to be opened.
+    """
+    place = _place(folder)
+    if (place / _CARD).is_file():
+        return place
+    if _no_waiting.get():
+        raise BadModel(
+            f"'{shortened(folder.name, 80)}' was not opened yet, or has changed since.",
+            "Open it once more.",
+        )
+    draft = place.with_name(f".new-{secrets.token_hex(20)}")
+    try:
+        draft.mkdir(parents=True)
+        (draft / _SAID).write_text(Description().written(), encoding="utf-8")
+        (draft / LINKED).touch()
+        opened(folder, draft / _CARD, WORKER, meter)
+        (draft / _OF).write_text(json.dumps(str(folder.absolute())), encoding="utf-8")
+        for old in place.parent.glob(f"*/{_OF}"):
+            with suppress(OSError, ValueError):
+                if json.loads(old.read_bytes()) == str(folder.absolute()):
+                    shutil.rmtree(old.parent, ignore_errors=True)
+        with suppress(FileExistsError):  # somebody else was faster
+            draft.rename(place)
+    except OSError as error:
+        raise StorageError(
+            f"'{shortened(folder.name, 80)}' cannot be opened: {error.strerror or error}.",
+            "Free some space, or choose another --workspace.",
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return place
+
+
+def known(folder: Path) -> bool:
+    """Whether it was opened, and has not changed since."""
+    with suppress(BadModel):
+        return (_place(folder) / _CARD).is_file()
+    return False
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Nothing is opened in this block: for a page, which must not wait."""
+    token = _no_waiting.set(True)
+    try:
+        yield
+    finally:
+        _no_waiting.reset(token)
+
+
+def _place(folder: Path) -> Path:
+    files: list[Any] = []
+    try:
+        for each in sorted(folder.iterdir()):
+            status = each.stat()  # of what a link leads to
+            files.append(
+                [each.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+            )
+    except OSError as error:
+        raise BadModel(
+            f"'{shortened(folder.name, 80)}' cannot be read: {error.strerror or error}.",
+            "Check the folder and the links in it.",
+        ) from None
+    key = sha256_of_json([_VERSION, str(folder.absolute()), files])
+    return workspace().root / "opened" / key[:32]
