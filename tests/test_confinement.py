@@ -286,3 +286,39 @@ def test_folders_of_killed_processes_are_swept_and_no_others() -> None:
     with temporary() as folder:
         assert folder.is_dir()
     assert not folder.exists()
+
+
+# One door
+
+
+def test_a_hostile_folder_is_told_the_same_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    from test_hostile_models import FOLDERS
+
+    from core.models.catalogue import card
+    from core.models.formats import door
+    from tests.indoors import admit_here
+
+    admit_here(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    place = Workspace(tmp_path / "place")
+    monkeypatch.setenv("FLUOROSCOPE_WORKSPACE", str(place.root))
+    tried = 0
+    for number, (file, make, said) in enumerate(FOLDERS.values()):
+        home = tmp_path / str(number)
+        home.mkdir()
+        if (path := make(home / file)).is_file():
+            continue
+        told = []
+        for way in (lambda path: door.add(path, place=place), lambda path: card(f"hf:{path}")):
+            with pytest.raises(BadModel) as caught:
+                way(path)
+            told.append((caught.value.message, caught.value.next_step))
+        assert told[0] == told[1]
+        assert said in told[0][0]
+        tried += 1
+    assert tried > 5
+    assert not Path("ran").exists()
+    assert list(place.models.iterdir()) == list((place.root / "opened").iterdir()) == []

@@ -22,7 +22,7 @@ import core
 from core.errors import BadModel, MissingExtra, UnknownName
 from core.models.exported import own
 from core.models.exported.description import Description
-from core.models.formats import architecture, door, factory, graphs, taking
+from core.models.formats import admitted, architecture, door, factory, graphs, taking
 from core.models.formats.kind import Kind, kind_of
 from core.models.loader import load
 from core.tasks import Example, Task
@@ -213,14 +213,20 @@ def test_a_folder_and_a_zip_of_it(tmp_path: Path) -> None:
     with torch.no_grad():
         assert found.logits.tolist() == pytest.approx(network(ids).logits[0].tolist(), abs=1e-6)
     (values,) = core.attribute(ref, [text], "integrated_gradients", n_steps=4)
-    with pytest.raises(BadModel, match="some/kernel"):  # transformers would fetch and run it
-        core.reference(f"hf:{folder}")
-    del config["_attn_implementation"]
-    (folder / "config.json").write_text(json.dumps(config))
+    # Where it lies it comes by the same door: opened once, and not copied.
     (straight,) = core.attribute(
         core.reference(f"hf:{folder}"), [text], "integrated_gradients", n_steps=4
     )
     assert values.values == pytest.approx(straight.values, abs=1e-6)
+    assert admitted.notes(folder) == added.notes
+    (opened,) = (each for each in (workspace().root / "opened").iterdir())
+    assert (opened / "model.safetensors").readlink() == folder / "model.safetensors"
+    assert "_attn_implementation" not in json.loads((opened / "config.json").read_text())
+    with admitted.at_once():  # a page never waits for it
+        core.reference(f"hf:{folder}")
+        (folder / "vocab.txt").write_text("[UNK]")
+        with pytest.raises(BadModel, match="has changed since"):
+            core.reference(f"hf:{folder}")
     assert not (folder / "ran").exists()
     kept = {each.name for each in (workspace().models / "zipped").iterdir()}
     assert "modeling.py" not in kept

@@ -19,7 +19,7 @@ from core.models.catalogue import card, reference
 from core.models.loader import load
 from core.models.predict import predict
 from core.progress import Meter
-from tests.test_huggingface import SMALL, TEXT, bert, copied, tokenizer
+from tests.test_huggingface import SMALL, TEXT, bert, copied, indoors, tokenizer  # noqa: F401
 
 transformers = pytest.importorskip("transformers")
 
@@ -181,5 +181,5 @@ def test_a_configuration_that_does_not_fit_is_told(
 def test_an_unreadable_configuration_is_told(tmp_path: Path) -> None:
     folder = saved(tmp_path / "torn", bert())
     (folder / "config.json").write_text("{")
-    with pytest.raises(BadModel, match=r"config\.json in 'torn' cannot be read"):
+    with pytest.raises(BadModel, match=r"'config\.json' is no JSON, or it is cut off"):
         card(str(folder))

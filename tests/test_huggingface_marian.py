@@ -20,6 +20,7 @@ from core.models.loader import load
 from core.models.predict import predict
 from core.progress import Meter
 from core.tasks import Example, Task, Tokens
+from tests.test_huggingface import indoors  # noqa: F401
 
 transformers = pytest.importorskip("transformers")
 

@@ -50,7 +50,9 @@ _armed = [False]
 _installed = False
 
 
-def guard(memory: float, workspace: Path | None, kept: Sequence[str] = ("models", "opened")) -> None:
+def guard(
+    memory: float, workspace: Path | None, kept: Sequence[str] = ("models", "opened")
+) -> None:
     """Limit this process to ``memory`` GiB of its own, and have its deeds looked at while it is
     ``armed``: then it writes to temporary folders and the ``workspace`` only, but not to the
     folders ``kept`` in there and the settings. For good.

@@ -54,11 +54,13 @@ def home(folder: Path, meter: Meter | None = None) -> Path:
         draft.mkdir(parents=True)
         (draft / _SAID).write_text(Description().written(), encoding="utf-8")
         (draft / LINKED).touch()
-        opened(folder, draft / _CARD, WORKER, meter)
-        (draft / _OF).write_text(json.dumps(str(folder.absolute())), encoding="utf-8")
+        notes = opened(folder, draft / _CARD, WORKER, meter)["notes"]
+        of = {"folder": str(folder.absolute()), "notes": notes}
+        (draft / _OF).write_text(json.dumps(of), encoding="utf-8")
         for old in place.parent.glob(f"*/{_OF}"):
-            with suppress(OSError, ValueError):
-                if json.loads(old.read_bytes()) == str(folder.absolute()):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                same = json.loads(old.read_bytes())["folder"] == of["folder"]
+                if same and not old.parent.name.startswith("."):
                     shutil.rmtree(old.parent, ignore_errors=True)
         with suppress(FileExistsError):  # somebody else was faster
             draft.rename(place)
@@ -77,6 +79,14 @@ def known(folder: Path) -> bool:
     with suppress(BadModel):
         return (_place(folder) / _CARD).is_file()
     return False
+
+
+def notes(folder: Path) -> tuple[str, ...]:
+    """What of a folder that was opened is not obeyed or left out."""
+    try:
+        return tuple(map(str, json.loads((_place(folder) / _OF).read_bytes())["notes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
 
 
 @contextmanager
