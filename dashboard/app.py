@@ -43,16 +43,19 @@ def main() -> None:
         }
     )
     st.title(page.title)  # at once: what follows has much to import
-    from dashboard import cached, jobstrip, ruler, sidebar
+    from dashboard import cached, jobstrip, ruler, sidebar, state
+    from dashboard.bringing import arriving
     from dashboard.keeping import limits
 
     if not limits.sound():
         return
     cached.engine()  # starts and warms up the worker while the page draws
-    sidebar.draw()
+    if opened := arriving.is_opened(state.selection().model):
+        sidebar.draw()
     with st.sidebar:
         jobstrip.draw()
-    page.run()
+    if opened:
+        page.run()
     cached.let_go()
     ruler.draw()
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from core.data.dataset import Dataset
 from core.data.dataset import dataset as shipped
 from core.data.gallery import GalleryItem, examples_for, gallery, gallery_item
 from core.data.kept import InHand, asked, kept_data
-from core.data.subset import Subset, kept
+from core.engine.beside import BesideExecutor
 from core.engine.call import Call
 from core.engine.executor import Handle
 from core.engine.process import ProcessExecutor
@@ -30,6 +31,7 @@ from core.models import estimator
 from core.models.card import ModelCard
 from core.models.catalogue import ADAPTERS, card, catalogue, missing, reference
 from core.models.exported import own
+from core.models.formats.admitted import at_once
 from core.models.huggingface import PREFIX
 from core.models.reference import ModelRef
 from core.results import DataSurvey
@@ -56,6 +58,12 @@ def engine() -> ProcessExecutor:
     )
     started.warm(reference(next(iter(models()))))
     return started
+
+
+@st.cache_resource(show_spinner=False)
+def beside() -> BesideExecutor:
+    """Who has strangers' files opened, in processes of their own."""
+    return BesideExecutor()
 
 
 @st.cache_resource(show_spinner=False)
@@ -94,7 +102,7 @@ def _askable(names: Iterable[str]) -> dict[str, ModelCard]:
     """Those that can be asked."""
     found = {}
     for name in names:
-        with suppress(FluoroscopeError):
+        with suppress(FluoroscopeError), at_once():
             found[name] = card(name)
     return found
 
@@ -110,7 +118,8 @@ def model_card(name: str) -> ModelCard:
         return known[name]
     if not is_path(name):
         raise UnknownName.of("model", name, known)
-    return card(name)
+    with at_once():  # ``dashboard.bringing.arriving`` has it opened first
+        return card(name)
 
 
 def is_path(name: str) -> bool:
@@ -122,7 +131,8 @@ def is_path(name: str) -> bool:
 
 def model_ref(name: str) -> ModelRef:
     """The reference of a model as it is on disk now."""
-    return reference(name)
+    with at_once():
+        return reference(name)
 
 
 def items(model: str) -> tuple[GalleryItem, ...]:
@@ -241,17 +251,6 @@ def small_pictures(model: str, own: str) -> Callable[[int], bytes]:
     return (lambda row: b"") if found is None else found.picture
 
 
-def subset(key: str, model: str) -> Subset | None:
-    """The examples in hand, if they are of the model's data; nothing for an empty or lost key."""
-    if not key:
-        return None
-    with suppress(FluoroscopeError):
-        found = kept(place(), key)
-        if found.data.fingerprint == dataset(model).fingerprint:
-            return found
-    return None
-
-
 def keep_upload(name: str, data: bytes) -> str:
     """Store an uploaded file and return the name a selection knows it by."""
     if not data:
@@ -313,7 +312,8 @@ def handle(call: Call) -> Handle:
     handles = state.handles()
     state.wanted().add(call.key)
     if call.key not in handles:
-        handles[call.key] = engine().submit(call, owner=state.visitor())
+        worker = partial(engine().submit, owner=state.visitor())
+        handles[call.key] = (beside().submit if beside().takes(call) else worker)(call)
     return handles[call.key]
 
 

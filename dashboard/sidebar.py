@@ -8,13 +8,13 @@ import streamlit as st
 
 from core.data.textlist import TABLES
 from core.errors import FluoroscopeError
-from core.models import estimator
+from core.models import estimator, huggingface
 from core.models.card import ModelCard
 from core.models.exported.held import shown
 from core.models.huggingface import PREFIX
 from core.paths import located
 from core.tasks import AxisKind
-from dashboard import cached, gallery, manyrows, manytexts, state
+from dashboard import cached, gallery, manyrows, manytexts, pickedrows, state
 from dashboard.keeping import datachoice, inhand
 from dashboard.wording import words
 
@@ -128,10 +128,14 @@ def _folder() -> None:
     try:
         place = located(path.strip())
         name = str(place) if estimator.knows(place.name) else f"{PREFIX}{place}"
-        cached.model_card(name)
+        if name.startswith(PREFIX):
+            huggingface.named(name)  # what is in it is looked at apart
+        else:
+            cached.model_card(name)
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return
+    state.stash()
     state.change(model=name, **FRESH)
     st.rerun()
 
@@ -206,7 +210,7 @@ def _titles(chosen: state.Selection, usual: dict[str, str], name: str) -> dict[s
     """The examples offered: those that were picked, where there are any, or the bundled ones, with
     the one in hand.
     """
-    picked = cached.subset(chosen.subset, chosen.model)
+    picked = pickedrows.subset(chosen.subset, chosen.model)
     pictures = cached.model_card(chosen.model).task.axis == "pixels"
     if picked is None:
         if pictures:

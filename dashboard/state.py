@@ -22,6 +22,7 @@ from dashboard.selection import Selection
 
 _KEPT = "selection"
 _NOTICE = "notice"
+_STASH = "stash"
 _MOST_HANDLES = 64
 
 
@@ -54,6 +55,17 @@ def change(**changes: Any) -> Selection:
     """Replace fields of the selection in hand; what was told before is settled by it."""
     st.session_state.pop(_NOTICE, None)
     return keep(replace(selection(), **changes))
+
+
+def stash() -> None:
+    """Remember what is in hand, for when what comes next cannot be had."""
+    st.session_state[_STASH] = selection()
+
+
+def unstash() -> Selection:
+    """Take what was remembered in hand again, or what a page begins with."""
+    st.session_state.pop(_NOTICE, None)
+    return keep(st.session_state.pop(_STASH, Selection()))
 
 
 def bind(

@@ -136,6 +136,7 @@ LAYERS = (
             "core.models.exported.structure",
             "core.models.exported.values",
             "core.models.formats.admitted",
+            "core.models.formats.arrival",
             "core.models.formats.cards",
             "core.models.formats.door",
             "core.models.formats.factory",

@@ -90,3 +90,13 @@ VERBS = Verbs(
     # its own, where it is found again.
     fleeting=("check_up", "describe", "layer_times", "capture", "compress", "compression_costs"),
 )
+
+OPENING = Verbs(
+    functions={
+        "admit": "core.models.formats.arrival:admit",
+        "bring": "core.models.formats.arrival:bring",
+    },
+    loader="core.models.formats.arrival:no_model",
+    fleeting=("admit", "bring"),
+)
+"""What is done beside the worker: strangers' files are opened in processes of their own."""

@@ -66,7 +66,7 @@ def card(name: str) -> ModelCard:
     """
     from core.models.formats.admitted import home
 
-    folder = _folder(name.removeprefix(PREFIX))
+    folder = named(name)
     return read(home(folder), name, folder)
 
 
@@ -120,7 +120,9 @@ def read(folder: Path, name: str, source: Path | None = None) -> ModelCard:
     )
 
 
-def _folder(name: str) -> Path:
+def named(name: str) -> Path:
+    """The folder that a model's name means. Raises ``UnknownName`` and, of the hub, as ``card``."""
+    name = name.removeprefix(PREFIX)
     path = located(name)
     if name and path.is_dir():
         return path

@@ -13,7 +13,7 @@ from core.engine.call import Call
 from core.errors import FluoroscopeError
 from core.results import Comparison, Prediction
 from core.tasks import Task
-from dashboard import cached, downloads, ruler, state, waiting
+from dashboard import cached, downloads, pickedrows, ruler, state, waiting
 from dashboard.comparing.others import Other
 from dashboard.figures.comparison import answers, disagreeing
 from dashboard.figures.prediction import probability_bars
@@ -30,7 +30,7 @@ def draw(now: state.Selection, data: Dataset, other: Other, found: Comparison) -
     with left:
         _matrix(data, other, found, now)
     with right:
-        _examples(now, data, other, found, cached.subset(now.subset, now.model))
+        _examples(now, data, other, found, pickedrows.subset(now.subset, now.model))
         in_hand(now, other)
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.engine.call import Call
 from core.results import Evaluation
-from dashboard import cached, downloads, state, waiting
+from dashboard import cached, downloads, pickedrows, state, waiting
 from dashboard.figures.evaluation import reliability_diagram
 from dashboard.judging import confusions, parity, quality, ranking, writing
 from dashboard.projecting import captured
@@ -55,7 +55,7 @@ def main() -> None:
         label_visibility="collapsed",
         **state.bind("judged", panel),
     )
-    picked = cached.subset(now.subset, now.model)
+    picked = pickedrows.subset(now.subset, now.model)
     match panel:
         case "curves":
             ranking.draw(now, capture, found)

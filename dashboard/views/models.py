@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,13 +13,11 @@ from core.engine.call import Call
 from core.errors import FluoroscopeError
 from core.models.card import ModelCard
 from core.models.exported import own
-from core.models.exported.description import Description
-from core.models.formats import door
-from core.models.formats.kind import Kind, kind_of
+from core.models.formats import arrival
 from core.results import Prediction
 from core.tasks import Tokens
 from dashboard import cached, downloads, sidebar, state, waiting
-from dashboard.bringing import findings, form
+from dashboard.bringing import arriving, findings, form
 from dashboard.checking import report
 from dashboard.figures.prediction import probability_bars
 from dashboard.theme import is_dark
@@ -55,7 +51,16 @@ def main() -> None:
     left, right = st.columns([1, 1], gap="large")
     with left:
         _upload()
-    staged = _staged(now)
+    file = arrival.waiting(cached.place(), now.brought)
+    if file is not None:
+        with left:
+            found = arriving.brought(file, now.brought)
+        if found is not None and found.added is not None:
+            _take(found.added)
+        elif found is not None:  # the form asks for what is missing
+            state.tell(found.missing)
+            st.rerun()
+    staged = None if file is not None else _staged(now)
     if staged is None:
         with right:
             st.markdown("**How to make the file**, with PyTorch alone")
@@ -104,29 +109,11 @@ def _upload() -> None:
     )
     if upload is None or not state.is_new(f"{upload.file_id} {card}"):
         return
-    name = re.sub(r"[^\w.() -]", "-", upload.name)[-60:]
     try:
-        with (
-            st.spinner("Looking the file over, and opening it in a process of its own …"),
-            tempfile.TemporaryDirectory(prefix="fluoroscope-") as folder,
-        ):
-            path = Path(folder) / name
-            path.write_bytes(upload.getvalue())
-            if kind_of(path) is not Kind.PROGRAM:
-                said = Description.read(card) if card else None
-                _take(door.add(path, said, "", cached.place()))
-            staged = own.stage(path, cached.place())
+        state.change(brought=arrival.keep(cached.place(), upload.name, upload.getvalue(), card))
     except FluoroscopeError as error:
         state.tell(str(error))
-        st.rerun()
-    if staged.known:
-        _take(own.Added(f"{own.PREFIX}{staged.folder.name}", staged.found, (), True))
-    try:
-        _take(own.settle(staged, staged.said))
-    except FluoroscopeError as error:  # something is missing that the form asks for
-        state.change(brought=staged.origin["sha256"])
-        state.tell(str(error))
-        st.rerun()
+    st.rerun()
 
 
 def _staged(now: state.Selection) -> own.Staged | None:

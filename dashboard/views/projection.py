@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.data import subset as subsets
 from core.errors import FluoroscopeError
-from dashboard import cached, ruler, state
+from dashboard import cached, pickedrows, ruler, state
 from dashboard.projecting import beside, captured, chosen, own, plane, tints
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     capture = captured.captured(now, data)
     if capture is None:
         return
-    picked = cached.subset(now.subset, now.model)
+    picked = pickedrows.subset(now.subset, now.model)
     if now.subset and picked is None:
         st.info("The examples of this link were picked out of other data, or are gone.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):

@@ -16,7 +16,7 @@ from core.engine.call import Call
 from core.errors import FluoroscopeError
 from core.results import ConceptScores
 from core.tasks import AxisKind
-from dashboard import cached, downloads, state, waiting
+from dashboard import cached, downloads, pickedrows, state, waiting
 from dashboard.figures.concepts import concept_bars
 from dashboard.projecting import captured
 from dashboard.theme import is_dark
@@ -97,7 +97,7 @@ def _sets(now: state.Selection, data: Dataset) -> Mapping[str, ConceptSet]:
     found = {_slug(each.name): each for each in at_hand(now, data)}
     taken = {each.name for each in found.values()}
     kept = dict(subsets.named(cached.place(), data.fingerprint))
-    if (picked := cached.subset(now.subset, now.model)) is not None:
+    if (picked := pickedrows.subset(now.subset, now.model)) is not None:
         kept = {picked.key: picked, **kept}
     for key, each in kept.items():
         if len(each) >= LEAST and each.title not in taken:

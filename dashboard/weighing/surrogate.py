@@ -18,7 +18,7 @@ from core.surrogate.declared import DEPTH, GRID, LAYER, MIN_LEAF, ON, REGIONS, S
 from core.surrogate.declared import USUAL as USUALLY
 from core.surrogate.rules import rules, way
 from core.tasks import Example
-from dashboard import cached, controls, downloads, ruler, state, waiting
+from dashboard import cached, controls, downloads, pickedrows, ruler, state, waiting
 from dashboard.figures.surrogate import surrogate_tree
 from dashboard.projecting import captured, chosen
 from dashboard.theme import is_dark
@@ -167,7 +167,7 @@ def _file(now: state.Selection, found: Surrogate) -> None:
 
 def _below(now: state.Selection, data: Dataset, capture: Capture) -> None:
     """The examples in hand, if any were picked."""
-    picked = cached.subset(now.subset, now.model)
+    picked = pickedrows.subset(now.subset, now.model)
     if picked is None:
         return
     wide = ruler.width() >= _WIDE

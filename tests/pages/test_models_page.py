@@ -18,6 +18,7 @@ from core.models.exported.clean import clean
 from core.models.exported.description import Description
 from core.models.exported.trial import tried
 from core.models.formats import door
+from core.progress import Meter
 from core.workspace import Workspace
 from dashboard.checking import report
 from tests.pages.driving import opened, param, settle, words
@@ -34,7 +35,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere.
     """
 
-    def here(source: Path, target: Path) -> dict[str, Any]:
+    def here(source: Path, target: Path, meter: Meter) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(json.dumps(tried(clean(source, target), target)))
         return found
 
@@ -138,7 +139,9 @@ def test_an_address_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_weights_say_what_they_are_of(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[tuple[str, Description | None]] = []
 
-    def add(path: Path, said: Description | None, name: str, place: Workspace) -> own.Added:
+    def add(
+        path: Path, said: Description | None, name: str, place: Workspace, meter: Meter
+    ) -> own.Added:
         taken.append((path.name, said))
         raise BadModel("No such weights.", "Choose others.")
 

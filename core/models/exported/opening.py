@@ -34,7 +34,7 @@ def opened(
     name = shortened(source.name, 80)
     try:
         ended = process.run(
-            worker or _HERE, [str(source), str(target)], meter, note=f"Opening {name}"
+            worker or _HERE, [str(source), str(target)], meter, note="In a process of its own"
         )
     except BaseException:
         target.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -28,6 +29,7 @@ from core.models.exported.description import Description, completed
 from core.models.exported.opening import opened
 from core.models.formats import factory
 from core.paths import located
+from core.progress import Meter
 from core.provenance import sha256, sha256_of_file
 from core.store import write_atomically
 from core.tasks import Task
@@ -164,12 +166,12 @@ def add(
     return settle(staged, said or Description(), name)
 
 
-def stage(path: Path, place: Workspace | None = None) -> Staged:
+def stage(path: Path, place: Workspace | None = None, meter: Meter | None = None) -> Staged:
     """Look a file over and open it, without making it a model yet. A file that was staged within a
     day, or is a model, is not opened again.
 
-    Raises ``UnknownName`` when there is no such file, ``BadModel`` as ``opened`` does,
-    ``StorageError`` when it cannot be stored.
+    Raises ``UnknownName`` when there is no such file, ``BadModel`` and ``Cancelled`` as ``opened``
+    does, ``StorageError`` when it cannot be stored.
     """
     root = (place or workspace()).models
     if not path.is_file():
@@ -187,7 +189,8 @@ def stage(path: Path, place: Workspace | None = None) -> Staged:
         draft = root / f".new-{secrets.token_hex(20)}"
         try:
             draft.mkdir()
-            found = opened(path, draft / PROGRAM)
+            take = opened if meter is None else partial(opened, meter=meter)
+            found = take(path, draft / PROGRAM)
             about = {
                 "description": json.loads(Description.read(found.pop("card")).written()),
                 "found": found,

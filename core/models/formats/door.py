@@ -8,6 +8,7 @@ import json
 import re
 import secrets
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from core.models.exported.description import Description
 from core.models.exported.opening import opened
 from core.models.formats.kind import KNOWN, Kind, graphs_in, kind_of
 from core.models.formats.onnxbytes import digest
+from core.progress import Meter
 from core.provenance import sha256, sha256_of_file
 from core.workspace import Workspace, workspace
 
@@ -26,7 +28,11 @@ _LARGEST_CARD = 32 * 2**20
 
 
 def add(
-    path: Path, said: Description | None = None, name: str = "", place: Workspace | None = None
+    path: Path,
+    said: Description | None = None,
+    name: str = "",
+    place: Workspace | None = None,
+    meter: Meter | None = None,
 ) -> own.Added:
     """Take a file or a folder into the workspace, after it was looked over and opened in a process
     of its own. The same bytes are kept once; what is said of them anew goes before what was said.
@@ -40,18 +46,23 @@ def add(
         return own.add(path, said, name, place)
     if kind is Kind.ONNX and path.is_dir():
         (graph,) = graphs_in(path)
-        return _taken(graph, graph.name, said, name, place)
+        return _taken(graph, graph.name, said, name, place, meter)
     if kind not in (Kind.FOLDER_ZIP, Kind.ONNX_ZIP):
-        return _taken(path, path.name, said, name, place)
+        return _taken(path, path.name, said, name, place, meter)
     archive, unpacked = _unpacked(path) if kind is Kind.FOLDER_ZIP else _graph_unpacked(path)
     try:
-        return _taken(unpacked, path.name, said, name, place)
+        return _taken(unpacked, path.name, said, name, place, meter)
     finally:
         del archive  # with it goes what was unpacked
 
 
 def _taken(
-    path: Path, file: str, said: Description | None, name: str, place: Workspace | None
+    path: Path,
+    file: str,
+    said: Description | None,
+    name: str,
+    place: Workspace | None,
+    meter: Meter | None,
 ) -> own.Added:
     beside = _beside(path)
     root = (place or workspace()).models
@@ -69,7 +80,8 @@ def _taken(
     try:
         draft.mkdir()
         (draft / "said.json").write_text(whole.written(), encoding="utf-8")
-        found = opened(path, draft / own.CARD, _WORKER)
+        take = opened if meter is None else partial(opened, meter=meter)
+        found = take(path, draft / own.CARD, _WORKER)
         (draft / "said.json").unlink()
         about = json.loads((draft / own.CARD).read_bytes())
         about["origin"] |= {"file": shortened(file), "sha256": key}

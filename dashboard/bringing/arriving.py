@@ -1,0 +1,77 @@
+"""A file or a folder that is being opened: how far it is, Cancel, and what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.engine.call import Call
+from core.errors import Cancelled, FluoroscopeError
+from core.models import huggingface
+from core.models.formats import admitted, arrival
+from core.models.reference import ModelRef
+from dashboard import cached, state, waiting
+
+_NONE = ModelRef("", "")
+
+
+def brought(file: arrival.Waiting, sha256: str) -> arrival.Arrived | None:
+    """What became of a file that was dropped; None while it is under way, with its progress drawn.
+    What went wrong is told once, and the file gone.
+    """
+    asked = {"path": str(file.path), "said": file.said, "root": str(cached.place().root)}
+    call = Call("bring", _NONE, parameters=asked)
+    if _under_way(file.path.name, call):
+        return None
+    try:
+        found: arrival.Arrived | None = cached.handle(call).result()
+    except FluoroscopeError as error:
+        found = None
+        state.change(brought="")
+        state.tell(_said(error, file.path.name))
+    cached.forget(call)
+    arrival.forget(cached.place(), sha256)
+    if found is None:
+        st.rerun()
+    return found
+
+
+def is_opened(name: str) -> bool:
+    """Whether a model may be used: one that is a folder is opened first, with its progress drawn.
+    Where that fails, it is told, and what was in hand before is in hand again.
+    """
+    if not name.startswith(huggingface.PREFIX) or not cached.is_path(name):
+        return True
+    try:
+        folder = huggingface.named(name)
+        if admitted.known(folder):
+            return True
+    except FluoroscopeError:
+        return True  # there is nothing to open, and the sidebar says so
+    call = Call("admit", _NONE, parameters={"path": str(folder)})
+    if _under_way(folder.name, call):
+        return False
+    try:
+        told = "; ".join(cached.handle(call).result())
+        told = f"{told[:1].upper()}{told[1:]}." if told else ""
+    except FluoroscopeError as error:
+        state.unstash()
+        told = _said(error, Path(name).name)
+    cached.forget(call)
+    state.tell(told)
+    st.rerun()
+    return False
+
+
+def _under_way(name: str, call: Call) -> bool:
+    title = f"Opening {state.plain(name)}"
+    handle = cached.handle(call)
+    state.asked().add(call.key)  # it goes on when another page is looked at
+    lines = waiting.under_way({title: handle})
+    waiting.watch(lines)
+    return bool(lines)
+
+
+def _said(error: FluoroscopeError, name: str) -> str:
+    return f"Opening '{name}' was cancelled." if isinstance(error, Cancelled) else str(error)
