@@ -45,12 +45,16 @@ def is_opened(name: str) -> bool:
         return True
     try:
         folder = huggingface.named(name)
-        if admitted.known(folder):
+        call = Call("admit", _NONE, parameters={"path": str(folder)})
+        if admitted.known(folder) and call.key not in state.handles():
             return True
     except FluoroscopeError:
         return True  # there is nothing to open, and the sidebar says so
-    call = Call("admit", _NONE, parameters={"path": str(folder)})
     if _under_way(folder.name, call):
+        st.caption(
+            "It is looked over without running any code in it, and opened in a process of its own. "
+            "Until it changes, it is there at once from then on."
+        )
         return False
     try:
         told = "; ".join(cached.handle(call).result())
