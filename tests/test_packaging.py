@@ -62,8 +62,13 @@ class Installed:
 
     def python(self, *arguments: str) -> str:
         packages = next(path for path in sys.path if path.endswith("site-packages"))
-        python = self.prefix / "bin" / "python"
-        return run(python, *arguments, PYTHONPATH=packages, PYTHONDONTWRITEBYTECODE="1")
+        return run(
+            self.prefix / "bin" / "python",
+            *arguments,
+            PYTHONPATH=packages,
+            PYTHONDONTWRITEBYTECODE="1",
+            FLUOROSCOPE_WORKSPACE=str(self.prefix / "workspace"),  # without what others brought
+        )
 
     def listing(self, what: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(

@@ -79,6 +79,7 @@ def pictures() -> bytes:
 
 def looked_into(page: Page, name: str) -> None:
     """Bring pictures, and look at what is said, why, by which layers, and what lies together."""
+    quiet(page)
     page.get_by_role("button", name="Bring data").click()
     page.locator(".st-key-data-pixels input[type=file]").set_input_files(
         {"name": f"{name}.zip", "mimeType": "application/zip", "buffer": pictures()}
