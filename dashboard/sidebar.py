@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.data.textlist import TABLES
 from core.errors import FluoroscopeError
@@ -180,7 +181,7 @@ def _example(chosen: state.Selection) -> None:
         help=f"{kinds}. It stays on the machine that runs Fluoroscope.",
     )
     if upload is not None:
-        _take(upload.name, upload.getvalue(), state.is_new(upload.file_id), name, chosen.table)
+        _take(upload, name, chosen.table)
 
 
 def _first_rows(chosen: state.Selection) -> dict[str, str]:
@@ -253,25 +254,29 @@ def _title(name: str) -> str:
     return data.ids[row]
 
 
-def _take(file_name: str, data: bytes, new: bool, shown: str, table: str) -> None:
+def _take(upload: UploadedFile, shown: str, table: str) -> None:
     """Keep an upload and show it at once; later a button brings it back. A table of texts is shown
     to pick from.
     """
     try:
-        kept = cached.keep_upload(file_name, data)
+        kept = cached.keep_upload(upload.name, upload.getvalue())
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return
-    if manytexts.is_table(file_name):
+    new = state.is_new(upload.file_id)
+    if manytexts.is_table(upload.name):
         if new or (
             kept != table and state.pressed("Show the table again", "table", width="stretch")
         ):
             state.change(table=kept, column="")
+            state.taken(upload.file_id)
             st.rerun()
         return
     if kept != shown and (new or state.pressed("Show it again", "upload", width="stretch")):
         state.change(example=kept, **_UNEDITED)
+        state.taken(upload.file_id)
         st.rerun()
+    state.taken(upload.file_id)
     lines = manytexts.many_lines(kept) and kept != table
     if lines and state.pressed("Take each line as a text", "lines", width="stretch"):
         state.change(table=kept, column="")

@@ -2,6 +2,8 @@
 
 The address bar is the truth: widgets are filled from it before they are drawn and write to it when
 they change, so a copied link, a reload and the browser's back button all show the same view.
+A request that the browser sent before it heard of a change still has the old address; it does not
+take the change back.
 This is the only file that touches ``st.session_state``.
 """
 
@@ -23,6 +25,8 @@ from dashboard.selection import Selection
 _KEPT = "selection"
 _NOTICE = "notice"
 _STASH = "stash"
+_LEFT = "left"  # selections that changes replaced
+_MOST_LEFT = 16
 _MOST_HANDLES = 64
 
 
@@ -32,9 +36,17 @@ def selection() -> Selection:
     known = {item.name for item in fields(Selection)} | {"set"}
     if any(name in known for name in query):
         chosen = Selection.from_query(query)
+        if chosen in st.session_state.get(_LEFT, ()) and not _by_history():
+            chosen = st.session_state[_KEPT]
     else:
         chosen = st.session_state.get(_KEPT, Selection())
     return keep(chosen)
+
+
+def _by_history() -> bool:
+    """Whether the browser's back or forward button asked for this run."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context is not None and context.is_history_navigation
 
 
 def keep(chosen: Selection) -> Selection:
@@ -54,7 +66,12 @@ def keep(chosen: Selection) -> Selection:
 def change(**changes: Any) -> Selection:
     """Replace fields of the selection in hand; what was told before is settled by it."""
     st.session_state.pop(_NOTICE, None)
-    return keep(replace(selection(), **changes))
+    before = selection()
+    after = replace(before, **changes)
+    if after != before:
+        left = [each for each in st.session_state.get(_LEFT, ()) if each not in (before, after)]
+        st.session_state[_LEFT] = [*left, before][-_MOST_LEFT:]
+    return keep(after)
 
 
 def stash() -> None:
@@ -128,12 +145,15 @@ def present(session: str) -> bool:
 
 
 def is_new(token: str) -> bool:
-    """Whether this is seen for the first time in this browser session, like a finished upload."""
-    seen: set[str] = st.session_state.setdefault("seen", set())
-    if token in seen:
-        return False
-    seen.add(token)
-    return True
+    """Whether this, like a finished upload, was not yet ``taken`` in this browser session."""
+    return token not in st.session_state.get("taken", ())
+
+
+def taken(token: str) -> None:
+    """What came with this was taken. Said last of all: a run that gives way to another one before
+    is done again.
+    """
+    st.session_state.setdefault("taken", set()).add(token)
 
 
 def handles() -> dict[str, Any]:

@@ -98,4 +98,5 @@ def _upload(axis: AxisKind) -> None:
         st.error(state.plain(str(error)))
         return
     state.change(data=kept.key, **inhand.FRESH)
+    state.taken(upload.file_id)
     st.rerun()

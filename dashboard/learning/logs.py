@@ -40,6 +40,7 @@ def draw(chosen: state.Selection) -> None:
             st.error(state.plain(str(error)))
             return
         state.change(logs=str(folder), runs=(), metric="")
+        state.taken(upload.file_id)
         st.rerun()
     if not chosen.logs:
         st.info("Name a log directory, or upload one.")

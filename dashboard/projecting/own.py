@@ -38,6 +38,7 @@ def choose(now: state.Selection) -> None:
             except FluoroscopeError as error:
                 st.error(state.plain(str(error)))
                 return
+            state.taken(file.file_id)
             st.rerun()
         if now.vectors and state.pressed("Back to the model's layers", "no-vectors"):
             state.change(vectors="", tint="")

@@ -107,12 +107,13 @@ def _upload() -> None:
         "files.",
         max_upload_size=int(settings.value("upload_mb")),
     )
-    if upload is None or not state.is_new(f"{upload.file_id} {card}"):
+    if upload is None or not state.is_new(token := f"{upload.file_id} {card}"):
         return
     try:
         state.change(brought=arrival.keep(cached.place(), upload.name, upload.getvalue(), card))
     except FluoroscopeError as error:
         state.tell(str(error))
+    state.taken(token)
     st.rerun()
 
 

@@ -105,6 +105,20 @@ def test_a_hostile_upload_gets_a_sentence(name: str) -> None:
     assert "It says **7**" in words(app)
 
 
+def test_a_request_with_the_address_from_before_does_not_take_a_change_back() -> None:
+    app = opened(model="digits_cnn", example="digit-7.png", methods="saliency")
+    before = {name: param(app, name) for name in app.query_params}
+    app.selectbox(key="bound:model").select("fashion_cnn")
+    settle(app)
+    after = {name: param(app, name) for name in app.query_params}
+    assert (before["model"], after["model"]) == (["digits_cnn"], ["fashion_cnn"])
+    app.query_params.clear()
+    for name, values in before.items():
+        app.query_params[name] = values
+    settle(app)
+    assert {name: param(app, name) for name in app.query_params} == after
+
+
 def test_a_dear_method_waits_for_a_click() -> None:
     app = opened(methods="shapley_value_sampling", set=["shapley_value_sampling.n_samples=9000"])
     assert "Shapley value sampling" in words(app)
