@@ -69,7 +69,7 @@ def _own_main_module() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Journeys and pages come first: a long file that begins last leaves the other processes idle."""
+    """Journeys and pages come first: a long file that begins last leaves other processes idle."""
     folders = ("browser", "pages")
     items.sort(key=lambda item: item.path.parent.name not in folders)
     needy = [item for item in items if item.get_closest_marker("gpu")]
