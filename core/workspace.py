@@ -90,12 +90,18 @@ class Workspace:
         shown = "".join(c for c in re.split(r"[/\\]", name)[-1] if c.isprintable())[-200:]
         example = Example(shown or "upload", data)
         path = self.uploads / example.sha256
-        if not path.is_file() or sha256(path.read_bytes()) != example.sha256:
+        new = not path.is_file() or sha256(path.read_bytes()) != example.sha256
+        if new:
             write_atomically(path, data)
         # The first name is kept: results and links made under it stay valid.
         about = path.with_suffix(".json")
-        if not about.is_file():
-            write_atomically(about, json.dumps({"name": example.name}).encode())
+        try:
+            if not about.is_file():
+                write_atomically(about, json.dumps({"name": example.name}).encode())
+        except StorageError:
+            if new:
+                path.unlink(missing_ok=True)
+            raise
         return example.sha256
 
     def read_upload(self, digest: str) -> Example:

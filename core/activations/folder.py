@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,12 @@ _SPARE = 64 * 2**20  # bytes that stay free on the disk
 
 @contextmanager
 def held(folder: Path, check: Callable[[], None]) -> Iterator[None]:
-    """Inside, nobody else writes to the folder; until then ``check`` is called now and then.
+    """Inside, nobody else writes to the folder; until then ``check`` is called now and then. A new
+    folder that holds nothing when an error ends this goes again.
 
     Raises ``StorageError`` when it cannot be written to.
     """
+    new = not folder.exists()
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +62,14 @@ def held(folder: Path, check: Callable[[], None]) -> Iterator[None]:
             except BlockingIOError:
                 check()
                 time.sleep(_LOOK_SECONDS)
-        yield
+        try:
+            yield
+        except BaseException:
+            if new and [each.name for each in folder.iterdir()] == [LOCK]:
+                with suppress(OSError):
+                    (folder / LOCK).unlink()
+                    folder.rmdir()
+            raise
 
 
 def begun(folder: Path, same: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -155,9 +164,19 @@ class CaptureFolder:
                     }
                     np.lib.format.write_array_header_1_0(file, head)
                     file.truncate(file.tell() + total * _row(shape, dtype))
+            self.say()
         except OSError as error:
+            self._forget()
             raise unwritable(self.folder, error) from error
-        self.say()
+        except StorageError:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Leave nothing of a capture that could not begin."""
+        for name in (IDS, LABELS, COLUMNS, *self._shapes):
+            with suppress(OSError):
+                (self.folder / name).unlink(missing_ok=True)
 
     def __enter__(self) -> CaptureFolder:
         try:

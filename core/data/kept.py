@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
-from core.errors import BadInput
+from core.errors import BadInput, StorageError
 from core.paths import located
 from core.provenance import sha256, sha256_of_json
 from core.store import write_atomically
@@ -83,8 +83,12 @@ def keep_data(place: Workspace, name: str, data: bytes) -> KeptData:
         return kept_data(place, key)
     stem = re.sub(r"[^\w.-]+", "-", shown, flags=re.ASCII).strip(".-") or "data"
     path = place.data / key / "content" / stem[-_LONGEST:]
-    write_atomically(path, data)
-    return _written(place, KeptData(key, shown, _now(), str(path)))
+    try:
+        write_atomically(path, data)
+        return _written(place, KeptData(key, shown, _now(), str(path)))
+    except StorageError:  # nothing half-written is left
+        shutil.rmtree(place.data / key, ignore_errors=True)
+        raise
 
 
 def link_data(place: Workspace, path: str | Path, name: str = "") -> KeptData:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ class EventWriter:
             try:
                 self.flush()
             finally:
-                self._file.close()
+                with suppress(OSError):  # of what could not be flushed: that was said above
+                    self._file.close()
 
     def __enter__(self) -> EventWriter:
         return self

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -96,7 +97,10 @@ def _weights(
     found |= ran(made, module)
     final, assumed = completed(said, found)
     about["description"] = json.loads(final.written())
-    save_file(fitted, folder / cards.WEIGHTS, {"said": sha256(final.written().encode())})
+    try:
+        save_file(fitted, folder / cards.WEIGHTS, {"said": sha256(final.written().encode())})
+    except SafetensorError as error:  # it says no more than this of a full disk
+        raise OSError(0, str(error).removeprefix("Error while serializing: ")) from None
     return about, [*notes, *more, *assumed]
 
 
