@@ -221,8 +221,13 @@ def estimates() -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """Text of a person or a file as it stands, with nothing in it read as Markdown."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:])", r"\\\1", text)
+    """Text of a person or a file as it stands, with nothing in it read as Markdown.
+
+    An address would become a link all the same, after Markdown is done with: something without
+    width (a word joiner) parts what it is known by.
+    """
+    parted = re.sub(r"(?i)(https?://|www(?=\.)|@)", "\\1\u2060", text)
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:])", r"\\\1", parted)
 
 
 def asked() -> set[str]:

@@ -12,7 +12,7 @@ from core.comparison.fit import check
 from core.compression import source
 from core.compression.methods import settled
 from core.engine.call import Call
-from core.errors import FluoroscopeError
+from core.errors import FluoroscopeError, shortened
 from core.models.card import ModelCard
 from core.models.catalogue import card, reference
 from core.models.reference import ModelRef
@@ -47,7 +47,7 @@ def chosen(now: state.Selection) -> Other | None:
     )
     if now.other and now.other != name:
         st.info(
-            f"'{state.plain(now.other)}' cannot stand beside this model; "
+            f"'{state.plain(shortened(now.other, 80))}' cannot stand beside this model; "
             f"{state.plain(known[name])} does."
         )
     try:
