@@ -222,6 +222,47 @@ def test_deeds_are_refused_while_the_guard_is_armed(how: str, tmp_path: Path) ->
         assert sum(not each for each in told.values()) > len(DEEDS) // 2
 
 
+# The kernel, which refuses also what no audit hook sees
+
+KERNEL = """
+import ctypes, json, os, sys
+from pathlib import Path
+from core.confinement import kernel
+outside, inside = Path(sys.argv[1]), Path(sys.argv[2])
+library = ctypes.CDLL(None, use_errno=True)
+held = sys.argv[3] == "held"
+able = [not held or kernel.keep_to([inside]), not held or kernel.refuse_calls()]
+told = {
+    "socket": library.socket(2, 1, 0) < 0,
+    "write": library.open(os.fsencode(outside / "a"), os.O_CREAT | os.O_WRONLY, 0o600) < 0,
+    "remove": library.unlink(os.fsencode(outside / "kept")) < 0,
+    "inside": library.open(os.fsencode(inside / "b"), os.O_CREAT | os.O_WRONLY, 0o600) < 0,
+    "nothing": library.open(b"/dev/null", os.O_WRONLY) < 0,
+}
+print(json.dumps([able, told]), flush=True)
+words = (ctypes.c_char_p * 3)(b"echo", b"started", None)
+library.execv(b"/bin/echo", words)
+"""
+
+
+@pytest.mark.parametrize("how", ["held", "free"])
+def test_the_kernel_refuses_what_machine_code_does(how: str, tmp_path: Path) -> None:
+    folders = [tmp_path / "outside", tmp_path / "inside"]
+    for each in folders:
+        each.mkdir()
+    (folders[0] / "kept").write_text("x")
+    command = [sys.executable, "-c", KERNEL, *map(str, folders), how]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    first, *rest = done.stdout.splitlines()
+    (files, calls), told = json.loads(first)
+    if not (files and calls):
+        pytest.skip("this system has no Landlock or no seccomp")
+    kept = how == "held"
+    outside = ("socket", "write", "remove")
+    assert told == {**dict.fromkeys(outside, kept), "inside": False, "nothing": False}
+    assert rest == ([] if kept else ["started"])
+
+
 # Confined processes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -20,7 +21,6 @@ from core.checkup.trials import PASSES, reason, tried
 from core.device import free_memory
 from core.errors import FluoroscopeError
 from core.models.catalogue import weights_file
-from core.models.exported.own import PREFIX
 from core.models.loaded import LoadedModel
 from core.parameters import checked
 from core.progress import Meter, Quiet
@@ -46,7 +46,7 @@ def check_up(
     """
     checked((), parameters, "check_up")
     if "check_up" not in model.memo:
-        if model.ref.name.startswith(PREFIX):
+        if replace(model.ref, name=str(model.card.raw.get("of", model.ref.name))).brought:
             model.memo["check_up"] = confined(model.ref, seed, meter)
         else:
             model.memo["check_up"] = examined(model, seed, meter)

@@ -65,7 +65,7 @@ def main(target: Path, ref: ModelRef, seed: int, seconds: int, memory: int) -> N
     """Load, look over, store. Raises what loading raises. On the CPU: limits on memory would also
     count what a GPU only reserves.
     """
-    confine(seconds, memory, _LARGEST)
+    confine(seconds, memory, _LARGEST, target.parent)
     from core.checkup.check import examined
     from core.device import out_of_memory
     from core.models.loader import load

@@ -9,6 +9,7 @@ machine language, only the system's own limits stop.
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import sys
@@ -22,6 +23,7 @@ from typing import Any
 
 from core.confinement.limits import GIB, lower
 
+_log = logging.getLogger(__name__)
 _NEVER = frozenset({
     "pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty",
     "os.kill", "os.killpg", "os.symlink", "subprocess.Popen", "socket.connect", "socket.bind",
@@ -132,6 +134,7 @@ def _watch(open_to: Sequence[str], shut: Sequence[str]) -> Callable[[str, tuple[
             return
         what = given[0] if given else None
         shown = f" ({os.fsdecode(what)[:120]})" if isinstance(what, str | bytes | Path) else ""
+        _log.warning("Refused: %s%s", event, shown)
         raise Forbidden(f"it tried to {event}{shown}")
 
     return watch

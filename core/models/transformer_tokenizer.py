@@ -50,7 +50,8 @@ class TransformerTokenizer:
                 if type(error).__name__ != "PanicException":
                     raise
                 raise BadModel(  # of a library in Rust, and no Exception
-                    f"The tokenizer gives up on this text: {shortened(error, 120).rstrip('.')}.",
+                    f"The tokenizer gives up on a text of {len(text):,} characters: "
+                    f"{shortened(error, 120).rstrip('.')}.",
                     "One of the patterns in its tokenizer.json tries the same again and again.",
                 ) from None
             names = self._tokenizer.convert_ids_to_tokens(found["input_ids"])

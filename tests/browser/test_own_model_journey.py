@@ -25,12 +25,12 @@ pytestmark = pytest.mark.browser
 CLASSES = ("red", "green", "![blue](http://elsewhere.invalid/blue.png)")
 
 
-def exported(path: Path) -> Path:
+def exported(path: Path, seed: int = 0) -> Path:
     """A small network, saved with plain PyTorch."""
     import torch
     from torch import nn
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = nn.Sequential(
         nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 3)
     )
@@ -113,6 +113,25 @@ def test_one_file_of_plain_pytorch(page: Page, served: str, tmp_path: Path) -> N
     expect(page.get_by_text(re.compile("Nothing stands in the way|It can be used"))).to_be_visible()
     looked_into(page, "squares")
     assert not outside, "names of classes are text"
+
+
+def test_opening_goes_on_after_a_reload_and_can_be_cancelled(
+    page: Page, served: str, tmp_path: Path
+) -> None:
+    page.goto(f"{served}/?model=digits_cnn")
+    follow(page, "Your model")
+    path = exported(tmp_path / "other.pt2", seed=1)
+    page.locator(".st-key-bring input[type=file]").set_input_files(path)
+    opening = page.get_by_text(re.compile("^Opening other"))
+    opening.wait_for(timeout=SOON)
+    again = page.context.new_page()  # the same address: what a reload asks for
+    again.goto(page.url.replace("/models", "/"))
+    follow(again, "Your model")
+    again.get_by_text(re.compile("^Opening other")).wait_for(timeout=SOON)
+    again.get_by_role("button", name="Cancel", exact=True).first.click()
+    again.get_by_text("Opening 'other.pt2' was cancelled").wait_for(timeout=SOON)
+    addressed(again, model="digits_cnn", brought="")
+    again.close()
 
 
 def test_a_zip_of_a_folder_of_transformers(page: Page, served: str, tmp_path: Path) -> None:

@@ -187,10 +187,14 @@ def test_words_from_the_address_are_not_markdown() -> None:
     assert not any("![x](" in text for text in shown)
 
 
-def test_a_model_folder_is_opened_by_its_path(tmp_path: Path) -> None:
+def test_a_model_folder_is_opened_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("transformers")
+    from tests.indoors import admit_here
     from tests.test_huggingface import bert, tokenizer
 
+    admit_here(monkeypatch)
     bert().save_pretrained(tmp_path / "mine")
     tokenizer(tmp_path / "mine")
     app = opened(model=f"hf:{tmp_path / 'mine'}", methods="feature_ablation")

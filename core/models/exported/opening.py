@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from core.confinement import probe, process
 from core.confinement.deeds import forbid
 from core.confinement.limits import confine
 from core.errors import BadModel, shortened
+from core.models.exported.description import Description
 from core.progress import Meter
 
 _HERE = "core.models.exported.opening"
@@ -62,14 +64,28 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
     from core.models.exported.clean import clean
 
     def work() -> dict[str, Any]:
-        confine(seconds, memory, 2 * source.stat().st_size + 2**26)
+        confine(seconds, memory, 2 * source.stat().st_size + 2**26, target.parent)
         found = clean(source, target)
         from core.models.exported.trial import tried  # torch, only for what was let through
 
+        encode = _encode(found.card)
         forbid()
+        if encode is not None:
+            probe.probed(encode)
         return tried(found, target)
 
     return told_of(source, memory, work)
+
+
+def _encode(card: str) -> Callable[[str], object] | None:
+    """What a tokenizer of its own does with a text. Raises ``BadModel`` where it cannot be read."""
+    said = Description.read(card).tokenizer.get("json")
+    if said is None or util.find_spec("tokenizers") is None:
+        return None
+    from core.models.exported.tokens import library
+    from core.models.transformer_tokenizer import TransformerTokenizer
+
+    return TransformerTokenizer(library({"json": said}), None).encode
 
 
 def told_of(source: Path, memory: int, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def of(about: ModelCard) -> Tokenizer:
         found: Tokenizer = WordList(words, said, limit)
         known = len(words)
     else:
-        fast = _library(said)
+        fast = library(said)
         from core.models.transformer_tokenizer import TransformerTokenizer  # after its package
 
         found = TransformerTokenizer(fast, limit)
@@ -106,7 +106,8 @@ def of(about: ModelCard) -> Tokenizer:
     return Filled(found, least) if least > 1 else found
 
 
-def _library(said: Mapping[str, Any]) -> Any:
+def library(said: Mapping[str, Any]) -> Any:
+    """The tokenizer of the library that a ``tokenizer.json`` says. Raises ``BadModel``."""
     content = said.get("json")
     try:
         from tokenizers import Tokenizer as Fast
