@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import warnings
 import zipfile
 from io import BytesIO
@@ -25,12 +27,12 @@ pytestmark = pytest.mark.browser
 CLASSES = ("red", "green", "![blue](http://elsewhere.invalid/blue.png)")
 
 
-def exported(path: Path, seed: int = 0) -> Path:
+def exported(path: Path) -> Path:
     """A small network, saved with plain PyTorch."""
     import torch
     from torch import nn
 
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 3)
     )
@@ -115,23 +117,34 @@ def test_one_file_of_plain_pytorch(page: Page, served: str, tmp_path: Path) -> N
     assert not outside, "names of classes are text"
 
 
+def slow(folder: Path) -> Path:
+    """A zip of a folder whose tokenizer takes as long as it is let, for a text of some length."""
+    pytest.importorskip("transformers")
+    from tests.confined_verbs import tokenizer_json
+    from tests.test_huggingface import bert, tokenizer
+
+    home = folder / "slow"
+    bert().save_pretrained(home)
+    tokenizer(home)
+    split = json.loads(tokenizer_json("a*a*$"))["pre_tokenizer"]
+    about = json.loads((home / "tokenizer.json").read_bytes()) | {"pre_tokenizer": split}
+    (home / "tokenizer.json").write_text(json.dumps(about))
+    return Path(shutil.make_archive(str(home), "zip", folder, "slow"))
+
+
 def test_opening_goes_on_after_a_reload_and_can_be_cancelled(
     page: Page, served: str, tmp_path: Path
 ) -> None:
     page.goto(f"{served}/?model=digits_cnn")
     follow(page, "Your model")
-    path = exported(tmp_path / "other.pt2", seed=1)
-    page.locator(".st-key-bring input[type=file]").set_input_files(path)
-    opening = page.get_by_text(re.compile("^Opening other"))
-    opening.wait_for(timeout=SOON)
-    again = page.context.new_page()  # the same address: what a reload asks for
-    again.goto(page.url.replace("/models", "/"))
-    follow(again, "Your model")
-    again.get_by_text(re.compile("^Opening other")).wait_for(timeout=SOON)
-    again.get_by_role("button", name="Cancel", exact=True).first.click()
-    again.get_by_text("Opening 'other.pt2' was cancelled").wait_for(timeout=SOON)
-    addressed(again, model="digits_cnn", brought="")
-    again.close()
+    page.locator(".st-key-bring input[type=file]").set_input_files(slow(tmp_path))
+    page.get_by_text(re.compile("^Opening slow")).wait_for(timeout=SOON)
+    page.goto(page.url.replace("/models", "/"))
+    follow(page, "Your model")
+    page.get_by_text(re.compile("^Opening slow")).wait_for(timeout=SOON)
+    page.get_by_role("button", name="Cancel", exact=True).first.click()
+    page.get_by_text("Opening 'slow.zip' was cancelled").wait_for(timeout=SOON)
+    addressed(page, model="digits_cnn", brought=None)
 
 
 def test_a_zip_of_a_folder_of_transformers(page: Page, served: str, tmp_path: Path) -> None:
