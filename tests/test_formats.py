@@ -252,6 +252,16 @@ def test_folders_that_do_not_do(tmp_path: Path, inside: None) -> None:
             door.add(folder)
     (folder / "config.json").write_text(json.dumps(config))
     weights = load_file(folder / "model.safetensors")
+    extra = {f"cls.{name}": torch.ones(2) for name in "abcd"}
+    save_file(weights | extra, folder / "model.safetensors", {"format": "pt"})
+    same = config | {"id2label": {"0": "a", "1": "b", "2": "a"}}
+    (folder / "config.json").write_text(json.dumps(same))
+    added = door.add(folder, name="more")
+    assert own.card(added.name).classes == ("a (0)", "b", "a (2)")
+    notes = "; ".join(added.notes)
+    assert "no part of the network: cls.a, cls.b, cls.c and 1 more" in notes
+    assert "told apart by their numbers: a" in notes
+    (folder / "config.json").write_text(json.dumps(config))
     del weights["classifier.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(BadModel, match=r"missing classifier\.weight"):

@@ -16,6 +16,7 @@ from core.attention.compute import attention
 from core.attribution.compute import attribute
 from core.errors import BadModel, UnknownName
 from core.models.catalogue import card, reference
+from core.models.huggingface import apart
 from core.models.loaded import LoadedModel
 from core.models.loader import load
 from core.models.predict import predict
@@ -147,6 +148,10 @@ def test_names_of_classes_are_short_lines(folders: dict[str, Path], tmp_path: Pa
     config["id2label"] = {"0": "a" * 10**5, "1": "two\nlines", "2": ""}
     (place / "config.json").write_text(json.dumps(config))
     assert card(f"hf:{place}").classes == ("a" * 200, "two lines", "LABEL_2")
+    config["id2label"] = {"0": "crane", "1": "a", "2": "crane"}
+    (place / "config.json").write_text(json.dumps(config))
+    assert card(f"hf:{place}").classes == ("crane (0)", "a", "crane (2)")
+    assert apart(["a", "a (2)", "a"]) == ("a (0)", "a (2)", "a (2)'")
     config["id2label"] = {"0": "a", "9" * 5000: "b", "2": "c"}
     (place / "config.json").write_text(json.dumps(config))
     with pytest.raises(BadModel, match="numbers that no class has"):

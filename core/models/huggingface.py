@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +261,21 @@ def _parameters(weights: Path) -> int:
         ) from None
 
 
+def apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes of which none is another's: those that are the same get their number, as
+    ``crane (517)``.
+    """
+    taken = set(names)
+    found = []
+    for index, name in enumerate(names):
+        new = f"{name} ({index})" if names.count(name) > 1 else name
+        while new != name and new in taken:
+            new += "'"
+        found.append(new)
+        taken.add(new)
+    return tuple(found)
+
+
 def _classes(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
     named, count = config.get("id2label"), config.get("num_labels", 2)
     if isinstance(named, dict) and named:
@@ -275,7 +290,7 @@ def _classes(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
                 'Expected "id2label": {"0": …, "1": …} in config.json.',
             )
         names = ((key, " ".join(str(named[key]).split())) for key in sorted(named, key=int))
-        found = tuple(text[:_LONGEST_CLASS] or f"LABEL_{key}" for key, text in names)
+        found = apart([text[:_LONGEST_CLASS] or f"LABEL_{key}" for key, text in names])
     elif isinstance(count, int) and 0 < count < _MOST_CLASSES:
         found = tuple(f"LABEL_{index}" for index in range(count))
     else:

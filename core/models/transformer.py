@@ -137,7 +137,8 @@ def image_classifier(folder: str) -> ImageClassifier:
 
 
 def _loaded(folder: str, kind: str) -> Any:
-    """The model with exactly the weights of its file.
+    """The model with exactly the weights of its file; ``surplus`` are names of tensors in it that
+    are no part of the network.
 
     Raises ``BadModel`` when some are missing, of another shape or not finite, and when the library
     does not know the architecture.
@@ -178,4 +179,5 @@ def _loaded(folder: str, kind: str) -> Any:
             f"The weights of '{Path(folder).name}' do not fit: {'; '.join(faults[:3])}{more}.",
             "Without them the library would make up random ones. Save the whole model.",
         )
+    model.surplus = tuple(sorted(told["unexpected_keys"]))
     return model.eval()

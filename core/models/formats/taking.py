@@ -149,6 +149,7 @@ def _folder(
         "lengths": [1, longest_of(module)],
         **seen,
     }
+    notes += _surplus(module) + _alike(folder, card)
     about = {
         "kind": cards.FOLDER_KIND,
         "origin": {"file": shortened(source.name)},
@@ -156,6 +157,28 @@ def _folder(
         "description": json.loads(replace(said, task=None).written()),
     }
     return about, notes
+
+
+def _surplus(module: nn.Module) -> list[str]:
+    names = getattr(getattr(module, "model", None), "surplus", ())
+    if not names:
+        return []
+    shown = [shortened(each, 60) for each in names[:3]]
+    rest = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return [f"tensors left out that are no part of the network: {', '.join(shown)}{rest}"]
+
+
+def _alike(folder: Path, card: ModelCard) -> list[str]:
+    """A note on classes that have the same name in the configuration."""
+    named = json.loads((folder / "config.json").read_bytes()).get("id2label")
+    if not card.classes or not isinstance(named, dict):
+        return []
+    words = [" ".join(str(each).split()) for each in named.values()]
+    twice = sorted({each for each in words if words.count(each) > 1})
+    if not twice:
+        return []
+    shown = ", ".join(shortened(each, 40) for each in twice[:3]) + (" …" if len(twice) > 3 else "")
+    return [f"classes of the same name are told apart by their numbers: {shown}"]
 
 
 def _probe(about: ModelCard) -> None:
