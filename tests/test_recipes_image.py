@@ -6,6 +6,7 @@ import copy
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -336,3 +337,34 @@ def test_shipped_sweep_says_what_each_reached(small: data.Splits, tmp_path: Path
     models = [path.parent.name for path in (tmp_path / "sweep").glob("*/model.safetensors")]
     best = min(runs, key=lambda run: run.status.best or 0.0)
     assert models == [f"dropout={best.config.settings['dropout']}-weight_decay=0.0"]
+
+
+@pytest.mark.parametrize("top", ["", "mine/"])
+def test_a_zip_of_a_folder_will_do(folder: Path, tmp_path: Path, top: str) -> None:
+    path = tmp_path / "pets.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for each in sorted(folder.rglob("*")):
+            if each.is_file():
+                file.write(each, f"{top}{each.relative_to(folder).as_posix()}")
+    zipped, plain = (
+        trainable(Config.of("hierarchical", {"size": 16}, data=place)) for place in (path, folder)
+    )
+    assert zipped.classes == plain.classes
+    for name, part in plain.splits.items():
+        assert zipped.splits[name].fingerprint() == part.fingerprint()
+    assert zipped.card()["data"]["name"] == "pets"
+
+
+@pytest.mark.parametrize("names", [("all.csv",), ("d/train.csv", "d/val.csv"), ("d/e/all.csv",)])
+def test_a_zip_of_tables_will_do(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with zipfile.ZipFile(tmp_path / "rows.zip", "w") as file:
+        for name in names:
+            rows = "".join(f"{x},{x * x % 7},{'ab'[x % 2]}\n" for x in range(60))
+            file.writestr(name, f"x,y,label\n{rows}")
+    made = trainable(Config.of("tabular_mlp", data=tmp_path / "rows.zip"))
+    assert made.classes == ("a", "b")
+    assert sum(len(part) for part in made.splits.values()) == 60 * len(names)
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as file:
+        file.writestr("../up.csv", "x,label\n1,a\n")
+    with pytest.raises(BadInput, match="leads out of it"):
+        trainable(Config.of("tabular_mlp", data=tmp_path / "bad.zip"))

@@ -125,8 +125,8 @@ class Archive:
         return folder
 
     def _unpack(self, name: str, path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with self._zip.open(self._members[name]) as file, path.open("xb") as out:
                 shutil.copyfileobj(file, out, _BLOCK)
         except DAMAGE as error:

@@ -206,7 +206,9 @@ def _row(columns: Sequence[Feature], inputs: npt.NDArray[np.float32]) -> dict[st
 def _path(data: str) -> Any:
     from pathlib import Path
 
-    return Path(data) if data else None
+    from core.data.laidout import laid_out
+
+    return laid_out(Path(data)) if data else None
 
 
 def _to(value: Any, device: torch.device) -> Any:

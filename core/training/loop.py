@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from core.data.laidout import laid_out
 from core.errors import Cancelled, FluoroscopeError, OutOfMemory, StorageError
 from core.models.catalogue import resolve
 from core.progress import Meter
@@ -325,9 +326,9 @@ class Loop:
 def trainable(config: Config) -> Trainable:
     """What a config trains, with the weights that it begins with.
 
-    Raises what the recipe raises for unusable data, mostly ``BadInput``.
+    Raises what the recipe raises for unusable data, mostly ``BadInput``, and ``laid_out``.
     """
     seed_all(number(config.seed, "weights", 0))
-    data = Path(config.data) if config.data else None
+    data = laid_out(Path(config.data)) if config.data else None
     made: Trainable = resolve(recipe(config.recipe).make)(config.settings, data, config.seed)
     return made

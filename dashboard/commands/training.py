@@ -31,7 +31,8 @@ def train(
         typer.Argument(metavar="[NAME=VALUE]...", help="Settings, as after --set."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Your own data: a folder or a file; else the recipe's own.")
+        Path | None,
+        typer.Option(help="Your own data: a folder, a file or a zip; else the recipe's own."),
     ] = None,
     settings: options.Settings = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training examples.")] = None,

@@ -47,7 +47,7 @@ def draw(chosen: state.Selection) -> None:
         data = st.text_input(
             "Your own data (a path on this machine; empty for the recipe's own)",
             key=f"data:{name}",
-            help=_DATA[recipe.data_kind],
+            help=f"{_DATA[recipe.data_kind]} Or a zip of it.",
         )
         first, second = st.columns(2)
         seed = first.number_input("Seed", 0, 2**31 - 1, 0, key=f"seed:{name}")
