@@ -53,6 +53,8 @@ def share(*asked: Any) -> int:
 
 def stuck(*asked: Any) -> bool:
     """One call of a library, in which nobody else in the process gets a word in."""
+    if "life" in asked[2]:  # open for as long as this process lives
+        os.write(os.open(asked[2]["life"], os.O_WRONLY), b"x")
     arrived(asked[2])
     return re.match("(a+)+$", TRAP) is None
 

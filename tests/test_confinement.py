@@ -112,6 +112,22 @@ def test_cancel_ends_what_cannot_be_asked_to_stop(
     assert waiting.result(TIMEOUT) != before
 
 
+def test_a_worker_that_hears_nobody_ends_after_its_parent(pipe: Path) -> None:
+    script = (
+        "import sys; from confined_verbs import VERBS; from core.engine.call import Call\n"
+        "from core.engine.process import ProcessExecutor\n"
+        "from core.models.reference import ModelRef\n"
+        "call = Call('stuck', ModelRef('toy', ''), (), {'life': sys.argv[1]})\n"
+        "ProcessExecutor(verbs=VERBS).submit(call).result()\n"
+    )
+    command = [sys.executable, "-c", script, str(pipe)]
+    environment = {**os.environ, "FLUOROSCOPE_STEP_SECONDS": "0.5"}
+    with subprocess.Popen(command, env=environment) as parent, pipe.open("rb") as life:
+        assert life.read(1) == b"x"
+        parent.kill()
+        assert life.read() == b""  # its end
+
+
 def test_what_is_no_exception_is_an_error_too(worker: ProcessExecutor) -> None:
     before = worker.submit(ask("process_number")).result(TIMEOUT)
     with pytest.raises(EngineError, match="PanicException, gave up"):

@@ -317,3 +317,17 @@ def test_other_kinds_are_named(folders: dict[str, Path], tmp_path: Path) -> None
     (place / "config.json").write_text("{")
     with pytest.raises(BadModel, match=r"'config\.json' is no JSON, or it is cut off"):
         card(f"hf:{place}")
+
+
+def test_a_smaller_one_is_asked_with_the_same_tokenizer(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    from core.compression.made import compress
+
+    model = loaded(folders["bert"])
+    asked = {"steps": [{"method": "bf16"}], "out": str(tmp_path / "small")}
+    name = compress(model, (), asked, 0, Meter())
+    small = load(reference(name), "cpu")
+    assert small.card.raw["of"] == model.ref.name
+    (found,), (before,) = (predict(each, (TEXT,), {}, 0, Meter()) for each in (small, model))
+    assert found.logits.tolist() == pytest.approx(before.logits.tolist(), abs=0.02)

@@ -45,6 +45,7 @@ from core.store import Store
 _log = logging.getLogger(__name__)
 _REPORT_SECONDS = 0.1
 _GRACE_SECONDS = 0.5
+_STEPS = 6  # as many times the longest step, where only this process itself can end it
 
 
 class Worker:
@@ -180,6 +181,15 @@ class Worker:
                 _log.info("Nobody listens any more")
 
 
+def _pulse(seconds: float) -> None:
+    """End this process when none of its threads but one had a turn for so long, and so nobody has
+    noticed whether the parent is still there: a library may hold Python's lock for ever.
+    """
+    while True:
+        faulthandler.dump_traceback_later(seconds, exit=True)
+        time.sleep(seconds / 4)
+
+
 def main() -> None:
     """Run until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent, which ends us
@@ -197,11 +207,13 @@ def main() -> None:
     if not isinstance(setup, Setup):
         return
     home = Path(setup.results).parent if setup.results else None
+    memory, seconds = machine_memory() / GIB, 600.0
     try:
-        guard(settings.value("worker_gib"), home)
+        memory, seconds = settings.value("worker_gib"), settings.value("step_seconds")
     except FluoroscopeError as error:  # a setting that is no number: the page says so too
         _log.warning("%s", error)
-        guard(machine_memory() / GIB, home)
+    guard(memory, home)
+    threading.Thread(target=_pulse, args=(_STEPS * seconds,), name="pulse", daemon=True).start()
     worker = Worker(incoming, outgoing, setup)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()
     worker.compute()

@@ -88,7 +88,7 @@ def of(about: ModelCard) -> TransformerTokenizer:
     """
     import transformers
 
-    folder = str(about.arguments["folder"])
+    folder = str(about.folder)  # also of a model that was made smaller
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
