@@ -10,12 +10,12 @@ from pathlib import PurePath
 import pandas as pd
 import streamlit as st
 
-from core.data.matching import KINDS, NOWHERE, Match, as_read, features_of, matched, told
+from core.data.asread import by_hand
+from core.data.matching import as_read, features_of, matched, told
 from core.errors import FluoroscopeError
-from dashboard import cached, manytexts, state
+from dashboard import cached, manytexts, reading, state
 
 _KEY = "rows:table"
-_NOWHERE = "(nowhere)"
 _HEIGHT = 220
 
 
@@ -32,14 +32,18 @@ def draw(chosen: state.Selection) -> None:
         return
     given = [json.loads(text) for text in texts]
     matches = matched(
-        features_of(cached.model_card(chosen.model).raw), given, _by_hand(chosen.column)
+        features_of(cached.model_card(chosen.model).raw), given, by_hand(chosen.column)
     )
     rows = [json.dumps(row) for row in as_read(matches, given)]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{state.plain(name)}** · {len(rows):,} rows · pick one")
         answers = manytexts.answers(chosen, name, rows)
         with st.popover("How columns are read", type="tertiary"):
-            _correct(chosen, matches, given)
+            key = f"{chosen.table}:{chosen.column}"
+            said = reading.correct(matches, names_of(given), chosen.column, key)
+            if said != chosen.column:
+                state.change(column=said)
+                st.rerun()
         manytexts.close()
     if said := [*notes, *told(matches, given)]:
         st.caption(state.plain("  \n".join(said)))
@@ -62,60 +66,9 @@ def draw(chosen: state.Selection) -> None:
     )
 
 
-def _correct(
-    chosen: state.Selection, matches: Sequence[Match], given: Sequence[Mapping[str, object]]
-) -> None:
-    """A table of how columns are read, in which where from and as what can be corrected."""
-    st.caption("Choose where a column of the model is read from, and as what.")
-    present = list(dict.fromkeys(name for row in given[:1_000] for name in row))
-    matches = sorted(matches, key=lambda each: each.plain)  # what may want a correction first
-    table = pd.DataFrame(
-        {
-            "Column of the model": [each.name for each in matches],
-            "Read from": [each.source or _NOWHERE for each in matches],
-            "Read as": [each.kind for each in matches],
-            "Missing": [each.missing for each in matches],
-            "Unknown": [each.unknown for each in matches],
-            "Why": [each.why for each in matches],
-        }
-    )
-    choice = st.column_config.SelectboxColumn
-    edited = st.data_editor(
-        table,
-        hide_index=True,
-        disabled=["Column of the model", "Missing", "Unknown", "Why"],
-        height=min(400, 38 + 35 * len(matches)),
-        width=760,
-        key=f"reading:{chosen.table}:{chosen.column}",
-        column_config={
-            "Read from": choice(options=[_NOWHERE, *present], required=True),
-            "Read as": choice(options=list(KINDS), required=True),
-            "Unknown": st.column_config.NumberColumn(
-                help="Values that are no numbers where one is read, or no categories of the model."
-            ),
-            "Why": st.column_config.TextColumn(width="medium"),
-        },
-    )
-    asked = {
-        each.name: (NOWHERE if source == _NOWHERE else source, kind)
-        for each, source, kind in zip(matches, edited["Read from"], edited["Read as"], strict=True)
-        if (source, kind) != (each.source or _NOWHERE, each.kind)
-    }
-    if asked:
-        state.change(column=json.dumps({**_by_hand(chosen.column), **asked}))
-        st.rerun()
-    if chosen.column and state.pressed("Read them by themselves again", "reading", type="tertiary"):
-        state.change(column="")
-        st.rerun()
-
-
-def _by_hand(column: str) -> dict[str, tuple[str, str]]:
-    """What a person said of columns, from the address; nothing for what makes no sense."""
-    try:
-        found = json.loads(column)
-        return {str(name): (str(source), str(kind)) for name, (source, kind) in found.items()}
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        return {}
+def names_of(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """The columns that the first rows have."""
+    return list(dict.fromkeys(name for row in rows[:1_000] for name in row))
 
 
 def first_example(model: str) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import core
+from core.data.asread import by_hand
 from core.data.coding import coding
+from core.data.columns import UnknownColumn
+from core.data.dataset import dataset, open_dataset
 from core.data.matching import as_read, matched, told
 from core.data.table import Feature
 from core.models.catalogue import card
@@ -132,3 +137,44 @@ def test_a_table_on_the_command_line_is_rows_as_the_model_reads_them(tmp_path: P
     assert json.loads(found[0].data) == row
     assert json.loads(found[1].data) == dict.fromkeys(row)
     assert any("no column 'second feature'" in note for note in notes)
+
+
+def table(path: Path, rename: dict[str, str]) -> tuple[Path, list[dict[str, Any]]]:
+    """Rows of the sample model's data as a CSV, with some columns called otherwise."""
+    shipped = dataset(card("tabular_mlp"))
+    rows = [json.loads(each.data) for each in shipped.examples(range(30))]
+    assert shipped.labels is not None
+    frame = pd.DataFrame(rows).rename(columns=rename)
+    frame["diagnosis"] = [shipped.classes[label] for label in shipped.labels[:30]]
+    frame.to_csv(path, index=False)
+    return path, rows
+
+
+def test_data_under_other_names_are_read_all_the_same(tmp_path: Path) -> None:
+    about = card("tabular_mlp")
+    path, rows = table(tmp_path / "a.csv", {"mean radius": "MEAN_RADIUS", "mean area": "Area"})
+    found = dataset(about, path, label="diagnosis")
+    record = json.loads(found[3].data)
+    assert record["mean radius"] == float(rows[3]["mean radius"])
+    assert record["mean area"] is None
+    assert "MEAN_RADIUS as mean radius" in " ".join(found.notes)
+    assert "no column 'mean area'" in " ".join(found.notes)
+    said = json.dumps({"mean area": ["Area", "number"]})
+    better = dataset(about, path, text=said, label="diagnosis")
+    whole = [json.loads(each.data) for each in better.examples(range(30))]
+    assert whole == [{name: float(value) for name, value in row.items()} for row in rows]
+    assert better.fingerprint != found.fingerprint
+    again = open_dataset(better.ref)
+    assert again[3] == better[3]
+    assert by_hand("nonsense") == by_hand("[1]") == by_hand('{"a": 3}') == {}
+
+
+def test_data_with_their_own_names_stay_as_they_are(tmp_path: Path) -> None:
+    path, rows = table(tmp_path / "a.csv", {})
+    found = dataset(card("tabular_mlp"), path, label="diagnosis")
+    assert {"diagnosis", *rows[0]} - set(json.loads(found[0].data)) == {"diagnosis"}
+    assert "reads" not in " ".join(found.notes)
+    (tmp_path / "b.csv").write_text("u,v,label\n1,2,a\n")
+    with pytest.raises(UnknownColumn, match="none of the columns that the model reads") as caught:
+        dataset(card("tabular_mlp"), tmp_path / "b.csv")
+    assert caught.value.columns == ("u", "v")

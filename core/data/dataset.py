@@ -185,15 +185,23 @@ def dataset(
     or a zip of these. All stay on disk and are read when they are asked for, except for ``.npz``;
     tables and lines are put there in another form, which goes with the last use.
 
-    ``text`` and ``label`` name columns, ``text`` also that of pictures; ``limit`` takes that many
-    examples, evenly spread. Labels are those of the model where the classes have the same names, or
-    where they are numbers of its classes.
+    ``text`` and ``label`` name columns, ``text`` also that of pictures; of tables it says how they
+    are read (``core.data.asread.by_hand``). ``limit`` takes that many examples, evenly spread.
+    Labels are those of the model where the classes have the same names, or where they are numbers
+    of its classes.
 
     Raises ``BadInput`` when there is nothing to read, with what was expected.
     """
+    from core.data.asread import as_model_reads
     from core.data.opening import opened
 
-    found = _shipped(model) if path is None else opened(path, model, text, label)
+    table = model.task.axis == "columns"
+    if path is None:
+        found = _shipped(model)
+    elif table:
+        found = as_model_reads(opened(path, model, "", label), model, text)
+    else:
+        found = opened(path, model, text, label)
     source = {"model": model.name, "path": "" if path is None else str(Path(path).absolute())}
     source |= {name: value for name, value in (("text", text), ("label", label)) if value}
     found = replace(found, source=source)

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
+from core.data.asread import by_hand, sample
 from core.data.dataset import Dataset
 from core.data.kept import InHand, forget_data, kept_data, suits
+from core.data.matching import features_of, matched
+from core.data.opening import opened
 from core.errors import BadInput, FluoroscopeError
 from core.results import DataSurvey
-from dashboard import cached, state, waiting
+from dashboard import cached, reading, state, waiting
 
 # What other data do not share.
 FRESH = {
@@ -36,6 +39,7 @@ def look(chosen: state.Selection) -> None:
     if found is not None and found.problem:
         st.warning(state.plain(f"Which column holds what? {found.problem}"))
         columns(chosen, found, at_once=False)
+        reading_of(chosen, at_once=False)
 
 
 def data_of(chosen: state.Selection) -> Dataset | None:
@@ -80,6 +84,25 @@ def survey_of(chosen: state.Selection) -> DataSurvey | None:
     return found
 
 
+def reading_of(chosen: state.Selection, *, at_once: bool = True) -> None:
+    """How the columns of a table are read for the model in hand, to be corrected."""
+    named, model = InHand.parsed(chosen.data), cached.model_card(chosen.model)
+    if model.task.axis != "columns" or not features_of(model.raw):
+        return
+    try:
+        path = kept_data(cached.place(), named.key).path
+        rows = sample(opened(path, model, "", named.label))
+    except FluoroscopeError as error:
+        st.error(state.plain(str(error)))
+        return
+    matches = matched(features_of(model.raw), rows, by_hand(named.text))
+    present = list(dict.fromkeys(name for row in rows for name in row))
+    said = reading.correct(matches, present, named.text, str(named), at_once=at_once)
+    if said != named.text:
+        state.change(data=str(replace(named, text=said)), **FRESH)
+        st.rerun()
+
+
 def columns(chosen: state.Selection, found: DataSurvey, *, at_once: bool = True) -> None:
     """Choose which columns hold the texts or pictures, and the classes: each choice counts
     ``at_once``, or both on a click.
@@ -122,6 +145,7 @@ def what_was_read(chosen: state.Selection, found: DataSurvey) -> None:
         st.caption(state.plain(note))
     if found.columns:
         columns(chosen, found)
+    reading_of(chosen)
     left, right = st.columns([2, 3], gap="large")
     with left:
         if found.classes:

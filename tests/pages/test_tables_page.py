@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from core.data.kept import InHand, keep_data
 from core.models.catalogue import card
+from core.workspace import Workspace
 from dashboard import cached
 from tests.pages.driving import opened, param, settle, words
 
@@ -90,3 +92,21 @@ def test_an_estimators_file_is_a_model_of_other_pages(people_file: str) -> None:
     assert "RandomForestClassifier" in said
     app = opened("views/evaluation.py", model=people_file)
     assert app.metric[0].value.endswith("%")
+
+
+def test_data_whose_columns_are_called_otherwise_are_matched(place: Workspace) -> None:
+    rows = "".join(f"{n / 9:.3f},{-n / 7:.3f},{'ab'[n % 2]}\n" for n in range(12))
+    kept = keep_data(place, "mine.csv", f"A,B,label\n{rows}".encode())
+    app = opened("views/evaluation.py", model="two_features", data=kept.key)
+    said = words(app).replace("\\", "")
+    assert "none of the columns that the model reads: 'first feature', 'second feature'" in said
+    reading = next(each.value for each in app.dataframe if "Read from" in each.value)
+    assert list(reading["Read from"]) == ["(nowhere)", "(nowhere)"]
+    by_hand = {"first feature": ["A", "number"], "second feature": ["B", "number"]}
+    data = str(InHand(kept.key, json.dumps(by_hand)))
+    app = opened("views/evaluation.py", model="two_features", data=data)
+    assert not [each for each in app.warning if "columns" in each.value]
+    found = cached.survey("two_features", data)
+    assert found is not None
+    assert found.examples == 12
+    assert "Read under another name: A as first feature, B as second feature." in found.notes
