@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.data.arrays import Arrays, labels_of, picture_reader
-from core.data.dataset import Dataset
+from core.data.examples import Dataset
 from core.data.files import Skipped
 from core.data.ownexamples import numbered, texts_in_memory
 from core.data.splits import listed

@@ -20,7 +20,7 @@ from core.data.arrowset import (
 )
 from core.data.checked import faults, reason_of_bytes
 from core.data.columns import need
-from core.data.dataset import Dataset
+from core.data.examples import Dataset
 from core.data.files import Skipped
 from core.data.ondemand import Column, OnDemand
 from core.data.ownexamples import MOST_COLUMNS, OUTPUT_NAMES, numbered, plain

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from core.data.columns import UnknownColumn
-from core.data.dataset import Dataset
+from core.data.examples import Dataset
 from core.data.matching import Match, as_read, features_of, matched, told
 from core.data.splits import listed
 from core.models.card import ModelCard

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.data.checked import faults, reasons_of_files
-from core.data.dataset import Dataset
+from core.data.examples import Dataset
 from core.data.files import ENDINGS, TEXT_ENDINGS, Files, Skipped
 from core.data.image import MAX_BYTES
 from core.data.ownexamples import numbered

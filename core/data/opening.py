@@ -11,7 +11,7 @@ from core.data.archive import Archive, is_zip
 from core.data.arrays import read_arrays
 from core.data.arrowset import INFO, is_saved, saved
 from core.data.arrowset import opened as arrow_file
-from core.data.dataset import Dataset
+from core.data.examples import Dataset
 from core.data.files import ENDINGS, TEXT_ENDINGS, Folder, fingerprint
 from core.data.ownexamples import rows
 from core.data.splits import listed, split_name

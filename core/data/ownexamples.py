@@ -16,7 +16,7 @@ import numpy.typing as npt
 from core.data.cells import short, texts
 from core.data.columns import need
 from core.data.csvfile import MAX_COLUMNS
-from core.data.dataset import Dataset, Labels
+from core.data.examples import Dataset, Labels
 from core.data.files import LeftOut, Skipped, fingerprint
 from core.data.ondemand import Column, OnDemand
 from core.data.splits import counted, named_splits, natural

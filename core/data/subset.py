@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.data.dataset import Dataset
+from core.data.examples import Dataset
 from core.errors import BadInput
 from core.provenance import sha256_of_json
 from core.results.activations import DataRef
