@@ -17,6 +17,7 @@ COMPARED = ("answers", "metrics", "reasons", "attention", "layers")
 MOVED = ("training", "alike", "self")
 PANELS = ("example", "data", "part", "alike", "lens", "cut")
 TABS = ("watch", "compare", "machine", "start", "logs")
+_LISTS = ("methods", "runs", "off", "cut", "beside", "concepts", "then")
 ACROSS = ("epoch", "step", "time", "examples")
 
 
@@ -47,7 +48,8 @@ class Selection:
     beside it, and ``vectors`` an uploaded file that is mapped instead. ``judged`` is the part of
     the Evaluation page, ``positive`` the class whose curves and rates are shown, from ``threshold``
     percent on, and ``rate`` which of them by the groups of the column ``split``. ``smaller`` is the
-    way in which the model is compressed, ``shrunk`` the part of that page. ``kind`` is
+    way in which the model is compressed, ``then`` what is done after it, ``shrunk`` the part of
+    that page. ``kind`` is
     what the Workspace page lists. ``weighed`` is the part
     of the Importance page, ``weigh`` the way to importance over the data, by the attribution method
     ``explainer``, of columns or (``grouped``) groups of them, ``swarm`` the view beside its bars;
@@ -115,6 +117,7 @@ class Selection:
     split: str = "class"
     rate: str = "right"
     smaller: str = "int8"
+    then: tuple[str, ...] = ()
     shrunk: str = "saved"
     kind: str = ""
     weighed: str = "overall"
@@ -204,6 +207,7 @@ class Selection:
             split=one("split"),
             rate=one("rate"),
             smaller=one("smaller"),
+            then=tuple(dict.fromkeys(filter(None, one_list(query, "then")))),
             shrunk=one("shrunk", SHRUNK),
             kind=one("kind"),
             weighed=one("weighed"),
@@ -229,7 +233,7 @@ class Selection:
         query: dict[str, str | list[str]] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("methods", "runs", "off", "cut", "beside", "concepts"):
+            if item.name in _LISTS:
                 if value:
                     query[item.name] = ",".join(value)
             elif item.name == "settings":

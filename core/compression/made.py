@@ -19,7 +19,7 @@ from core.compression.given import Given
 from core.compression.methods import method, settled, titled
 from core.compression.source import CARD, PREFIX, WEIGHTS
 from core.data.dataset import dataset
-from core.errors import BadInput, BadParameter, StorageError
+from core.errors import BadInput, BadParameter, NotValid, StorageError
 from core.models.adapter import Batch
 from core.models.catalogue import resolve
 from core.models.loaded import LoadedModel
@@ -113,10 +113,19 @@ def smaller(
     structure: Structure = []
     notes: list[str] = []
     stored = "float32"
-    for step in steps:
+    for place, step in enumerate(steps):
         meter.tick()
         way = method(step["method"])
-        structure += apply(small, step, given, notes)
+        try:
+            structure += apply(small, step, given, notes)
+        except NotValid as error:
+            if not place:
+                raise
+            before = method(steps[place - 1]["method"]).title
+            raise NotValid(
+                f"{way.title} finds nothing to do after {before}: {error.message}",
+                "Put it before, or leave it out.",
+            ) from None
         stored = way.stored if way.stored != "float32" else stored
     if any(step["method"] == "int8_static" for step in steps):
         notes.append(

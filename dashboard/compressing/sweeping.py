@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
-from core.compression.methods import CompressionMethod, settled
+from core.compression.methods import method
 from core.data.kept import asked
 from core.engine.call import Call
 from core.models.reference import ModelRef
-from core.parameters import Value
 from core.results import Sweep
 from core.results.sweeping import finding, rows
 from dashboard import cached, downloads, state, waiting
@@ -22,25 +24,28 @@ VALUES = {
 }
 
 
-def draw(
-    now: state.Selection, model: ModelRef, way: CompressionMethod, settings: dict[str, Value]
-) -> None:
-    """Asked for by a click, since it compresses the model several times."""
-    if not way.sweeps:
+def draw(now: state.Selection, model: ModelRef, steps: Sequence[Mapping[str, Any]]) -> None:
+    """Asked for by a click, since it compresses the model several times: ``steps`` with more and
+    more of the last of them that can be more or less.
+    """
+    ways = [method(str(step["method"])) for step in steps]
+    setting = next((way.sweeps for way in reversed(ways) if way.sweeps), "")
+    if not setting:
+        named = " and ".join(way.title for way in ways)
+        has = "has" if len(ways) == 1 else "have"
         st.info(
-            f"{way.title} has nothing to sweep: choose pruning, channels, heads or low rank above."
+            f"{named} {has} nothing to sweep: choose pruning, channels, heads or low rank above."
         )
         return
-    values = VALUES[way.sweeps]
-    steps = list(settled([{"method": way.name, **settings}]))
+    values = VALUES[setting]
     call = Call(
         "compression_sweep",
         model,
         (),
         {
             **asked(cached.place(), now.data),
-            "steps": steps,
-            "setting": way.sweeps,
+            "steps": list(steps),
+            "setting": setting,
             "values": list(values),
         },
     )
@@ -48,10 +53,10 @@ def draw(
         state.asked().add(call.key)
     if call.key not in state.asked() and not cached.stored(call):
         st.markdown(
-            f"Compresses the model with {len(values)} values of {way.sweeps} and looks at "
+            f"Compresses the model with {len(values)} values of {setting} and looks at "
             "accuracy, size and reasons of each. It goes on when this page is left or loaded again."
         )
-        if state.pressed(f"Sweep {way.sweeps}", f"sweep:{call.key}", type="primary"):
+        if state.pressed(f"Sweep {setting}", f"sweep:{call.key}", type="primary"):
             state.asked().add(call.key)
             st.rerun()
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.compression.methods import METHODS, settled
+from core.compression.methods import METHODS, CompressionMethod, settled, titled
 from core.compression.source import CARD, PREFIX
 from core.data.kept import asked
 from core.engine.call import Call
@@ -22,6 +22,7 @@ from dashboard.projecting import captured
 
 _TITLES = {each.name: each.title for each in METHODS}
 _WIDE = 840
+Steps = list[dict[str, Any]]
 _PARTS = {
     "saved": "What is saved and changed",
     "reasons": "Changed reasons",
@@ -37,19 +38,28 @@ def main() -> None:
     if now.model.startswith(PREFIX):
         about = cached.model_card(now.model).raw
         st.caption(f"Beside {state.plain(str(about['of']))}, which it was made of.")
-        _compared(now, cached.model_ref(now.model), None, {})
+        _compared(now, cached.model_ref(now.model), [])
         return
     way = next((each for each in METHODS if each.name == now.smaller), METHODS[0])
-    settings = controls.settings_of(way, now)
+    chain = [way, *_after(way, now)]
+    settings = [controls.settings_of(each, now) for each in chain]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         choose = st.segmented_control if ruler.width() >= _WIDE else st.selectbox
         choose("Method", list(_TITLES), format_func=_TITLES.get, **state.bind("smaller", way.name))
         if way.parameters:
             with st.popover("Settings", type="tertiary", icon=":material/tune:"):
-                controls.draw_settings(way, settings, ())
-    st.caption(f"{way.about} {way.reference}.")
+                controls.draw_settings(way, settings[0], ())
+        with st.popover("Then", type="tertiary", icon=":material/add:"):
+            _then(chain, settings)
+    named = [each.name for each in chain]
+    steps = list(
+        settled([{"method": name, **given} for name, given in zip(named, settings, strict=True)])
+    )
+    if len(chain) == 1:
+        st.caption(f"{way.about} {way.reference}.")
+    else:
+        st.caption(f"One after the other: {', then '.join(map(titled, steps))}.")
     model = cached.model_ref(now.model)
-    steps = list(settled([{"method": way.name, **settings}]))
     folder = cached.place().compressed / sha256_of_json([model.fingerprint, steps])[:16]
     if not (folder / CARD).is_file():
         making = cached.handle(Call("compress", model, (), {"steps": steps, "out": str(folder)}))
@@ -57,10 +67,33 @@ def main() -> None:
         if under_way or waiting.failed("Compressing", making):
             waiting.watch(under_way)
             return
-    _compared(now, reference(f"{PREFIX}{folder}"), way, settings)
+    _compared(now, reference(f"{PREFIX}{folder}"), steps)
 
 
-def _compared(now: state.Selection, small: ModelRef, way: Any, settings: dict[str, Value]) -> None:
+def _after(first: CompressionMethod, now: state.Selection) -> list[CompressionMethod]:
+    """What is done after the first; each way once."""
+    named = {each.name: each for each in METHODS if each is not first}
+    return [named[name] for name in now.then if name in named]
+
+
+def _then(chain: list[CompressionMethod], settings: list[dict[str, Value]]) -> None:
+    """Choose what is done after the first, in this order, and how."""
+    later = [each.name for each in chain[1:]]
+    st.multiselect(
+        "Done after it, in this order",
+        [name for name in _TITLES if name != chain[0].name],
+        format_func=_TITLES.get,
+        placeholder="Nothing more",
+        **state.bind("then", later, tuple),
+    )
+    for each, given in zip(chain[1:], settings[1:], strict=True):
+        if each.parameters:
+            st.markdown(f"**{each.title}**")
+            controls.draw_settings(each, given, ())
+
+
+def _compared(now: state.Selection, small: ModelRef, steps: Steps) -> None:
+    """Beside the original; ``steps`` can be swept where there are any."""
     timing = cached.handle(Call("compression_costs", small, urgent=True))
     data = captured.data_of(now) if now.data else None
     if now.data and data is None:
@@ -81,7 +114,7 @@ def _compared(now: state.Selection, small: ModelRef, way: Any, settings: dict[st
         changed.first(costs, drift)
         data = data or captured.data_of(now)
         if drift is not None and data is not None:
-            parts = {name: title for name, title in _PARTS.items() if way or name != "sweep"}
+            parts = {name: title for name, title in _PARTS.items() if steps or name != "sweep"}
             part = now.shrunk if now.shrunk in parts else "saved"
             st.segmented_control(
                 "Part",
@@ -96,7 +129,7 @@ def _compared(now: state.Selection, small: ModelRef, way: Any, settings: dict[st
                 case "who":
                     who.draw(now, drift)
                 case "sweep":
-                    sweeping.draw(now, cached.model_ref(now.model), way, settings)
+                    sweeping.draw(now, cached.model_ref(now.model), steps)
                 case _:
                     changed.draw(now, data, costs, drift)
         else:

@@ -55,6 +55,26 @@ def test_another_method_with_a_setting() -> None:
     assert "bfloat16" in {each.title for each in METHODS}
 
 
+def test_one_way_after_another() -> None:
+    chain = {"model": "tabular_mlp", "smaller": "prune", "then": "int8,nonsense,prune"}
+    app = opened(PAGE, **chain)
+    assert "Magnitude pruning 0.5, then Dynamic int8." in words(app)
+    (costs,) = [each.result() for each in handles(app) if each.call.verb == "compression_costs"]
+    alone = opened(PAGE, model="tabular_mlp", smaller="int8")
+    (whole,) = [each.result() for each in handles(alone) if each.call.verb == "compression_costs"]
+    assert costs.small.nonzero < 0.6 * whole.small.nonzero
+    assert costs.small.bytes <= whole.small.bytes
+    app.multiselect(key="bound:then").set_value(["bf16"])
+    settle(app)
+    assert not app.error
+    assert param(app, "then") == ["bf16"]
+    assert "Magnitude pruning 0.5, then bfloat16." in words(app)
+    app.multiselect(key="bound:then").set_value(["int8", "lowrank"])
+    settle(app)
+    (error,) = app.error
+    assert "Low rank finds nothing to do after Dynamic int8" in error.value
+
+
 def test_what_is_not_there_is_told() -> None:
     app = opened(PAGE, model="digits_cnn", smaller="magic", set=["prune.amount=many"])
     assert not app.exception
