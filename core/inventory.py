@@ -30,6 +30,7 @@ from core.workspace import Workspace
 KINDS: Final = {
     "models": "Models",
     "compressed": "Smaller models",
+    "opened": "Opened folders",
     "data": "Data",
     "runs": "Training runs",
     "captures": "Activations",
@@ -226,6 +227,8 @@ def _title(kind: str, path: Path) -> str:
         model, data = raw.get("model"), raw.get("data")
         over = str(data.get("name", "")) if isinstance(data, dict) else ""
         return " over ".join(filter(None, (str(model or ""), over))) or path.name
+    if kind == "opened":  # which lie elsewhere: here are their configurations, and links
+        return str(_read(path / "of.json").get("folder", "")) or path.name
     raw = _read(path / "card.json")
     said = raw.get("description")
     title = str((said if isinstance(said, dict) else raw).get("title") or "")

@@ -60,6 +60,22 @@ def test_everything_is_there_with_its_size(place: Workspace) -> None:
     assert sum(each.size for each in found.values()) == whole
 
 
+def test_an_opened_folder_is_let_go_and_its_weights_stay(place: Workspace, tmp_path: Path) -> None:
+    weights = tmp_path / "bert" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(bytes(10**5))
+    opened = place.root / "opened" / "abc"
+    opened.mkdir(parents=True)
+    (opened / "of.json").write_text(json.dumps({"folder": str(weights.parent), "notes": []}))
+    (opened / "model.safetensors").symlink_to(weights)
+    (found,) = (each for each in inventory(place) if each.kind == "opened")
+    assert found.title == str(weights.parent)
+    assert found.size < 1000
+    delete(found)
+    assert not opened.exists()
+    assert weights.stat().st_size == 10**5
+
+
 def test_the_same_bytes_are_one(place: Workspace) -> None:
     before = ids(place)
     keep_data(place, "again.csv", b"text,label\na,b\n")

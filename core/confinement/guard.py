@@ -50,6 +50,7 @@ class Forbidden(PermissionError):
 
 _armed = [False]
 _installed = False
+_limit = [0.0]
 
 
 def guard(
@@ -60,6 +61,7 @@ def guard(
     folders ``kept`` in there and the settings. For good.
     """
     global _installed
+    _limit[0] = memory
     lower(resource.RLIMIT_DATA, int(memory * GIB))
     lower(resource.RLIMIT_CORE, 0)
     if _installed:
@@ -76,6 +78,11 @@ def armed(needed: bool) -> Iterator[None]:
         yield
     finally:
         _armed.pop()
+
+
+def memory_limit() -> float:
+    """The GiB that this process was limited to; 0 where it was not."""
+    return _limit[0]
 
 
 def arm() -> None:

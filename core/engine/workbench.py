@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from core.confinement.guard import Forbidden, armed
+from core.confinement.guard import Forbidden, armed, memory_limit
 from core.engine.call import Call
 from core.engine.verbs import Verbs
 from core.errors import BadModel, EngineError, FluoroscopeError, OutOfMemory
@@ -87,9 +87,12 @@ def explained(error: BaseException, call: Call) -> FluoroscopeError:
             "No network needs that: do not trust where it comes from.",
         )
     if _out_of_memory(error):
+        ours = memory_limit() and (isinstance(error, MemoryError) or "Allocator" in str(error))
         return OutOfMemory(
-            f"Memory ran out during {doing}.",
-            "Use fewer steps or samples, a smaller model, or another device.",
+            f"Memory ran out during {doing}"
+            + (f": {memory_limit():g} GiB are allowed." if ours else "."),
+            "Use fewer steps or samples, a smaller model, or another device"
+            + (", or raise FLUOROSCOPE_WORKER_GIB." if ours else "."),
         )
     reason = (str(error).strip().splitlines() or [""])[0][:200]
     return EngineError(
