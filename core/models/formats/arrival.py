@@ -1,7 +1,7 @@
 """What a page has opened for it: a file that was dropped on it, a folder that was named.
 
-    models/.new-file-<sha256>/<name>       the file, from when it was dropped until it was opened
-    models/.new-file-<sha256>/.said.json   what was said of it
+    models/.new-file-<sha256>/file/<name>   the file, from when it was dropped until it was opened
+    models/.new-file-<sha256>/said.json     what was said of it
 
 ``bring`` and ``admit`` are verbs that want no model and start confined processes: they run beside
 the engine's worker, in threads of the process that asks. Imports no torch.
@@ -27,7 +27,7 @@ from core.provenance import sha256
 from core.store import write_atomically
 from core.workspace import Workspace
 
-_SAID = ".said.json"
+_SAID, _FILE = "said.json", "file"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -56,9 +56,10 @@ def keep(place: Workspace, name: str, data: bytes, said: str = "") -> str:
     folder = _folder(place, digest)
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        folder.mkdir(parents=True)
+        (folder / _FILE).mkdir(parents=True)
         write_atomically(folder / _SAID, said.encode())
-        write_atomically(folder / (re.sub(r"[^\w.() -]", "-", name)[-60:].lstrip(".") or "x"), data)
+        plain = re.sub(r"[^\w.() -]", "-", name)[-60:].lstrip(".") or "x"
+        write_atomically(folder / _FILE / plain, data)
     except (OSError, StorageError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         reason = getattr(error, "strerror", None) or str(error)
@@ -73,7 +74,7 @@ def waiting(place: Workspace, digest: str) -> Waiting | None:
     if _DIGEST.fullmatch(digest):
         with suppress(OSError, StopIteration):
             folder = _folder(place, digest)
-            path = next(each for each in sorted(folder.iterdir()) if each.name[0] != ".")
+            path = next((folder / _FILE).iterdir())
             return Waiting(path, sha256((folder / _SAID).read_bytes()))
     return None
 
@@ -90,7 +91,7 @@ def bring(_: Any, __: Any, parameters: Mapping[str, Any], seed: int, meter: Mete
     Raises what ``core.models.formats.door.add`` does, ``Cancelled``.
     """
     path, place = Path(parameters["path"]), Workspace(Path(parameters["root"]))
-    card = (path.parent / _SAID).read_text(encoding="utf-8")
+    card = (path.parents[1] / _SAID).read_text(encoding="utf-8")
     said = Description.read(card) if card else None
     if kind_of(path) is not Kind.PROGRAM:
         return Arrived(door.add(path, said, "", place, meter))
