@@ -43,8 +43,8 @@ def matches(found: Dataset, model: ModelCard, said: str = "") -> tuple[Match, ..
 
 
 def as_model_reads(found: Dataset, model: ModelCard, said: str = "") -> Dataset:
-    """The same rows with the columns of the model, where the table calls them otherwise or lacks
-    some, or a person ``said`` how to read them (see ``by_hand``); with notes on it.
+    """The same rows with the columns of the model first, where the table calls them otherwise or
+    lacks some, or a person ``said`` how to read them (see ``by_hand``); with notes on it.
 
     Raises ``UnknownColumn`` when it has none of the columns.
     """
@@ -66,12 +66,15 @@ def as_model_reads(found: Dataset, model: ModelCard, said: str = "") -> Dataset:
     if same and not known:
         return found
     first = f"In the first {SAMPLE:,} rows: " if len(found) > SAMPLE else ""
+    taken = {_bare(name) for each in pairs for name in (each.name, each.source)}
     how: Mapping[str, Any] = {each.name: [each.source, each.kind] for each in pairs}
 
     def read(row: int) -> Example:
         example = found.read(row)
-        (record,) = as_read(pairs, [json.loads(example.data)])
-        return Example(example.name, json.dumps(record).encode())
+        given = json.loads(example.data)
+        (record,) = as_read(pairs, [given])
+        others = {name: value for name, value in given.items() if _bare(name) not in taken}
+        return Example(example.name, json.dumps({**record, **others}).encode())
 
     return replace(
         found,
@@ -79,3 +82,7 @@ def as_model_reads(found: Dataset, model: ModelCard, said: str = "") -> Dataset:
         fingerprint=sha256_of_json([found.fingerprint, how]),
         notes=(*found.notes, *(f"{first}{each}" for each in told(pairs, rows))),
     )
+
+
+def _bare(name: str) -> str:
+    return name.strip().lower()
