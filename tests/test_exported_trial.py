@@ -80,15 +80,6 @@ def test_training_mode_is_told(tmp_path: Path) -> None:
     assert not found["steady"]
 
 
-def test_pictures_with_numbers_are_not_taken(tmp_path: Path) -> None:
-    class Both(nn.Module):
-        def forward(self, pixels: Tensor, more: Tensor) -> Tensor:
-            return pixels.mean((1, 2, 3))[:, None] + more
-
-    with pytest.raises(BadModel, match="'pixels', 'more', that are not the columns"):
-        trial(Both(), (*PIXELS, torch.rand(2, 3)), tmp_path)
-
-
 def test_the_answer_is_found_among_several(tmp_path: Path) -> None:
     found = trial(Several(), (torch.rand(4, 3),), tmp_path)
     assert found["answer"] == [2]

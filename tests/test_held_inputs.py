@@ -216,6 +216,65 @@ def test_what_is_looked_into(inputs: Any, named: Any, looked: list[str]) -> None
     assert len(free) + len(others) == len(inputs)
 
 
+def test_a_list_may_be_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "_MOST", 3)
+    assert held.values([[0, 1], [2]]) == [0, 1, 2]
+    with pytest.raises(BadModel, match="more than 3 numbers"):
+        held.values([[0, 1], [2, 3]])
+
+
+class Places(nn.Module):
+    """A picture and which place it is of, one of four."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 3)
+        self.places = nn.Embedding(4, 3)
+
+    def forward(self, image: Tensor, house_type: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        return self.conv(image).mean((2, 3)) * self.places(house_type)
+
+
+def test_a_number_that_is_looked_up(tmp_path: Path) -> None:
+    """It is not taken for what a text has beside it, and may not be beyond its table."""
+    torch.manual_seed(0)
+    network = Places().eval()
+    path = saved(network, (torch.rand(2, 1, 8, 8), torch.tensor([1, 2])), tmp_path / "net.pt2")
+    ref = core.reference(door.add(path, Description(held={"house_type": 3})).name)
+    pixels = torch.rand(3, 1, 8, 8)
+    with load(ref, "cpu").exclusive() as module, torch.no_grad():
+        torch.testing.assert_close(module(pixels), network(pixels, torch.tensor([3, 3, 3])))
+    for value in (4, -1):
+        with pytest.raises(BadModel, match=f"takes int64 from 0 to 3, and is held at {value}"):
+            door.add(path, Description(held={"house_type": value}))
+
+
+class Padded(nn.Module):
+    """A text, and which of its tokens are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(11, 8)
+        self.encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, ids: Tensor, src_key_padding_mask: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        hidden = self.encoder(self.embedding(ids), src_key_padding_mask=src_key_padding_mask)
+        return self.head(hidden.mean(1))
+
+
+def test_a_mask_of_torch_says_what_is_left_out(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Padded().eval()
+    ids, nothing = torch.tensor([[2, 3, 4]] * 2), torch.zeros(2, 3, dtype=torch.bool)
+    about = Description(tokenizer={"words": WORDS})
+    ref = core.reference(door.add(saved(network, (ids, nothing), tmp_path / "n.pt2"), about).name)
+    with load(ref, "cpu").exclusive() as module, torch.no_grad():
+        torch.testing.assert_close(module(ids), network(ids, nothing))
+
+
 def test_an_output_beside_its_text_is_not_held() -> None:
     with pytest.raises(BadModel, match="'decoder_input_ids'") as caught:
         held.chosen([IDS, {**IDS, "name": "decoder_input_ids"}], {})
@@ -243,6 +302,10 @@ def found(*others: Any) -> dict[str, Any]:
         ('{"held": {"numbers": NaN}}', "no numbers"),
         ('{"held": {"numbers": [1, 2, 3]}}', "3 numbers, and takes 4 values"),
         ('{"held": {"ids": [1.5]}}', "whole numbers"),
+        ('{"held": {"ids": 1e30}}', "takes int64 from .* to .*, and is held at 1e.30"),
+        ('{"held": {"numbers": 1e39}}', "takes float32 from"),
+        (f'{{"held": {{"numbers": 1{"0" * 400}}}}}', "no numbers"),
+        (f'{{"held": {{"numbers": {"[" * 900}1{"]" * 900}}}}}', "lists in lists|4 values|no JSON"),
         ('{"held": {"more": 1}}', "Those that are held: numbers, ids"),
     ],
 )
@@ -253,7 +316,7 @@ def test_values_that_do_not_do(card: str, words: str) -> None:
 
 
 def test_any_length_is_that_of_the_list(tmp_path: Path) -> None:
-    from core.models.exported.module import holding
+    from core.models.exported.holding import Held
 
     about = found(NUMBERS, IDS)
     said, _ = completed(Description.read('{"held": {"ids": [3, 4, 5]}}'), about)
@@ -261,10 +324,13 @@ def test_any_length_is_that_of_the_list(tmp_path: Path) -> None:
     assert Description.read(said.written()) == said
     given = held.arguments(about, said.held)
     like = torch.rand(5, 3, 8, 8)
-    assert holding(given["ids"], like, torch.int64).tolist() == [[3, 4, 5]] * 5
-    assert holding(given["numbers"], like, torch.float32).shape == (5, 4)
+    assert Held(given["ids"], torch.int64).beside(like).tolist() == [[3, 4, 5]] * 5
+    assert Held(given["numbers"], torch.float32).beside(like).shape == (5, 4)
+    row = Held({**given["numbers"], "value": [1, 2, 3, 4]}, torch.float32)
+    assert row.beside(like).stride() == (0, 1)  # one row, however many examples
+    assert row.beside(like).data_ptr() == row.beside(like[:2]).data_ptr()  # made once
     usual = held.arguments(about, {})
-    assert holding(usual["ids"], like, torch.int64).shape == (5, 8)
+    assert Held(usual["ids"], torch.int64).beside(like).shape == (5, 8)
     beside = held.laid_out(IDS, {**IDS, "name": "text"})  # as long as the text beside it
-    assert holding({**beside, "value": 0}, torch.zeros(2, 6), torch.int64).shape == (2, 6)
+    assert Held({**beside, "value": 0}, torch.int64).beside(torch.zeros(2, 6)).shape == (2, 6)
     assert held.sentence({"inputs": [IMAGE]}, {}) == ""

@@ -195,7 +195,7 @@ def _steady(found: Trials) -> Iterator[Finding]:
 
 def _together(module: nn.Module, found: Trials) -> Iterator[Finding]:
     title = "Examples together"
-    fixed = module.batch if isinstance(module, ExportedModule) else 0
+    fixed = module.usage.batch if isinstance(module, ExportedModule) else 0
     if found.refused:
         count, why = next(iter(found.refused.items()))
         yield Finding(

@@ -9,14 +9,25 @@ alike. What is not named is held at 0. Imports no torch.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from core.errors import BadModel, shortened
 
 _USUAL = 8  # of an axis of any length, where nothing says how long it is
 _SHOWN = 6
-_MOST = 10_000_000
+_MOST = 1_000_000
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "bool": (0, 1),
+    "uint8": (0, 2**8 - 1),
+    **{f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    "float16": (-65_504.0, 65_504.0),
+    "bfloat16": (-3.38e38, 3.38e38),
+    "float32": (-3.4e38, 3.4e38),
+}
+"""The least and the largest number of each kind; rounded towards 0 where it is no whole one."""
 _NEXT = 'Write it as "held": {"numbers": 0} in the card, or --hold numbers=0,1,0.'
 
 Given = Mapping[str, Any]
@@ -82,8 +93,17 @@ def values(said: Any) -> float | list[float]:
     if _is_number(said):
         number: float = said
         return number
-    if isinstance(said, list) and len(found := list(_flat(said))) <= _MOST:
-        return found
+    if isinstance(said, list):
+        try:
+            found = list(islice(_flat(said), _MOST + 1))
+        except RecursionError:
+            raise BadModel("An input is held at lists in lists, too deep.", _NEXT) from None
+        if len(found) <= _MOST:
+            return found
+        raise BadModel(
+            f"An input is held at more than {_MOST:,} numbers.",
+            "Fix that input in the network, and export it again.",
+        )
     raise BadModel(f"An input is held at {shortened(repr(said), 60)}, no numbers.", _NEXT)
 
 
@@ -98,7 +118,7 @@ def _flat(said: Any) -> Iterator[float]:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # of whole ones, too
 
 
 def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,6 +150,15 @@ def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]
         whole = not about["dtype"].startswith(("float", "bfloat"))
         if whole and any(each != int(each) for each in numbers):
             raise BadModel(f"'{name}' takes whole numbers, and is held at others.", _NEXT)
+        least, most = _RANGES.get(about["dtype"], (-math.inf, math.inf))
+        if rows := about.get("rows"):
+            least, most = 0, rows - 1
+        if wrong := [each for each in numbers if not least <= each <= most]:
+            raise BadModel(
+                f"'{name}' takes {about['dtype']} from {least:g} to {most:g}, and is held at "
+                f"{wrong[0]:g}.",
+                _NEXT,
+            )
         made[name] = value
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from torch.export.unflatten import UnflattenedModule
 from torch.utils import _pytree as pytree
 
 from core.errors import BadModel
+from core.models.exported.holding import Held
 from core.models.exported.layers import restore
+from core.models.exported.names import escape, unescape
 from core.models.exported.steps import free, hoist
 
 _PASSED_ON = (
@@ -30,16 +33,28 @@ _PASSED_ON = (
 )
 
 
+@dataclass
+class Usage:
+    """How a program is called. ``filled`` says how inputs that nobody gives are made, by name:
+    ``ones``, ``zeros`` or ``positions``; ``held`` are inputs of one value for all examples
+    (``core.models.exported.held``); ``widths`` are the columns of each input of a table. One of a
+    fixed ``batch`` is run in parts of that many examples, the last one filled up; ``output`` is the
+    place of the one that answers.
+    """
+
+    filled: Mapping[str, str]
+    held: Mapping[str, Mapping[str, Any]]
+    widths: tuple[int, ...] = ()
+    batch: int = 0
+    output: int = 0
+
+
 class ExportedModule(nn.Module):
     """The layers of a program under the names they had.
 
-    It is called with what the adapter of a task has: pixels, ids of tokens, or rows of a table.
-    ``filled`` says how the inputs that are left are made, by name: ``ones``, ``zeros`` or
-    ``positions``; ``held`` are inputs of one value for all examples
-    (``core.models.exported.held``); ``widths`` are the columns of each input of a table. A program
-    of a fixed
-    ``batch`` is run in parts of that many examples, the last one filled up; one that is ``freed``
-    of it runs with any number.
+    It is called with what the adapter of a task has: pixels, ids of tokens, or rows of a table; how
+    its inputs become of that is its ``usage``. A program that is ``freed`` of a fixed number of
+    examples runs with any. What else it has of its own, no layer is called.
     """
 
     def __init__(
@@ -53,6 +68,10 @@ class ExportedModule(nn.Module):
         held: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
+        ours = {*dir(ExportedModule), "graph", "usage", "_inputs", "_device", "_values"} - {
+            *dir(nn.Module)
+        }
+        escape(program, ours)
         hoist(program)
         if freed:
             free(program, freed)
@@ -62,17 +81,17 @@ class ExportedModule(nn.Module):
         for table in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
             getattr(self, table).update(getattr(whole, table))
         self.graph = whole.graph
-        self.filled = dict(filled)
-        self.held = dict(held or {})
-        self.widths = tuple(widths)
-        self.batch = batch
-        self.output = output
+        self.usage = Usage(dict(filled), dict(held or {}), tuple(widths), batch, output)
         self._inputs = [
             (str(node.name), meta.dtype if isinstance(meta := node.meta["val"], Tensor) else meta)
             for node in self._given()
         ]
+        self._values = {
+            n: Held(self.usage.held[n], t) for n, t in self._inputs if n in self.usage.held
+        }
         self._device = torch.device("cpu")
         restore(self)
+        unescape(self, ours)
         kind = (whole.type_name() or "").rpartition(".")[2]
         if kind.isidentifier():  # it is called what the author's class was called
             self.__class__ = type(kind, (ExportedModule,), {"__module__": __name__})
@@ -87,12 +106,12 @@ class ExportedModule(nn.Module):
 
     def forward(self, given: Tensor) -> Tensor:
         """The output ``[example, …]`` that answers."""
-        if not self.batch:
+        if not self.usage.batch:
             return self._run(given)
         count = len(given)
         answers = []
-        for part in given.split(self.batch):
-            lacking = self.batch - len(part)
+        for part in given.split(self.usage.batch):
+            lacking = self.usage.batch - len(part)
             if lacking:
                 part = torch.cat([part, part[-1:].expand(lacking, *part.shape[1:])])
             answers.append(self._run(part))
@@ -102,23 +121,25 @@ class ExportedModule(nn.Module):
         results = fx.Interpreter(self, graph=self.graph).run(
             *self._arguments(given), enable_io_processing=False
         )
-        answer: Tensor = pytree.tree_leaves(results)[self.output]
+        answer: Tensor = pytree.tree_leaves(results)[self.usage.output]
         single = isinstance(answer, Tensor) and answer.is_floating_point()
         return answer.float() if single else answer
 
     def _arguments(self, given: Tensor) -> list[Any]:
         """Those of the program in its own order, from what an adapter has."""
-        ends = list(accumulate(self.widths))
-        waiting = [given[:, end - wide : end] for wide, end in zip(self.widths, ends, strict=True)]
+        ends = list(accumulate(self.usage.widths))
+        waiting = [
+            given[:, end - wide : end] for wide, end in zip(self.usage.widths, ends, strict=True)
+        ]
         waiting = waiting or [given]
         arguments: list[Any] = []
         for name, dtype in self._inputs:
             if not isinstance(dtype, torch.dtype):
                 arguments.append(dtype)  # a value that was fixed when it was exported
-            elif name in self.filled:
-                arguments.append(_made(self.filled[name], given).to(dtype))
-            elif name in self.held:
-                arguments.append(holding(self.held[name], given, dtype))
+            elif name in self.usage.filled:
+                arguments.append(_made(self.usage.filled[name], given).to(dtype))
+            elif name in self.usage.held:
+                arguments.append(self._values[name].beside(given))
             elif waiting:
                 arguments.append(waiting.pop(0).to(dtype))
             else:
@@ -144,7 +165,7 @@ class ExportedModule(nn.Module):
 
     def get_input_embeddings(self) -> nn.Module:
         """The part that turns ids of tokens into vectors. Raises ``BadModel`` without one."""
-        made = {*self.filled, *self.held}
+        made = {*self.usage.filled, *self.usage.held}
         start = next((each for each in self._given() if each.name not in made), None)
         found = None if start is None else _embedding(self, start)
         if found is None:
@@ -153,6 +174,12 @@ class ExportedModule(nn.Module):
                 "Use nn.Embedding on the ids of tokens, and export again.",
             )
         return found
+
+    def rows(self, name: str) -> int:
+        """How many rows there are where the input of this name is looked up, 0 where it is not."""
+        start = next((each for each in self._given() if each.name == name), None)
+        found = None if start is None else _embedding(self, start)
+        return int(getattr(found, "num_embeddings", 0))
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         moved = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch is not
@@ -184,18 +211,6 @@ def _made(kind: str, like: Tensor) -> Tensor:
         return torch.arange(like.shape[1], device=like.device).expand(like.shape[:2])
     make = torch.ones if kind == "ones" else torch.zeros
     return make(like.shape[:2], device=like.device)
-
-
-def holding(about: Mapping[str, Any], like: Tensor, dtype: torch.dtype) -> Tensor:
-    """The value of an input that is held, for each example of ``like`` where it has one each."""
-    value = torch.tensor(about["value"], dtype=dtype, device=like.device)
-    if value.ndim:
-        value = value.reshape([-1 if each is None else each for each in about["shape"]])
-    else:
-        start = int(about["batched"])
-        sizes = [each or like.shape[start + axis] for axis, each in enumerate(about["usual"])]
-        value = value.expand(sizes)
-    return value.expand(len(like), *value.shape) if about["batched"] else value
 
 
 def _embedding(module: nn.Module, node: fx.Node) -> nn.Module | None:

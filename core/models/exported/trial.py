@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,23 +40,26 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
                 f"The weights {name} hold NaN or infinite values.",
                 "Train again from a checkpoint before they appeared, and export that.",
             )
-    filled = {each.name: kind for each in found.inputs[1:] if (kind := _kind(each))}
     about = asdict(found)
     named = Description.read(found.card).held
+    filled = _filled(found.inputs, named)
     free, others = held.chosen([e for e in about["inputs"] if e["name"] not in filled], named)
     names = [each["name"] for each in free]
     left = [each for each in found.inputs if each.name in names]
     about["inputs"] = sorted(about["inputs"], key=lambda each: each["name"] not in names)
     about["held"] = {each["name"]: held.laid_out(each, free[0]) for each in others}
     values = held.arguments(about, named)
-    rows = all(each.dtype.startswith(("float", "bfloat")) and len(each.least) == 2 for each in left)
+    rows = all(_is_float(each) and len(each.least) == 2 for each in left)
     widths = [each.least[1] for each in left] if rows and len(left) > 1 else []
     fixed = left[0].least[0] if left[0].most and left[0].least[0] == left[0].most[0] else 0
     usual = fixed or max(2, left[0].least[0])
     module = ExportedModule(whole, filled, widths, held=values)
+    for name, each in about["held"].items():
+        each["rows"] = module.rows(name)
+    held.settled(named, about)
     given = _examples(left, usual)
     output, answers = _answers(module, given)
-    module.output = output
+    module.usage.output = output
     batch, freed = 0, 0
     if not _free(module, given, answers):
         batch = usual
@@ -64,7 +67,7 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
             other = ExportedModule(program(path), filled, widths, 0, output, fixed, values)
             if _free(other, given, answers):
                 module, batch, freed = other, 0, fixed
-    module.batch = batch
+    module.usage.batch = batch
     return {
         **about,
         "filled": filled,
@@ -75,20 +78,31 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
         "answer": list(_run(module, given[:1]).shape[1:]),
         "steady": torch.equal(_run(module, given), answers),
         "layers": [[name, type(part).__name__] for name, part in module.named_modules() if name],
-        "embedding": _rows(module) if left[0].dtype.startswith(("int", "uint")) else 0,
+        "embedding": module.rows(left[0].name) if not _is_float(left[0]) else 0,
         "lengths": _lengths(module, left[0]),
     }
 
 
-def _kind(given: Given) -> str:
-    """How an input beside the first is made, by what it is called; empty when it must be given."""
-    name = given.name.lower()
-    if given.dtype.startswith(("float", "bfloat")):
-        return ""
-    for part, kind in (("mask", "ones"), ("position", "positions"), ("type", "zeros")):
-        if part in name:
-            return kind
-    return ""
+def _filled(inputs: Sequence[Given], named: Mapping[str, Any]) -> dict[str, str]:
+    """How inputs beside a text are made, one value for each token, by what they are called; others
+    have to be given. The ``named`` ones are held.
+    """
+    whole = [each for each in inputs if len(each.least) == 2 and not _is_float(each)]
+    kinds = {each.name: _kind(each.name.lower()) for each in whole if each is not inputs[0]}
+    if all(kinds.get(each.name) for each in whole):  # there is no text
+        return {}
+    return {name: kind for name, kind in kinds.items() if kind and name not in named}
+
+
+def _kind(name: str) -> str:
+    if "padding" in name:  # torch asks with it what is to be left out, transformers what is not
+        return "zeros"
+    known = (("mask", "ones"), ("position", "positions"), ("type", "zeros"))
+    return next((kind for part, kind in known if part in name), "")
+
+
+def _is_float(given: Given) -> bool:
+    return given.dtype.startswith(("float", "bfloat"))
 
 
 def _examples(left: Sequence[Given], count: int) -> Tensor:
@@ -100,7 +114,7 @@ def _examples(left: Sequence[Given], count: int) -> Tensor:
             if each.most[axis] != each.least[axis]:  # free: of a usual length
                 most = each.most[axis]
                 shape[axis] = max(each.least[axis], min(_LENGTH, most or _LENGTH))
-        if each.dtype.startswith(("float", "bfloat")):
+        if _is_float(each):
             made.append(torch.rand(shape, generator=generator))
         else:
             made.append(torch.randint(0, _VOCABULARY, shape, generator=generator))
@@ -126,7 +140,7 @@ def _run(module: ExportedModule, given: Tensor) -> Tensor:
 def _answers(module: ExportedModule, given: Tensor) -> tuple[int, Tensor]:
     """Which output answers, and its answers: the first of numbers with an entry per example."""
     for place in range(module.outputs):
-        module.output = place
+        module.usage.output = place
         answers = _run(module, given)
         if (
             isinstance(answers, Tensor)
@@ -162,7 +176,7 @@ def _lengths(module: ExportedModule, first: Given) -> list[int | None]:
     torch fixes the length where a recurrent layer was exported, though nothing depends on it: if it
     takes a shorter and a longer text, it is taken to be free.
     """
-    if first.dtype.startswith(("float", "bfloat")) or len(first.least) != 2:
+    if _is_float(first) or len(first.least) != 2:
         return [1, None]
     least, most = first.least[1], first.most[1]
     if least == most:
@@ -186,14 +200,7 @@ def _lengths(module: ExportedModule, first: Given) -> list[int | None]:
 
 def _takes(module: ExportedModule, length: int) -> bool:
     try:
-        _run(module, torch.zeros(max(1, module.batch), length, dtype=torch.int64))
+        _run(module, torch.zeros(max(1, module.usage.batch), length, dtype=torch.int64))
     except BadModel:
         return False
     return True
-
-
-def _rows(module: ExportedModule) -> int:
-    try:
-        return int(getattr(module.get_input_embeddings(), "num_embeddings", 0))
-    except BadModel:
-        return 0

@@ -16,7 +16,7 @@ from core.errors import BadModel
 from core.models.card import ModelCard
 from core.models.exported import held
 from core.models.exported.description import Description, completed
-from core.models.exported.module import holding
+from core.models.exported.holding import Held
 from core.models.exported.own import Staged
 from core.models.exported.packing import described
 from core.models.formats import cards
@@ -129,10 +129,10 @@ def _hold(
     """
     kind = type(network)
     kept = held.arguments({"held": others}, values)
-    types = {name: getattr(torch, about["dtype"]) for name, about in others.items()}
+    values_of = {name: Held(about, getattr(torch, about["dtype"])) for name, about in kept.items()}
 
     def forward(self: nn.Module, given: Tensor) -> Any:
-        more = {name: holding(about, given, types[name]) for name, about in kept.items()}
+        more = {name: each.beside(given) for name, each in values_of.items()}
         return kind.forward(self, **{looked: given}, **more)
 
     about = {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__}

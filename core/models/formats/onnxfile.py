@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import BadModel, shortened
-from core.models.exported.module import holding
+from core.models.exported.holding import Held
 from core.models.formats.onnxbytes import AGAIN, missing, whole
 from core.models.rowscorer import Shared
 
@@ -64,7 +64,8 @@ class Graph(nn.Module):
         every = self._session.run.get_inputs()
         first = next((each for each in every if each.name == looked), every[0])
         self._name = first.name
-        self._held = dict(held or {})
+        known = (held or {}).items()
+        self._held = {name: Held(about, getattr(torch, about["dtype"])) for name, about in known}
         self._batch = first.shape[0] if isinstance(first.shape[0], int) else 0
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -77,10 +78,7 @@ class Graph(nn.Module):
             if lacking:
                 part = torch.cat([part, part[-1:].expand(lacking, *part.shape[1:])])
             part = part.detach().cpu().float()
-            more = {
-                name: holding(about, part, getattr(torch, about["dtype"])).numpy()
-                for name, about in self._held.items()
-            }
+            more = {name: each.beside(part).numpy() for name, each in self._held.items()}
             (answer,) = self._session.run.run(
                 [self._session.run.get_outputs()[0].name], {self._name: part.numpy(), **more}
             )

@@ -1,0 +1,33 @@
+"""The value of an input that is held, as a tensor: made once for each device, and never copied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Held:
+    """An input ``about`` as ``core.models.exported.held.arguments`` tells it."""
+
+    def __init__(self, about: Mapping[str, Any], dtype: torch.dtype) -> None:
+        self._about = about
+        self._dtype = dtype
+        self._made: dict[torch.device, Tensor] = {}
+
+    def beside(self, like: Tensor) -> Tensor:
+        """Its value on the device of ``like``, for each of its examples where it has one each."""
+        about = self._about
+        value = self._made.get(like.device)
+        if value is None:
+            value = torch.tensor(about["value"], dtype=self._dtype, device=like.device)
+            if value.ndim:
+                value = value.reshape([-1 if each is None else each for each in about["shape"]])
+            self._made[like.device] = value
+        if not value.ndim and about["usual"]:
+            start = int(about["batched"])
+            sizes = [each or like.shape[start + axis] for axis, each in enumerate(about["usual"])]
+            value = value.expand(sizes)
+        return value.expand(len(like), *value.shape) if about["batched"] else value
