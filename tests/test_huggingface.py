@@ -331,3 +331,41 @@ def test_a_smaller_one_is_asked_with_the_same_tokenizer(
     assert small.card.raw["of"] == model.ref.name
     (found,), (before,) = (predict(each, (TEXT,), {}, 0, Meter()) for each in (small, model))
     assert found.logits.tolist() == pytest.approx(before.logits.tolist(), abs=0.02)
+
+
+def test_what_was_fetched_from_the_hub_comes_by_the_same_door(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the hub's own library keeps it: links to files by their digest, in a store beside."""
+    from huggingface_hub import constants
+
+    from core.models import huggingface
+    from core.models.formats import admitted
+
+    home = tmp_path / "models--somebody--net"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("abc")
+    (home / "blobs").mkdir()
+    (home / "snapshots" / "abc").mkdir(parents=True)
+    for number, each in enumerate(sorted(folders["bert"].iterdir())):
+        data = each.read_bytes()
+        if each.name == "config.json":
+            data = json.dumps(json.loads(data) | {"auto_map": {"AutoModel": "m.Net"}}).encode()
+        (home / "blobs" / str(number)).write_bytes(data)
+        (home / "snapshots" / "abc" / each.name).symlink_to(f"../../blobs/{number}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    model = load(reference("hf:somebody/net"), "cpu")
+    (found,), (same,) = (
+        predict(each, (TEXT,), {}, 0, Meter()) for each in (model, loaded(folders["bert"]))
+    )
+    assert found.logits.tolist() == same.logits.tolist()
+    assert admitted.notes(huggingface.named("hf:somebody/net")) == (
+        "'auto_map' of config.json is not obeyed: no code is run",
+    )
+    (home / "blobs" / "0").rename(tmp_path / "elsewhere")
+    linked = home / "snapshots" / "abc" / sorted(each.name for each in folders["bert"].iterdir())[0]
+    linked.unlink()
+    linked.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadModel, match="is a link that leads out of it"):
+        card("hf:somebody/net")

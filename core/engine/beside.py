@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
+from core.confinement.folders import sweep
 from core.engine.call import Call
 from core.engine.handle import CallHandle
 from core.engine.inline import InlineExecutor
@@ -21,6 +22,7 @@ class BesideExecutor:
     def __init__(self, verbs: Verbs = OPENING) -> None:
         self._inline = InlineExecutor(verbs=verbs)
         self._verbs = verbs
+        sweep()  # what an earlier server left
 
     def takes(self, call: Call) -> bool:
         """Whether a call is one of these."""
