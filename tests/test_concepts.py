@@ -276,7 +276,7 @@ def test_a_persons_own_examples(tmp_path: Path) -> None:
     assert [each.data for each in texts.examples] == [b"a player", b"an editor of sounds"]
     assert texts.about == "2 texts of audio.txt"
     table = tmp_path / "rows.csv"
-    table.write_text("mean radius,b\n1,2\n3,4\n")
+    table.write_text("a,b\n1,2\n3,4\n")
     assert len(of_path("rows", table, rows)) == 2
     with pytest.raises(BadInput):
         of_path("gone", tmp_path / "nowhere", digits)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import core
-from core.data.asread import by_hand
+from core.data.asread import by_hand, check
 from core.data.coding import coding
 from core.data.columns import UnknownColumn
 from core.data.dataset import dataset, open_dataset
@@ -174,7 +174,8 @@ def test_data_with_their_own_names_stay_as_they_are(tmp_path: Path) -> None:
     found = dataset(card("tabular_mlp"), path, label="diagnosis")
     assert {"diagnosis", *rows[0]} - set(json.loads(found[0].data)) == {"diagnosis"}
     assert "reads" not in " ".join(found.notes)
+    check(found, card("tabular_mlp"))
     (tmp_path / "b.csv").write_text("u,v,label\n1,2,a\n")
     with pytest.raises(UnknownColumn, match="none of the columns that the model reads") as caught:
-        dataset(card("tabular_mlp"), tmp_path / "b.csv")
+        check(dataset(card("tabular_mlp"), tmp_path / "b.csv"), card("tabular_mlp"))
     assert caught.value.columns == ("u", "v")

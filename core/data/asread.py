@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from core.data.columns import UnknownColumn
 from core.data.examples import Dataset
-from core.data.matching import Match, as_read, features_of, matched, told
+from core.data.matching import as_read, features_of, matched, told
 from core.data.splits import listed
 from core.models.card import ModelCard
 from core.provenance import sha256_of_json
@@ -37,16 +37,24 @@ def sample(found: Dataset) -> list[dict[str, Any]]:
     return [dict(json.loads(each.data)) for each in some]
 
 
-def matches(found: Dataset, model: ModelCard, said: str = "") -> tuple[Match, ...]:
-    """How each column of the model is read from a table."""
-    return matched(features_of(model.raw), sample(found), by_hand(said))
+def check(found: Dataset, model: ModelCard) -> None:
+    """Raise ``UnknownColumn`` when a table has none of the columns that the model reads."""
+    names = [each.name for each in features_of(model.raw)]
+    known = {_bare(name) for name in names}
+    present = list(dict.fromkeys(name for row in sample(found) for name in row))
+    if names and not any(_bare(name) in known for name in present):
+        raise UnknownColumn(
+            f"'{found.name}' has none of the columns that the model reads: {listed(names, 4)}. "
+            f"It has {listed(present, 6)}.",
+            "Say which column is which.",
+            present,
+        )
 
 
 def as_model_reads(found: Dataset, model: ModelCard, said: str = "") -> Dataset:
     """The same rows with the columns of the model first, where the table calls them otherwise or
-    lacks some, or a person ``said`` how to read them (see ``by_hand``); with notes on it.
-
-    Raises ``UnknownColumn`` when it has none of the columns.
+    lacks some, or a person ``said`` how to read them (see ``by_hand``); with notes on it. One that
+    has none of them stays as it is.
     """
     features = features_of(model.raw)
     if not features:
@@ -54,14 +62,8 @@ def as_model_reads(found: Dataset, model: ModelCard, said: str = "") -> Dataset:
     rows = sample(found)
     known = by_hand(said)
     pairs = matched(features, rows, known)
-    if not any(each.source for each in pairs) and not known:
-        present = list(dict.fromkeys(name for row in rows for name in row))
-        raise UnknownColumn(
-            f"'{found.name}' has none of the columns that the model reads: "
-            f"{listed([each.name for each in pairs], 4)}. It has {listed(present, 6)}.",
-            "Say which column is which.",
-            present,
-        )
+    if not any(each.source for each in pairs):
+        return found  # whoever reads a row says what it lacks
     same = all(each.source.strip().lower() == each.name.strip().lower() for each in pairs)
     if same and not known:
         return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
+from core.data.asread import check
 from core.data.columns import UnknownColumn
 from core.data.dataset import Dataset, dataset
 from core.data.image import decode
@@ -49,6 +50,8 @@ def survey_data(
     try:
         text, label = (str(parameters.get(name, "")) for name in ("text", "label"))
         data = dataset(model.card, path, text=text, label=label)
+        if model.card.task.axis == "columns":
+            check(data, model.card)
     except UnknownColumn as error:
         return DataSurvey(path.name, columns=error.columns, problem=str(error))
     pictures, offsets = b"", np.zeros(0, np.int64)
