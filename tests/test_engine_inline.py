@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from engine_verbs import VERBS, Gate
@@ -12,8 +13,9 @@ from engine_verbs import VERBS, Gate
 from core.engine.call import Call
 from core.engine.executor import Executor
 from core.engine.inline import InlineExecutor
+from core.engine.verbs import Verbs
 from core.engine.workbench import Workbench
-from core.errors import BadInput, Cancelled, EngineError, UnknownName
+from core.errors import BadInput, BadModel, Cancelled, EngineError, UnknownName
 from core.models.reference import ModelRef
 from core.progress import Meter, Progress
 from core.workspace import Workspace
@@ -141,6 +143,35 @@ def test_the_least_recently_used_model_is_forgotten() -> None:
     assert bench.model(refs[0], "cpu") is first
     assert bench.model(refs[1], "cpu") is not second
     assert bench.model(refs[0], "cuda") is not first
+
+
+class Large:
+    """A model of which two fit into memory."""
+
+
+LIVING: WeakSet[Large] = WeakSet()
+
+
+def tight(ref: ModelRef, device: str) -> Large:
+    """Loads one where there is room, and says what else there is as readers of files do."""
+    if len(LIVING) >= 2 or ref.name == "huge":
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise BadModel("It cannot be read.", "Save it again.") from error
+    LIVING.add(made := Large())
+    return made
+
+
+def test_models_go_where_there_is_no_memory_for_one_more() -> None:
+    bench = Workbench(Verbs({}, f"{__name__}:tight"))
+    for name in ("one", "two", "three"):
+        bench.model(ModelRef(name, "0"), "cpu")
+    assert len(LIVING) == 1
+    for _ in range(2):
+        with pytest.raises(BadModel, match="cannot be read"):
+            bench.model(ModelRef("huge", "0"), "cpu")
+    assert not LIVING
 
 
 def test_the_bench_stops_before_loading_when_cancelled_already() -> None:

@@ -481,6 +481,58 @@ def test_answers(way: str, name: str, pairs: Any) -> None:
             np.testing.assert_allclose(one[place].logits, row, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("way", "name"), PAIRS)
+def test_inputs(way: str, name: str, pairs: Any, tmp_path: Path) -> None:
+    """What the network is given of a file, worked out without what takes it in."""
+    pair = pairs(way, name)
+    ((places, batch),) = pair.taken.adapter.batches(pair.examples[:1], pair.taken)
+    assert list(places) == [0]
+    if name in TASKS:
+        first = pair.examples[0]
+        texts, seen = (
+            [first.data.decode()],
+            [batch.features if not batch.context else batch.context[0]],
+        )
+        if first.outputs:
+            texts, seen = [*texts, first.outputs[0]], list(batch.context)
+        for text, ids in zip(texts, seen, strict=True):
+            assert ids[0].tolist() == numbered(way, name, text, tmp_path)
+        return
+    mean, std = (0.5, 0.25)
+    if way in ("safetensors", "state", "lightning") and name == "cnn":
+        about = samples_preprocessing("digits_cnn")
+        (mean,), (std,) = about["mean"], about["std"]
+    pixels = batch.features.double()
+    black, white = (0 - mean) / std, (1 - mean) / std
+    corner = pixels[0, :, 0, 0]
+    assert corner.tolist() == pytest.approx([black] * len(corner), abs=1e-6)  # around a digit
+    assert white >= pixels.max() > white - (white - black) / 4
+    side = LIBRARY[name].get("image_size", 16) if way in ("folder", "zip") else None
+    side = side or (
+        12 if name == "vit" and way in ("program", "onnx", "code") else pixels.shape[-1]
+    )
+    assert tuple(pixels.shape[-2:]) == (side, side)
+
+
+def numbered(way: str, name: str, text: str, folder: Path) -> list[int]:
+    """The tokens of a text: places in the list, or what the library says of its own folder."""
+    if way not in ("folder", "zip"):
+        return [WORDS.index(word) for word in text.split()]
+    from transformers import AutoTokenizer
+
+    tokenizer(folder / "spelt", cls=name != "gpt")
+    (folder / "spelt" / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    spelt = AutoTokenizer.from_pretrained(folder / "spelt", trust_remote_code=False)
+    return list(spelt(text)["input_ids"])
+
+
+def samples_preprocessing(name: str) -> dict[str, Any]:
+    """What the card that ships with a sample network says of its pictures."""
+    path = Path(__file__).parents[1] / "sample_models" / "weights" / name / "card.json"
+    about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["preprocessing"]
+    return about
+
+
 @pytest.mark.parametrize(("way", "name"), [each for each in PAIRS if each[0] != "onnx"])
 def test_layers(way: str, name: str, pairs: Any, tmp_path: Path) -> None:
     pair = pairs(way, name)

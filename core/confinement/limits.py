@@ -32,11 +32,14 @@ def confine(seconds: int, memory: int, largest_file: int, folder: Path | None = 
 
 
 def lower(kind: int, value: int) -> None:
-    """A limit for good, where there is no lower one."""
+    """A limit for good, where there is no lower one, and where the system keeps it: not all know
+    one of the memory.
+    """
     _, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
-    resource.setrlimit(kind, (value, value))
+    with suppress(ValueError, OSError):  # macOS refuses some
+        resource.setrlimit(kind, (value, value))
 
 
 def machine_memory() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import threading
@@ -45,16 +46,30 @@ class Workbench:
             return verb(model, call.inputs, call.parameters, call.seed, meter)
 
     def model(self, ref: ModelRef, device: str) -> Any:
-        """The model behind ``ref``; the least recently used of more than four are forgotten."""
+        """The model behind ``ref``. The least recently used of more than four are forgotten, and
+        all others where there is no memory for one more.
+        """
         with self._lock:
             self.prepare()
             key = (ref, device)
             if key not in self._models:
-                self._models[key] = resolve(self._verbs.loader)(ref, device)
+                while len(self._models) >= _MODELS_KEPT:
+                    self._models.popitem(last=False)
+                self._models[key] = self._loaded(ref, device)
             self._models.move_to_end(key)
-            while len(self._models) > _MODELS_KEPT:
-                self._models.popitem(last=False)
             return self._models[key]
+
+    def _loaded(self, ref: ModelRef, device: str) -> Any:
+        load = resolve(self._verbs.loader)
+        try:
+            return load(ref, device)
+        except Exception as error:
+            causes = (error, error.__cause__, error.__context__)
+            if not self._models or not any(map(_out_of_memory, filter(None, causes))):
+                raise
+        self._models.clear()
+        gc.collect()
+        return load(ref, device)
 
     def prepare(self) -> None:
         """What has to be done once per process, such as choosing the number of threads."""
