@@ -96,8 +96,6 @@ def metric_curves(
     lines = math.ceil(max(len(listed) - 2, 0) / 2)  # of the legend, beyond the first
     figure.layout.height = HEIGHT + _LEGEND_LINE * lines
     figure.layout.margin.b = 90 + _LEGEND_LINE * lines
-    if lines:
-        figure.layout.legend.y = -50 / (HEIGHT - 130)
     if not figure.data:
         figure.add_annotation(
             text="nothing recorded yet", showarrow=False, font={"color": tone.quiet}
@@ -242,7 +240,7 @@ def _layout(metric: str, x: Axis, log: bool, dark: bool) -> dict[str, Any]:
         "height": HEIGHT,
         "margin": {"l": 8, "r": 12, "t": 40, "b": 90},
         "title": {"text": " · ".join(filter(None, [f"<b>{escaped(title)}</b>", note])), "y": 0.97},
-        "legend": {"y": -0.24, "yanchor": "top"},
+        "legend": {"y": -58 / (HEIGHT - 130), "yanchor": "top"},
         "hovermode": "x unified",
         "uirevision": escaped(metric),
         "xaxis": {"title": {"text": _AXES[x]}, "showgrid": False, "showline": True},

@@ -35,12 +35,7 @@ def draw() -> None:
         "From": [each.source for each in found],
         "What it bounds": [each.limit.about for each in found],
     }
-    st.dataframe(
-        pd.DataFrame(rows),
-        hide_index=True,
-        height="content",
-        column_config={"What it bounds": st.column_config.TextColumn(width="large")},
-    )
+    st.table(pd.DataFrame(rows).map(state.plain).set_index("Setting"))
     st.caption(
         f"To change one, write `upload_mb = 2000` into `{FILE}` in the workspace, or set the "
         "environment variable `FLUOROSCOPE_UPLOAD_MB`, which counts before the file. A changed "

@@ -58,10 +58,12 @@ def main() -> None:
         return
     predicting = cached.handle(Call("predict", model, (example,), urgent=True))
     looking = cached.handle(Call("attention_overview", model, (example,), urgent=True))
+    handles = {"Prediction": predicting, "Attention": looking}
+    waiting.under_way(handles)  # a moment, in which it may be known that there is none
     if isinstance(looking.error, NotValid):
         st.info(state.plain(str(looking.error)))
         return
-    if not _ready({"Prediction": predicting, "Attention": looking}):
+    if not _ready(handles):
         return
     prediction: Prediction = predicting.result()[0]
     found: AttentionOverview = looking.result()[0]

@@ -16,7 +16,7 @@ from core.models.exported import own
 from core.models.formats import arrival
 from core.results import Prediction
 from core.tasks import Tokens
-from dashboard import cached, downloads, sidebar, state, waiting
+from dashboard import cached, downloads, ruler, sidebar, state, waiting
 from dashboard.bringing import arriving, findings, form
 from dashboard.checking import report
 from dashboard.figures.prediction import probability_bars
@@ -32,6 +32,7 @@ core.pack(
     model, inputs, "model.pt2", classes=["cat", "dog"],
     preprocessing={"size": 224, "mean": 0.5, "std": 0.5},
 )"""
+_WIDE = 760
 _ENDINGS = ["pt2", "zip", "safetensors", "pt", "pth", "ckpt", "onnx", "skops"]
 _GIVEN = (
     ("Images", "floats [example, channel, row, column]", "class names, mean and std"),
@@ -48,7 +49,8 @@ def main() -> None:
         "running any code in it, and opened in a process of its own."
     )
     now = state.selection()
-    left, right = st.columns([1, 1], gap="large")
+    wide = ruler.width() >= _WIDE
+    left, right = st.columns([1, 1], gap="large") if wide else (st.container(), st.container())
     with left:
         _upload()
     file = arrival.waiting(cached.place(), now.brought)

@@ -12,8 +12,8 @@ def test_renaming_and_deleting(place: Workspace) -> None:
     app = opened("views/workspace.py", model="text_rnn", kind="data")
     assert "Nothing of it leaves this machine" in words(app)
     assert app.dataframe[0].value["Name"].tolist() == ["mine.csv"]
-    limits = app.dataframe[-1].value
-    assert "upload_mb" in limits["Setting"].tolist()
+    limits = app.table[-1].value
+    assert r"upload\_mb" in limits.index.tolist()
     app.text_input(key=f"rename:data/{kept.key}").set_value("yours")
     app.run()
     app.button(key="rename-thing").click()
