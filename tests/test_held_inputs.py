@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import core
+from core.activations.capture import capture
 from core.attribution import describe
 from core.checkup.check import examined
 from core.errors import BadModel
@@ -104,6 +105,17 @@ def test_a_picture_and_numbers(tmp_path: Path) -> None:
         assert words in [each.found for each in report.findings if each.name == "inputs"]
         seen[ref.fingerprint] = found.logits.tolist()
     assert len(seen) == 2  # nothing remembered of one is taken for the other
+
+
+def test_maps_begin_with_a_layer_that_tells_examples_apart(tmp_path: Path) -> None:
+    """What follows the held input alone does not."""
+    model = load(core.reference(packed(tmp_path).name), "cpu")
+    pictures = [core.open_example(f"assets/examples/digit-{digit}.png") for digit in (2, 7)]
+    data = core.Dataset("two", ["one", "other"], pictures.__getitem__, "f" * 64)
+    found = capture(model, data, tmp_path / "captured")
+    assert found.names == ("conv", "relu", "dense", "head")
+    assert (found.layer("dense")[0] == found.layer("dense")[1]).all()
+    assert found.last == "relu"
 
 
 def test_a_plain_export_takes_any_number_of_examples(tmp_path: Path) -> None:
@@ -306,13 +318,14 @@ def found(*others: Any) -> dict[str, Any]:
         ('{"held": {"numbers": 1e39}}', "takes float32 from"),
         (f'{{"held": {{"numbers": 1{"0" * 400}}}}}', "no numbers"),
         (f'{{"held": {{"numbers": {"[" * 900}1{"]" * 900}}}}}', "lists in lists|4 values|no JSON"),
+        ('{"held": {"image": 1}}', "'image' is the input that is looked into"),
         ('{"held": {"more": 1}}', "Those that are held: numbers, ids"),
     ],
 )
 def test_values_that_do_not_do(card: str, words: str) -> None:
     with pytest.raises(BadModel, match=words) as caught:
         completed(Description.read(card), found(NUMBERS, IDS))
-    assert "--hold" in caught.value.next_step or "--set" in caught.value.next_step
+    assert any(each in caught.value.next_step for each in ("--hold", "--set", "core.pack"))
 
 
 def test_any_length_is_that_of_the_list(tmp_path: Path) -> None:
@@ -329,6 +342,9 @@ def test_any_length_is_that_of_the_list(tmp_path: Path) -> None:
     row = Held({**given["numbers"], "value": [1, 2, 3, 4]}, torch.float32)
     assert row.beside(like).stride() == (0, 1)  # one row, however many examples
     assert row.beside(like).data_ptr() == row.beside(like[:2]).data_ptr()  # made once
+    table = Held({"value": [1, 2], "shape": [2], "usual": [2], "batched": False}, torch.float32)
+    table.beside(like).add_(1)  # by a network
+    assert table.beside(like).tolist() == [1, 2]
     usual = held.arguments(about, {})
     assert Held(usual["ids"], torch.int64).beside(like).shape == (5, 8)
     beside = held.laid_out(IDS, {**IDS, "name": "text"})  # as long as the text beside it

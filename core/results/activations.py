@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from core.errors import BadInput, StorageError, UnknownName
 
 Pool = Literal["whole", "mean", "max", "first", "last"]
 FORMAT = 1
+_FEW = 16  # examples that tell whether a layer tells any apart
 MANIFEST, IDS, LABELS, COLUMNS, SCORES = (
     "capture.json",
     "ids.jsonl",
@@ -134,6 +136,26 @@ class Capture:
     def names(self) -> tuple[str, ...]:
         """Names of the captured layers, in the order in which they compute."""
         return tuple(each.name for each in self.layers)
+
+    @cached_property
+    def last(self) -> str:
+        """The last layer before the answer that does not say the same of all examples, as layers
+        behind an input that is held do.
+        """
+        answers = len(self.classes)
+        inner = [
+            each.name
+            for each in self.layers
+            if each.units not in (1, answers) and "Dropout" not in each.kind
+        ]
+        few = np.unique(np.linspace(0, max(0, len(self) - 1), _FEW, dtype=np.int64))
+        for name in reversed(inner if len(self) else []):
+            with suppress(StorageError):  # whoever reads it says so
+                some = self.rows(name, few)
+                if len(some) > 1 and (some == some[:1]).all():
+                    continue
+            return name
+        return (inner or list(self.names))[-1]
 
     def about(self, name: str) -> CapturedLayer:
         """What is known of a layer.

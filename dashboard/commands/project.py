@@ -103,13 +103,7 @@ def _read(
 
     if source.is_dir():
         capture = open_capture(source)
-        answers = len(capture.classes)
-        inner = [
-            each.name
-            for each in capture.layers
-            if each.units not in (1, answers) and "Dropout" not in each.kind
-        ]
-        chosen = layer or (inner or list(capture.names))[-1]
+        chosen = layer or capture.last
         return captured(str(source), chosen), capture, {}
     if layer:
         raise BadParameter("--layer is given, but the source is no capture.", "Leave it out.")

@@ -53,12 +53,7 @@ def of(model: ModelRef, data: Dataset, title: str = "Activations") -> Capture | 
 
 def layer_in_hand(chosen: state.Selection, capture: Capture) -> str:
     """The layer that was chosen, if it is captured; else the last one before the answer."""
-    if chosen.module in capture.names:
-        return chosen.module
-    answers = len(capture.classes)
-    telling = [each for each in capture.layers if "Dropout" not in each.kind]
-    wide = [each.name for each in telling if each.units not in (1, answers)]
-    return wide[-1] if wide else capture.names[-1]
+    return chosen.module if chosen.module in capture.names else capture.last
 
 
 def show_layer(chosen: state.Selection, capture: Capture) -> str:

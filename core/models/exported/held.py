@@ -128,6 +128,11 @@ def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]
     """
     known: Mapping[str, Any] = found.get("held", {})
     for name in said:
+        if name == found["inputs"][0]["name"]:
+            raise BadModel(
+                f"'{shortened(name, 60)}' is the input that is looked into, and so not held.",
+                f'To look into another, make the file with core.pack(…, held={{"{name}": 0}}).',
+            )
         if name not in known:
             names = ", ".join(known) or "none, it takes one input"
             raise BadModel(

@@ -1,4 +1,5 @@
-"""The value of an input that is held, as a tensor: made once for each device, and never copied."""
+"""The value of an input that is held, as a tensor: made once for each device, and not
+copied for each example."""
 
 from __future__ import annotations
 
@@ -30,4 +31,6 @@ class Held:
             start = int(about["batched"])
             sizes = [each or like.shape[start + axis] for axis, each in enumerate(about["usual"])]
             value = value.expand(sizes)
-        return value.expand(len(like), *value.shape) if about["batched"] else value
+        if about["batched"]:
+            return value.expand(len(like), *value.shape)
+        return value.clone()  # a network may write to it
