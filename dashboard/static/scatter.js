@@ -24,7 +24,7 @@ class Scene {
   }
 
   home() {
-    this.zoom = 1; this.x = 0; this.y = 0;
+    this.zoom = 1; this.x = 0; this.y = 12;  // below the buttons
     this.turn = [1, 0, 0, 0, 0.94, -0.34, 0, 0.34, 0.94];
   }
 
@@ -129,7 +129,7 @@ class Scene {
       this.canvas.width = width; this.canvas.height = height;
     }
     const half = Math.min(width, height) / 2;
-    return { width, height, sharp, scale: 0.92 * half * this.zoom };
+    return { width, height, sharp, scale: 0.88 * half * this.zoom };
   }
 
   project() {  // screen places [point, 2] of what is shown, in pixels of the canvas
