@@ -103,3 +103,24 @@ def test_every_step_moves_to_another_device(net: nn.Module, tmp_path: Path) -> N
     answer = moved(inputs[0].to("meta"))
     assert answer.device.type == "meta"
     assert answer.shape == net(*inputs).shape
+
+
+def test_what_torch_stumbles_over_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It writes that to its log, and raises something that says nothing."""
+    from torch.export.pt2_archive import _package
+
+    trial(Net(), PIXELS, tmp_path)
+    for wrong, kind, words in (
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError, ""),
+        (RuntimeError("no such weight"), BadModel, "cannot be rebuilt: no such weight"),
+    ):
+
+        def fail(*_: Any, wrong: Exception = wrong, **__: Any) -> None:
+            raise wrong
+
+        monkeypatch.setattr(_package, "_load_state_dict", fail)
+        with pytest.raises(kind, match=words):
+            program(tmp_path / "out.pt2")
+    assert "torch.export" not in {each.name for each in caplog.records}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.export.unflatten import UnflattenedModule
 from torch.utils import _pytree as pytree
 
+from core.device import out_of_memory
 from core.errors import BadModel
 from core.models.exported.holding import Held
 from core.models.exported.layers import restore
@@ -240,14 +242,31 @@ def _embedding(module: nn.Module, node: fx.Node) -> nn.Module | None:
 
 
 def program(path: Path) -> Any:
-    """The ``torch.export`` program in a file that ``clean`` has written. Raises ``BadModel``."""
+    """The ``torch.export`` program in a file that ``clean`` has written.
+
+    Raises ``BadModel``, ``MemoryError``.
+    """
+    told: list[BaseException] = []
+
+    def hear(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            told.append(record.exc_info[1])
+        return False
+
+    log = logging.getLogger("torch.export")  # where it says what is wrong
+    log.addFilter(hear)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.load(path)
     except Exception as error:  # a stranger's program may break torch in any way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]
+        wrong = told[-1] if told else error
+        if out_of_memory(wrong):
+            raise MemoryError from error
+        reason = (str(wrong).strip().splitlines() or [type(wrong).__name__])[-1][:160]
         raise BadModel(
             f"The program cannot be rebuilt: {reason.rstrip('.')}.",
             "Export it again with a current PyTorch.",
         ) from error
+    finally:
+        log.removeFilter(hear)
