@@ -113,7 +113,7 @@ def test_what_torch_stumbles_over_is_told(
 
     trial(Net(), PIXELS, tmp_path)
     for wrong, kind, words in (
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError, ""),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError, None),
         (RuntimeError("no such weight"), BadModel, "cannot be rebuilt: no such weight"),
     ):
 
