@@ -287,6 +287,34 @@ def test_a_mask_of_torch_says_what_is_left_out(tmp_path: Path) -> None:
         torch.testing.assert_close(module(ids), network(ids, nothing))
 
 
+class Captioned(nn.Module):
+    """A picture and a text with its mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 3)
+        self.words = nn.Embedding(9, 3)
+
+    def forward(self, pixels: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits ``[example, class]``; NaN where nothing of the text is read."""
+        mask = attention_mask[..., None].float()
+        text = (self.words(input_ids) * mask).sum(1) / mask.sum(1)
+        return self.conv(pixels).mean((2, 3)) * text
+
+
+def test_a_text_that_is_held_is_read(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Captioned().eval()
+    ids, mask = torch.tensor([[2, 3, 4, 5]] * 2), torch.ones(2, 4, dtype=torch.int64)
+    path = saved(network, (torch.rand(2, 1, 8, 8), ids, mask), tmp_path / "net.pt2")
+    added = door.add(path, Description(held={"input_ids": [5, 4, 3, 2]}))
+    assert "'attention_mask' (4 values) is held at 1" in added.notes[-1]
+    pixels = torch.rand(3, 1, 8, 8)
+    with load(core.reference(added.name), "cpu").exclusive() as module, torch.no_grad():
+        truth = network(pixels, torch.tensor([[5, 4, 3, 2]] * 3), torch.ones(3, 4))
+        torch.testing.assert_close(module(pixels), truth)
+
+
 def test_an_output_beside_its_text_is_not_held() -> None:
     with pytest.raises(BadModel, match="'decoder_input_ids'") as caught:
         held.chosen([IDS, {**IDS, "name": "decoder_input_ids"}], {})

@@ -155,7 +155,7 @@ def _held(staged: own.Staged) -> dict[str, Any]:
     known = staged.found.get("held", {})
     made = {}
     for name, each in known.items():
-        value = staged.said.held.get(name, 0)
+        value = staged.said.held.get(name, each.get("unsaid", 0))
         numbers = value if isinstance(value, list) else [value]
         text = st.text_input(
             f"{state.plain(name)} is held at",

@@ -3,7 +3,7 @@
     "held": {"numbers": 0, "season": [0, 1, 0, 0]}
 
 One number stands for all of an input, a list names them all in their order, for every example
-alike. What is not named is held at 0. Imports no torch.
+alike. What is not named is held at 0, the mask of a text that is held at 1. Imports no torch.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]
             )
     made = {}
     for name, about in known.items():
-        value = said.get(name, 0)
+        value = said.get(name, about.get("unsaid", 0))
         numbers = value if isinstance(value, list) else [value]
         fixed = [each for each in about["shape"] if each is not None]
         free = len(about["shape"]) - len(fixed)
@@ -190,7 +190,7 @@ def sentence(found: Mapping[str, Any], said: Mapping[str, Any]) -> str:
     if not known:
         return ""
     parts = [
-        f"'{name}' ({counted(about)}) is held at {shown(said.get(name, 0))}"
+        f"'{name}' ({counted(about)}) is held at {shown(said.get(name, about.get('unsaid', 0)))}"
         for name, about in known.items()
     ]
     looked = [each["name"] for each in found["inputs"] if each["name"] not in known]
@@ -206,4 +206,7 @@ def sentence(found: Mapping[str, Any], said: Mapping[str, Any]) -> str:
 def arguments(found: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     """What a module is told of its further inputs, by name; empty where it has none."""
     known: Mapping[str, Any] = found.get("held", {})
-    return {name: {**about, "value": said.get(name, 0)} for name, about in known.items()}
+    return {
+        name: {**about, "value": said.get(name, about.get("unsaid", 0))}
+        for name, about in known.items()
+    }

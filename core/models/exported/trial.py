@@ -45,9 +45,15 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
     filled = _filled(found.inputs, named)
     free, others = held.chosen([e for e in about["inputs"] if e["name"] not in filled], named)
     names = [each["name"] for each in free]
+    masks = {}
+    if not _is_text(next(each for each in found.inputs if each.name in names)):
+        masks, filled = filled, {}  # a text that is held has none for each of its tokens
+        others = [each for each in about["inputs"] if each["name"] not in names]
     left = [each for each in found.inputs if each.name in names]
     about["inputs"] = sorted(about["inputs"], key=lambda each: each["name"] not in names)
     about["held"] = {each["name"]: held.laid_out(each, free[0]) for each in others}
+    for name, kind in masks.items():
+        about["held"][name]["unsaid"] = int(kind == "ones")
     values = held.arguments(about, named)
     rows = all(_is_float(each) and len(each.least) == 2 for each in left)
     widths = [each.least[1] for each in left] if rows and len(left) > 1 else []
@@ -87,7 +93,7 @@ def _filled(inputs: Sequence[Given], named: Mapping[str, Any]) -> dict[str, str]
     """How inputs beside a text are made, one value for each token, by what they are called; others
     have to be given. The ``named`` ones are held.
     """
-    whole = [each for each in inputs if len(each.least) == 2 and not _is_float(each)]
+    whole = [each for each in inputs if _is_text(each)]
     kinds = {each.name: _kind(each.name.lower()) for each in whole if each is not inputs[0]}
     if all(kinds.get(each.name) for each in whole):  # there is no text
         return {}
@@ -99,6 +105,10 @@ def _kind(name: str) -> str:
         return "zeros"
     known = (("mask", "ones"), ("position", "positions"), ("type", "zeros"))
     return next((kind for part, kind in known if part in name), "")
+
+
+def _is_text(given: Given) -> bool:
+    return len(given.least) == 2 and not _is_float(given)
 
 
 def _is_float(given: Given) -> bool:
