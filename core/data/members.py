@@ -117,7 +117,7 @@ def _check_list(
     tail = source.read()
     place = tail.rfind(_END)
     if place < 0 or len(tail) - place < 22:
-        raise zipfile.BadZipFile("its list of files is missing, it is cut off")
+        raise zipfile.BadZipFile("its list of files is missing")
     length = struct.unpack_from("<L", tail, place + 12)[0]
     wide = tail.rfind(_END64, 0, place)
     if wide >= 0 and len(tail) - wide >= 56:

@@ -28,7 +28,10 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "float32": (-3.4e38, 3.4e38),
 }
 """The least and the largest number of each kind; rounded towards 0 where it is no whole one."""
-_NEXT = 'Write it as "held": {"numbers": 0} in the card, or --hold numbers=0,1,0.'
+_NEXT = (
+    'Say one number for all of it, or each: "held": {"numbers": 0} in a card, '
+    "--hold numbers=0,1 on the command line."
+)
 
 Given = Mapping[str, Any]
 """An input as an exported program describes it: ``name``, ``dtype``, ``least`` and ``most``."""
@@ -117,6 +120,10 @@ def _flat(said: Any) -> Iterator[float]:
         raise BadModel(f"An input is held at {shortened(repr(said), 60)}, no number.", _NEXT)
 
 
+def _next(name: str) -> str:
+    return _NEXT.replace("numbers", shortened(name, 60))
+
+
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) <= sys.float_info.max  # of whole ones, too
 
@@ -138,7 +145,7 @@ def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]
             raise BadModel(
                 f"The card holds '{shortened(name, 60)}', which is no further input of the "
                 f"network. Those that are held: {names}.",
-                _NEXT,
+                _next(next(iter(known), "numbers")),
             )
     made = {}
     for name, about in known.items():
@@ -150,11 +157,12 @@ def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]
         fits = len(numbers) == count if not free else len(numbers) % max(1, count) == 0
         if isinstance(value, list) and (not fits or free > 1 or not numbers):
             raise BadModel(
-                f"'{name}' is held at {len(numbers):,} numbers, and takes {counted(about)}.", _NEXT
+                f"'{name}' is held at {len(numbers):,} numbers, and takes {counted(about)}.",
+                _next(name),
             )
         whole = not about["dtype"].startswith(("float", "bfloat"))
         if whole and any(each != int(each) for each in numbers):
-            raise BadModel(f"'{name}' takes whole numbers, and is held at others.", _NEXT)
+            raise BadModel(f"'{name}' takes whole numbers, and is held at others.", _next(name))
         least, most = _RANGES.get(about["dtype"], (-math.inf, math.inf))
         if rows := about.get("rows"):
             least, most = 0, rows - 1
@@ -162,7 +170,7 @@ def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]
             raise BadModel(
                 f"'{name}' takes {about['dtype']} from {least:g} to {most:g}, and is held at "
                 f"{wrong[0]:g}.",
-                _NEXT,
+                _next(name),
             )
         made[name] = value
     return made
