@@ -84,7 +84,7 @@ def opened(
     except DAMAGE as damage:
         raise error(
             f"'{shown}' is no whole zip: {str(damage).rstrip('.') or 'it is cut off'}.",
-            "It may be cut off: copy it or make it again.",
+            "Copy it again, or make it again.",
         ) from None
     guard = _Guard(shown, size, limits, error, again)
     try:
@@ -117,7 +117,7 @@ def _check_list(
     tail = source.read()
     place = tail.rfind(_END)
     if place < 0 or len(tail) - place < 22:
-        raise zipfile.BadZipFile("its list of files is missing")
+        raise zipfile.BadZipFile("its list of files is missing, it is cut off")
     length = struct.unpack_from("<L", tail, place + 12)[0]
     wide = tail.rfind(_END64, 0, place)
     if wide >= 0 and len(tail) - wide >= 56:
