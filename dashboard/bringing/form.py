@@ -21,6 +21,7 @@ _SCALES: dict[str, tuple[list[float], list[float]]] = {
     "ImageNet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
 }
 _OWN = "Other: mean and std above"
+_MOST_TYPED = 100  # numbers in one line
 _FITS = {"cover": "Is cut to fill the frame", "glyph": "Has one object, centred"}
 
 
@@ -157,6 +158,10 @@ def _held(staged: own.Staged) -> dict[str, Any]:
     for name, each in known.items():
         value = staged.said.held.get(name, each.get("unsaid", 0))
         numbers = value if isinstance(value, list) else [value]
+        if len(numbers) > _MOST_TYPED:
+            st.caption(f"{state.plain(name)} is held at {held.shown(value)}, as its file says")
+            made[name] = value
+            continue
         text = st.text_input(
             f"{state.plain(name)} is held at",
             ", ".join(f"{number:g}" for number in numbers),

@@ -20,6 +20,7 @@ from core.models.exported.trial import tried
 from core.models.formats import door
 from core.progress import Meter
 from core.workspace import Workspace
+from dashboard.bringing import form
 from dashboard.checking import report
 from tests.pages.driving import opened, param, settle, words
 from tests.test_exported_clean import Net, exported, saved
@@ -114,6 +115,13 @@ def test_what_else_it_takes_is_held(place: Workspace, tmp_path: Path) -> None:
     hold("1, 2, 3, 4, 5.5")
     assert own.card("own:two").raw["held"] == {"numbers": [1, 2, 3, 4, 5.5]}
     assert "numbers is held at 1, 2, 3, 4, 5.5" in words(app)  # in the sidebar, on every page
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(form, "_MOST_TYPED", 4)  # more are kept as they are
+        app.run()
+        assert "numbers is held at 1, 2, 3, 4, 5.5, as its file says" in words(app)
+        next(each for each in app.button if each.label == "Save").click()
+        settle(app)
+        assert own.card("own:two").raw["held"] == {"numbers": [1, 2, 3, 4, 5.5]}
 
 
 def test_a_hostile_file_gets_a_sentence(place: Workspace, tmp_path: Path) -> None:
