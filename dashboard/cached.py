@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,9 @@ from core.data.dataset import Dataset
 from core.data.dataset import dataset as shipped
 from core.data.gallery import GalleryItem, examples_for, gallery, gallery_item
 from core.data.kept import InHand, asked, kept_data
-from core.engine.beside import BesideExecutor
 from core.engine.call import Call
+from core.engine.engine import Engine
 from core.engine.executor import Handle
-from core.engine.process import ProcessExecutor
 from core.errors import BadInput, FluoroscopeError, UnknownName
 from core.models import estimator
 from core.models.card import ModelCard
@@ -51,19 +49,11 @@ _OTHERS = 6  # examples offered for a model that has none of its own
 
 
 @st.cache_resource(show_spinner=False, on_release=lambda engine: engine.close())
-def engine() -> ProcessExecutor:
-    """The worker process of this server, warmed up with the first model."""
-    started = ProcessExecutor(
-        device=os.environ.get("FLUOROSCOPE_DEVICE", "auto"), workspace=place()
-    )
+def engine() -> Engine:
+    """The worker processes of this server, the ordinary one warmed up with the first model."""
+    started = Engine(device=os.environ.get("FLUOROSCOPE_DEVICE", "auto"), workspace=place())
     started.warm(reference(next(iter(models()))))
     return started
-
-
-@st.cache_resource(show_spinner=False)
-def beside() -> BesideExecutor:
-    """Who has strangers' files opened, in processes of their own."""
-    return BesideExecutor()
 
 
 @st.cache_resource(show_spinner=False)
@@ -312,8 +302,7 @@ def handle(call: Call) -> Handle:
     handles = state.handles()
     state.wanted().add(call.key)
     if call.key not in handles:
-        worker = partial(engine().submit, owner=state.visitor())
-        handles[call.key] = (beside().submit if beside().takes(call) else worker)(call)
+        handles[call.key] = engine().submit(call, owner=state.visitor())
     return handles[call.key]
 
 

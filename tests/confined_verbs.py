@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import mmap
 import os
@@ -11,12 +12,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from core.confinement import process
 from core.confinement.folders import HeldFolder
+from core.engine import job_worker
 from core.engine.verbs import Verbs
 from core.models.reference import ModelRef
 from core.progress import Meter
@@ -91,7 +93,37 @@ def panic(*asked: Any) -> int:
 
 
 def process_number(*asked: Any) -> int:
+    if "life" in asked[2]:
+        os.open(asked[2]["life"], os.O_WRONLY)
+    if "gate" in asked[2]:
+        Path(asked[2]["gate"]).read_text()  # once somebody has written
     return os.getpid()
+
+
+def machine(*asked: Any) -> dict[str, int]:
+    """What machine code would do, past all that Python watches: the error of each deed, or 0."""
+    return machine_job(asked[2])
+
+
+def machine_job(parameters: Mapping[str, Any], meter: Meter | None = None) -> dict[str, int]:
+    """The same as the verb of a job."""
+    library = ctypes.CDLL(None, use_errno=True)
+    nothing = (ctypes.c_char_p * 1)(None)
+
+    def write(place: str) -> int:
+        path = os.fsencode(parameters[place])
+        return int(library.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+    deeds: dict[str, Callable[[], int]] = {
+        "socket": lambda: library.socket(2, 1, 0),
+        "exec": lambda: library.execv(b"/nonexistent", nothing),
+        "peek": lambda: library.process_vm_readv(os.getppid(), None, 0, None, 0, 0),
+        "signal": lambda: library.kill(int(parameters["other"]), 0),
+        "outside": lambda: write("outside"),
+        "inside": lambda: write("inside"),
+        "nothing": lambda: library.open(b"/dev/null", os.O_WRONLY),
+    }
+    return {name: 0 if deed() >= 0 else ctypes.get_errno() for name, deed in deeds.items()}
 
 
 def tokenizer_json(pattern: str) -> str:
@@ -107,12 +139,15 @@ def tokenizer_json(pattern: str) -> str:
     })  # fmt: skip
 
 
-NAMES = ("grow", "share", "stuck", "spell", "start", "write", "panic", "process_number")
+NAMES = ("grow", "share", "stuck", "spell", "start", "write", "panic", "process_number",
+         "machine")  # fmt: skip
 VERBS = Verbs({name: f"confined_verbs:{name}" for name in NAMES}, "confined_verbs:load")
 
 
 def main() -> None:
     deed = sys.argv[1]
+    if Path(deed).is_dir():  # a job
+        sys.exit(job_worker.main({"machine": "confined_verbs:machine_job"}))
     if deed == "leave":  # a folder held by a process that will be killed, and one by its child
         folder = HeldFolder()
         Path(tempfile.gettempdir(), "left").write_text("x")

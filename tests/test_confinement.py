@@ -5,6 +5,7 @@ Each refusal has its control: the same where nothing is refused.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -22,7 +23,10 @@ from confined_verbs import VERBS
 
 from core.confinement import probe, process
 from core.confinement.folders import HeldFolder, sweep, temporary
+from core.confinement.kernel import able
 from core.engine.call import Call
+from core.engine.engine import Engine
+from core.engine.job import submit
 from core.engine.process import ProcessExecutor
 from core.errors import BadModel, Cancelled, EngineError, OutOfMemory, WorkerDied
 from core.models.reference import ModelRef
@@ -280,6 +284,147 @@ def test_the_kernel_refuses_what_machine_code_does(how: str, tmp_path: Path) -> 
     outside = ("socket", "write", "remove")
     assert told == {**dict.fromkeys(outside, kept), "inside": False, "nothing": False}
     assert rest == ([] if kept else ["started"])
+
+
+# The sealed worker
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with Engine(workspace=Workspace(tmp_path / "place"), verbs=VERBS) as both:
+        yield both
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Path:
+    """A pipe where a sealed worker may write."""
+    made = worker_place(tmp_path) / "results" / "pipe"
+    os.mkfifo(made)
+    return made
+
+
+def deeds(tmp_path: Path) -> dict[str, str]:
+    """Where ``machine`` writes, and to whom it signals."""
+    results = worker_place(tmp_path) / "results" / "x"
+    return {
+        "outside": str(tmp_path / "x"), "inside": str(results), "other": str(os.getpid()),
+    }  # fmt: skip
+
+
+ALLOWED = {
+    "socket": 0, "exec": errno.ENOENT, "peek": 0, "signal": 0,
+    "outside": 0, "inside": 0, "nothing": 0,
+}  # fmt: skip
+REFUSED = {**ALLOWED, **dict.fromkeys(("socket", "exec", "peek"), errno.EPERM)}
+
+
+def sealed_from(told: dict[str, int]) -> bool:
+    """Whether the kernel refused what it should; signals to others only newer ones refuse."""
+    signalled = told.pop("signal")
+    return signalled in (0, errno.EPERM) and told == {
+        **{name: each for name, each in REFUSED.items() if name != "signal"},
+        "outside": errno.EACCES,
+    }
+
+
+needs_seal = pytest.mark.skipif(not able(), reason="this system has no Landlock or no seccomp")
+
+
+@needs_seal
+def test_machine_code_of_a_brought_model_is_held_by_the_kernel(
+    engine: Engine, tmp_path: Path
+) -> None:
+    asked = deeds(tmp_path)
+    assert sealed_from(engine.submit(ask("machine", **asked)).result(TIMEOUT))
+    assert not Path(asked["outside"]).exists()
+    for place in ("models", "opened", "runs", "jobs"):  # what others compute by
+        within = tmp_path / "place" / place
+        within.mkdir(exist_ok=True)
+        asked["outside"] = str(within / "x")
+        assert sealed_from(engine.submit(ask("machine", **asked)).result(TIMEOUT))
+    # The control: the worker of all other models.
+    assert engine.submit(ask("machine", KNOWN, **asked)).result(TIMEOUT) == ALLOWED
+
+
+@needs_seal
+def test_a_job_on_a_brought_model_is_sealed_and_no_other(tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "place")
+    asked = deeds(tmp_path)
+    told = {}
+    for name in (BROUGHT.name, KNOWN.name):
+        parameters = {**asked, "model": [name, ""]}
+        job = submit(place, "machine", parameters, "cpu", worker="confined_verbs")
+        assert job.wait() == "done", job.log()
+        told[name] = job.result
+    assert sealed_from(told[BROUGHT.name])
+    assert told[KNOWN.name] == ALLOWED
+
+
+def test_each_model_has_its_worker(engine: Engine) -> None:
+    assert engine.sealed.pid is None
+    ordinary = engine.ordinary.pid
+    for name in ("toy", "run:mine", "run:mine@3"):
+        assert engine.submit(ask("process_number", ModelRef(name, ""))).result(TIMEOUT) == ordinary
+    # Comparing reads what another model, brought or not, has answered: numbers in a folder.
+    other = ask("process_number", KNOWN, capture="/mine", other="/of/own:net")
+    assert engine.submit(other).result(TIMEOUT) == ordinary
+    assert engine.sealed.pid is None
+    found = {
+        engine.submit(ask("process_number", ModelRef(name, ""))).result(TIMEOUT)
+        for name in ("own:net", "hf:/a", "hf:a/b", "compressed:x", "/a/b.skops", "~/c.onnx")
+    }
+    assert found == {engine.sealed.pid}
+    assert ordinary not in found
+
+
+def test_the_end_of_the_sealed_worker_leaves_the_other_alone(
+    engine: Engine, inside: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    ordinary = engine.ordinary.pid
+    before = engine.submit(ask("process_number", KNOWN))
+    assert before.result(TIMEOUT) == ordinary
+    going = engine.submit(ask("process_number", KNOWN, gate=str(gate)))
+    brought = engine.submit(ask("stuck", pipe=str(inside)))
+    os.kill(int(inside.read_text()), signal.SIGKILL)
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        brought.result(TIMEOUT)
+    gate.write_text("x")
+    assert going.result(TIMEOUT) == ordinary == engine.ordinary.pid
+    assert before.state == "done"
+    assert engine.submit(ask("process_number")).result(TIMEOUT) not in (ordinary, None)
+
+
+@pytest.mark.parametrize("model", [BROUGHT, KNOWN])
+def test_cancel_in_one_worker_leaves_the_other_alone(
+    engine: Engine, model: ModelRef, inside: Path
+) -> None:
+    one = engine.submit(ask("process_number", BROUGHT)).result(TIMEOUT)
+    two = engine.submit(ask("process_number", KNOWN)).result(TIMEOUT)
+    endless = engine.submit(ask("stuck", model, pipe=str(inside)))
+    assert int(inside.read_text()) == (one if model is BROUGHT else two)
+    engine.give_up(endless, lambda owner: True)
+    assert endless.state == "cancelled"
+    after = [engine.submit(ask("process_number", each, again=1)) for each in (BROUGHT, KNOWN)]
+    assert [each.result(TIMEOUT) == was for each, was in zip(after, (one, two), strict=True)] == [
+        model is not BROUGHT, model is BROUGHT,
+    ]  # fmt: skip
+
+
+def test_a_sealed_worker_goes_when_it_is_idle_and_comes_again(
+    engine: Engine, inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.engine.process._IDLE_SECONDS", 0.0)
+    call = ask("process_number", life=str(inside))
+    asked = engine.submit(call)
+    with inside.open("rb") as life:
+        before = asked.result(TIMEOUT)
+        assert life.read() == b""  # its end
+    assert engine.stored(call)
+    assert engine.submit(call).result(0) == before
+    assert engine.submit(ask("process_number", again=1)).result(TIMEOUT) != before
+    assert engine.submit(ask("process_number", KNOWN)).result(TIMEOUT) == engine.ordinary.pid
 
 
 # Confined processes

@@ -18,6 +18,7 @@ from core.checkup import findings as told
 from core.checkup import fitting
 from core.checkup.confined import confined
 from core.checkup.trials import PASSES, reason, tried
+from core.confinement.kernel import calls_refused
 from core.device import free_memory
 from core.errors import FluoroscopeError
 from core.models.catalogue import weights_file
@@ -46,7 +47,8 @@ def check_up(
     """
     checked((), parameters, "check_up")
     if "check_up" not in model.memo:
-        if replace(model.ref, name=str(model.card.raw.get("of", model.ref.name))).brought:
+        brought = replace(model.ref, name=str(model.card.raw.get("of", model.ref.name))).brought
+        if brought and not calls_refused():  # else this is such a process
             model.memo["check_up"] = confined(model.ref, seed, meter)
         else:
             model.memo["check_up"] = examined(model, seed, meter)

@@ -42,11 +42,32 @@ _WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
 _IN_FOLDERS = sum(1 << bit for bit in range(4, 13))  # remove and make, all kinds
 _REFER = 1 << 13
 
+_calls_refused = False
+
+
+def able() -> bool:
+    """Whether this system does both, so that a process can be sealed: ``refuse_calls`` and
+    ``keep_to``.
+    """
+    machine = platform.machine()
+    if sys.platform != "linux" or machine not in _REFUSED:
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    knows: int = library.syscall(_SECCOMP[machine], 2, 0, ctypes.byref(ctypes.c_uint32(_ERROR)))
+    versions: int = library.syscall(_CREATE, None, 0, 1)
+    return knows == 0 and versions >= 1
+
+
+def calls_refused() -> bool:
+    """Whether ``refuse_calls`` holds in this process."""
+    return _calls_refused
+
 
 def refuse_calls() -> bool:
     """From now on no thread of this process starts a program, opens a socket or reaches into
     another process: such a call fails. Whether the system does that.
     """
+    global _calls_refused
     machine = platform.machine()
     if sys.platform != "linux" or machine not in _REFUSED:
         return False
@@ -61,12 +82,13 @@ def refuse_calls() -> bool:
     if library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         return False
     done: int = library.syscall(_SECCOMP[machine], 1, 1, ctypes.create_string_buffer(program))
-    return done == 0
+    _calls_refused = done == 0
+    return _calls_refused
 
 
-def keep_to(folders: Sequence[Path]) -> bool:
-    """From now on this thread, and those it starts, write below ``folders`` and to ``/dev/null``
-    only, and call no address. Whether the system does that.
+def keep_to(places: Sequence[Path]) -> bool:
+    """From now on this thread, and those it starts, write to ``places`` (folders with all in them,
+    and devices) and to ``/dev/null`` only, and call no address. Whether the system does that.
     """
     if sys.platform != "linux":
         return False
@@ -83,7 +105,8 @@ def keep_to(folders: Sequence[Path]) -> bool:
     if rules < 0:
         return False
     try:
-        for place, allowed in (*((each, handled) for each in folders), (Path(os.devnull), file)):
+        for place in (*places, Path(os.devnull)):
+            allowed = handled if place.is_dir() else file
             handle = os.open(place, os.O_PATH | os.O_CLOEXEC)
             try:
                 rule = struct.pack("=Qi", allowed, handle)

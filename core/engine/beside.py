@@ -1,4 +1,4 @@
-"""Computing beside the engine's worker: calls that want no model and start processes of their own.
+"""Computing beside the engine's workers: calls that load no model and start processes of their own.
 
 Each runs in a thread of this process, which only waits for its process; so opening a file does not
 stand in the way of what the worker computes, nor is it stopped with it.
@@ -13,7 +13,7 @@ from core.confinement.folders import sweep
 from core.engine.call import Call
 from core.engine.handle import CallHandle
 from core.engine.inline import InlineExecutor
-from core.engine.verbs import OPENING, Verbs
+from core.engine.verbs import OPENING, VERBS, Verbs
 
 
 class BesideExecutor:
@@ -26,7 +26,8 @@ class BesideExecutor:
 
     def takes(self, call: Call) -> bool:
         """Whether a call is one of these."""
-        return call.verb in self._verbs.functions
+        known = call.verb in self._verbs.functions
+        return known and (call.verb not in VERBS.functions or call.model.brought)
 
     def submit(self, call: Call) -> CallHandle:
         """Hand in a call, which begins at once.

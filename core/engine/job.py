@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import BadInput, EngineError, StorageError, UnknownName
+from core.models.reference import ModelRef
 from core.progress import Progress
 from core.store import decode, write_atomically
 from core.workspace import Workspace
@@ -256,7 +257,7 @@ def submit(
     ``parameters`` is what JSON knows; ``worker`` is the module that does the job. Raises
     ``StorageError`` or ``EngineError``.
     """
-    from core.engine.link import environment
+    from core.engine.link import command
 
     root = workspace.jobs
     about = {
@@ -273,16 +274,18 @@ def submit(
         with (job.folder / _LOG).open("wb") as log, (job.folder / LOCK).open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             job = _numbered(job, root)
-            # -P: what lies in the current folder must not stand in for a library.
-            command = [sys.executable, "-P", "-m", worker, str(job.folder), str(lock.fileno())]
+            name = (parameters.get("model") or [""])[0]
+            home = job.folder / "tmp" if ModelRef(name, "").brought else None
+            places = [job.folder, Path(str(parameters.get("out", job.folder)))]
+            start, around = command(worker, home, workspace.root, places)
             process = subprocess.Popen(  # noqa: S603 - our own command
-                command,
+                [*start, str(job.folder), str(lock.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 pass_fds=(lock.fileno(),),
                 start_new_session=True,
-                env=environment(),
+                env=around,
             )
     except (OSError, StorageError) as error:
         shutil.rmtree(job.folder, ignore_errors=True)
@@ -311,10 +314,7 @@ def jobs(workspace: Workspace) -> tuple[Job, ...]:
 
 
 def job(workspace: Workspace, number: str) -> Job:
-    """The job of this number.
-
-    Raises ``UnknownName``.
-    """
+    """The job of this number. Raises ``UnknownName``."""
     known = {each.id: each for each in jobs(workspace)}
     if number not in known:
         raise UnknownName.of("job", number, known, "See `fluoroscope jobs`.")

@@ -11,12 +11,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import core
+from core.confinement import seal
+from core.confinement.folders import HeldFolder
 from core.confinement.limits import held_memory
 from core.engine.message import Setup, frame, receive
 from core.errors import EngineError, StorageError
@@ -57,15 +59,18 @@ class Link:
         self._log = log
         self._log_start = log.seek(0, os.SEEK_END)
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        # -P: what lies in the current folder must not stand in for a library.
-        command = [sys.executable, "-P", "-m", "core.engine.worker"]
+        self._home: HeldFolder | None = None
+        workspace = Path(setup.results).parent if setup.results else None
         try:
+            self._home = HeldFolder() if setup.sealed else None
+            home = None if self._home is None else self._home.path
+            start, around = command("core.engine.worker", home, workspace)
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                command,
+                start,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment(),
+                env=around,
             )
         except OSError as error:
             raise EngineError(
@@ -174,6 +179,8 @@ class Link:
             self._process.wait()
             pipe.close()
             self._outbox.put(None)
+            if self._home is not None:
+                self._home.close()
             self._over.set()
             self._ended(self)
 
@@ -182,11 +189,21 @@ class Link:
             self._tended(self)
 
 
-def environment() -> dict[str, str]:
-    """Ours, with the folder of this package first, wherever the server was started."""
-    home = str(Path(core.__file__ or "").parent.parent)
-    path = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+def command(
+    module: str, home: Path | None, workspace: Path | None, also: Sequence[Path] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """The command line of ``python -m module``, and its environment: ours, with the folder of this
+    package first, wherever the server was started. The kernel seals it where it has a ``home``, as
+    ``core.confinement.seal.command`` says.
+    """
+    package = str(Path(core.__file__ or "").parent.parent)
+    path = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    if home is None:
+        # -P: what lies in the current folder must not stand in for a library.
+        return [sys.executable, "-P", "-m", module], around
+    start, more = seal.command(module, home, workspace, also)
+    return start, {**around, **more}
 
 
 def open_log(workspace: Workspace | None) -> IO[bytes]:

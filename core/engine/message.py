@@ -23,11 +23,14 @@ _LARGEST = 1024**3
 
 @dataclass(frozen=True)
 class Setup:
-    """To the worker, first: its verbs, and where results are stored (nowhere if None)."""
+    """To the worker, first: its verbs, and where results are stored (nowhere if None); whether the
+    kernel seals it.
+    """
 
     verbs: Verbs
     results: str | None
     limit: int
+    sealed: bool = False
 
 
 @dataclass(frozen=True)

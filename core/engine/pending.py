@@ -1,14 +1,16 @@
-"""A call that the worker process knows of, and what is said when it ends in the middle of one."""
+"""A call that the worker process knows of, why that is ended, and what is said when it ends."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
+from core import settings
+from core.confinement.limits import GIB
 from core.engine.call import Call
 from core.engine.handle import CallHandle, Work
 from core.engine.link import Link
-from core.errors import WorkerDied
+from core.errors import BadParameter, WorkerDied
 
 
 @dataclass(eq=False)
@@ -41,3 +43,18 @@ def died(link: Link, call: Call) -> WorkerDied:
         f"The worker process ended during '{call.verb}' on '{call.model.name}': {link.ending}.",
         next_step,
     )
+
+
+def fault(link: Link, call: Call | None) -> str:
+    """Why a worker process that computes ``call`` is to be ended, as the rest of a sentence; empty
+    where it is not.
+    """
+    try:
+        most, longest = (settings.value(name) for name in ("worker_gib", "step_seconds"))
+    except BadParameter:  # the page says so
+        return ""
+    if link.memory > most * GIB:
+        return f"it needed more than {most:g} GiB of memory (FLUOROSCOPE_WORKER_GIB)"
+    if call is not None and call.model.brought and link.silent > longest:
+        return f"one step took more than {longest:g} seconds (FLUOROSCOPE_STEP_SECONDS)"
+    return ""

@@ -16,9 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from core import settings
 from core.codec import decode
-from core.confinement.limits import GIB
 from core.engine.call import Call
 from core.engine.handle import CallHandle
 from core.engine.link import Link, open_log
@@ -34,9 +32,9 @@ from core.engine.message import (
     Ticked,
     Warm,
 )
-from core.engine.pending import Pending, died
+from core.engine.pending import Pending, died, fault
 from core.engine.verbs import VERBS, Verbs
-from core.errors import BadParameter, Cancelled, EngineError, StorageError
+from core.errors import Cancelled, EngineError, StorageError
 from core.models.reference import ModelRef
 from core.progress import Progress
 from core.workspace import Workspace
@@ -44,6 +42,7 @@ from core.workspace import Workspace
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 0.8  # between a cancel and the end of a worker that does not hear it
 _LOADING_SECONDS = 10.0  # the same while it loads a stranger's model
+_IDLE_SECONDS = 900.0  # until a sealed worker goes
 _STARTS = 3
 _RECENT = 32
 
@@ -51,14 +50,20 @@ _RECENT = 32
 class ProcessExecutor:
     """Hands calls to a worker process, urgent ones first, and results back.
 
-    The worker starts at once and in the background. Equal calls under way are computed once. Each
-    ``owner`` (a browser session) gets one handle on it, the same however often it asks; without an
-    owner there is a new handle each time, which counts for as long as somebody holds it. A call is
-    given up when all who wait for it have cancelled.
+    The worker starts at once and in the background; a ``sealed`` one with the first call that needs
+    it, and goes when idle. Equal calls under way are computed once. Each ``owner`` (a browser
+    session) gets one handle on it, the same however often it asks; without an owner there is a new
+    handle each time, which counts for as long as somebody holds it. A call is given up when all
+    who wait for it have cancelled.
     """
 
     def __init__(
-        self, device: str = "auto", workspace: Workspace | None = None, *, verbs: Verbs = VERBS
+        self,
+        device: str = "auto",
+        workspace: Workspace | None = None,
+        *,
+        verbs: Verbs = VERBS,
+        sealed: bool = False,
     ) -> None:
         self._device = device
         self._verbs = verbs
@@ -67,6 +72,7 @@ class ProcessExecutor:
             verbs,
             str(self._store.folder) if self._store else None,
             self._store.limit if self._store else 0,
+            sealed,
         )
         self._log_file = open_log(workspace)
         self._lock = threading.RLock()
@@ -81,7 +87,7 @@ class ProcessExecutor:
         self._link: Link | None = None
         try:
             with self._lock:
-                self._link = self._start()
+                self._link = None if sealed else self._start()
         except EngineError:
             self._log_file.close()
             raise
@@ -128,9 +134,14 @@ class ProcessExecutor:
             return self._link.pid if self._link is not None else None
 
     def warm(self, ref: ModelRef) -> None:
-        """Load a model and what computing needs, while there is nothing else to do."""
+        """Load a model and what computing needs, while there is nothing else to do.
+
+        Raises ``EngineError`` when no worker can be started.
+        """
         with self._lock:
             self._warm = Warm(ref, self._device)
+            if self._link is None and not self._closed:
+                self._link = self._start()
             if self._link is not None:
                 self._link.send(self._warm)
 
@@ -234,18 +245,19 @@ class ProcessExecutor:
 
     def _tended(self, link: Link) -> None:
         """End a worker that holds too much memory, or whose one step on a model that somebody
-        brought takes too long: nothing inside it could.
+        brought takes too long: nothing inside it could. Let a sealed one go that has long been
+        idle.
         """
-        try:
-            most, longest = (settings.value(name) for name in ("worker_gib", "step_seconds"))
-        except BadParameter:  # the page says so
-            return
         with self._lock:
-            work = self._stack[-1] if link is self._link and self._stack else None
-        if link.memory > most * GIB:
-            link.stop(f"it needed more than {most:g} GiB of memory (FLUOROSCOPE_WORKER_GIB)")
-        elif work is not None and work.call.model.brought and link.silent > longest:
-            link.stop(f"one step took more than {longest:g} seconds (FLUOROSCOPE_STEP_SECONDS)")
+            current = link is self._link
+            work = self._stack[-1] if current and self._stack else None
+            unused = self._setup.sealed and not self._pending and link.silent > _IDLE_SECONDS
+            if current and unused:
+                self._link = self._warm = None
+        if unused:
+            link.close()
+        elif why := fault(link, work.call if work is not None else None):
+            link.stop(why)
 
     def _heard(self, link: Link, message: Any) -> None:
         value: Any = None
@@ -309,6 +321,8 @@ class ProcessExecutor:
             self._stack.clear()
             for work in [work for work in self._pending.values() if work.abandoned]:
                 self._settle(work)
+            if self._setup.sealed and link.served and not self._pending:
+                return  # the next call starts one
             if self._failed_starts >= _STARTS:
                 self._give_up(
                     EngineError(

@@ -95,8 +95,10 @@ OPENING = Verbs(
     functions={
         "admit": "core.models.formats.arrival:admit",
         "bring": "core.models.formats.arrival:bring",
+        "check_up": "core.checkup.confined:check_up",
     },
-    loader="core.models.formats.arrival:no_model",
-    fleeting=("admit", "bring"),
+    loader="core.models.formats.arrival:named",
+    fleeting=("admit", "bring", "check_up"),
 )
-"""What is done beside the worker: strangers' files are opened in processes of their own."""
+"""What is done beside the workers: strangers' files are opened, and strangers' models looked over,
+in processes of their own. These verbs get a reference in place of a model."""

@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from core.confinement.kernel import calls_refused
 from core.errors import BadModel, StorageError, shortened
 from core.models.exported.description import Description
 from core.models.exported.opening import opened
@@ -39,12 +40,12 @@ def home(folder: Path, meter: Meter | None = None) -> Path:
     not yet or has changed since.
 
     Raises ``BadModel`` for what is refused, ``Cancelled``, ``StorageError``; in a block of
-    ``at_once`` ``BadModel`` where it would have to be opened.
+    ``at_once``, and where no process can be started, ``BadModel`` where it would have to be opened.
     """
     place = _place(folder)
     if (place / _CARD).is_file():
         return place
-    if _no_waiting.get():
+    if _no_waiting.get() or calls_refused():
         raise BadModel(
             f"'{shortened(folder.name, 80)}' was not opened yet, or has changed since.",
             "Open it once more.",

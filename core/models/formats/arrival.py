@@ -22,6 +22,7 @@ from core.models.exported import own
 from core.models.exported.description import Description
 from core.models.formats import admitted, door
 from core.models.formats.kind import Kind, kind_of
+from core.models.reference import ModelRef
 from core.progress import Meter
 from core.provenance import sha256
 from core.store import write_atomically
@@ -115,8 +116,9 @@ def admit(_: Any, __: Any, parameters: Mapping[str, Any], seed: int, meter: Mete
     return list(admitted.notes(folder))
 
 
-def no_model(*_: Any) -> None:
-    """The loader of these verbs."""
+def named(ref: ModelRef, _: str) -> ModelRef:
+    """The loader of these verbs, which loads nothing."""
+    return ref
 
 
 def _folder(place: Workspace, digest: str) -> Path:

@@ -1,0 +1,71 @@
+"""A process that the kernel seals before it imports any library, and so before any thread of it.
+
+Run as ``python -m core.confinement.seal PLACES MODULE …``: from then on the process writes to the
+``PLACES`` only, starts no program and opens no socket, whatever it comes to run; then it is
+``python -m MODULE …``. Where the system cannot do that, the audit hook of the module is what there
+is.
+"""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from core.confinement.kernel import able, keep_to, refuse_calls
+
+# Of a workspace. Not models, opened, runs and jobs: what lies there says what others compute.
+_WRITTEN = ("captures", "compressed", "data", "neighbours", "results", "subsets")
+_GRAPHICS = ("nvidia*", "kfd", "dri/*")
+
+
+def command(
+    module: str, home: Path, workspace: Path | None, also: Sequence[Path] = ()
+) -> tuple[list[str], Mapping[str, str]]:
+    """The command line of ``python -m module`` sealed, and what its environment has besides.
+
+    It may write to ``home``, which is its temporary folder, to the caches of data and of compiled
+    code that is a sealed process's own, to what is computed in ``workspace``, and to ``also``.
+    Makes these folders.
+    """
+    import platformdirs
+
+    caches = Path(platformdirs.user_cache_dir("fluoroscope", appauthor=False))
+    places = [home, *also, caches / "data", caches / "sealed"]
+    if workspace is not None:
+        places += [workspace / each for each in _WRITTEN]
+    for each in places:
+        with suppress(OSError):  # who needs it will say so
+            each.mkdir(parents=True, exist_ok=True)
+    # Compiled code is kept as pickles: that of others must not come from here.
+    environment = {
+        "TMPDIR": str(home),
+        "NUMBA_CACHE_DIR": str(caches / "sealed" / "numba"),
+        "MPLCONFIGDIR": str(caches / "sealed" / "matplotlib"),
+        "CUDA_CACHE_PATH": str(caches / "sealed" / "cuda"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    given = json.dumps([str(each) for each in places])
+    return [sys.executable, "-P", "-m", "core.confinement.seal", given, module], environment
+
+
+def main() -> None:
+    """Seal this process and become the module that the command line names."""
+    places = [Path(each) for each in json.loads(sys.argv[1])]
+    devices = [each for name in _GRAPHICS for each in Path("/dev").glob(name)]
+    if devices:
+        devices.append(Path("/dev/shm"))  # noqa: S108 - which the drivers use
+    kept = keep_to([each for each in (*places, *devices) if each.exists()])
+    refused = refuse_calls()
+    if able() and not (kept and refused):
+        sys.exit("The kernel does not seal this process, though it knows how.")
+    module = sys.argv[2]
+    del sys.argv[1:3]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
