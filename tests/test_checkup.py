@@ -15,6 +15,9 @@ from toy_models import CLASSES, SHAPE, PlainCNN, load
 
 from core.checkup.check import check_up
 from core.checkup.confined import confined
+from core.confinement.kernel import able
+from core.engine.beside import BesideExecutor
+from core.engine.call import Call
 from core.checkup.trials import tried
 from core.codec import decode, encode
 from core.errors import Cancelled
@@ -225,12 +228,23 @@ def test_a_confined_check_up_can_be_cancelled() -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_was_brought_is_looked_over_apart(tmp_path: Path) -> None:
+def test_a_model_that_was_brought_is_looked_over_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fixed = nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.Softmax(1)).eval()
     path = pack(fixed, (torch.rand(2, 1, 6, 6),), tmp_path / "fixed.pt2")
-    name = add(path).name
-    found = check_up(load_model(reference(name)), (), {}, 0, Meter())
+    ref = reference(add(path).name)
+    beside = BesideExecutor()
+    call = Call("check_up", ref)
+    assert beside.takes(call)  # and so no worker need start a process for it
+    assert not beside.takes(Call("check_up", reference("digits_cnn")))
+    found = beside.submit(call).result()
     assert found.at("bad") == ()
     assert [each.name for each in found.at("warning")] == ["logits"]
+    assert beside.submit(call).result() is found
+    assert ("seal" in [each.name for each in found.findings]) is not able()
+    monkeypatch.setattr("core.checkup.confined.able", lambda: False)
+    told = confined(ref, 0, Meter()).at("note")[-1]
+    assert "cannot seal" in told.found
     gone = confined(ModelRef("own:gone", "0" * 64), 0, Meter())
     assert "gone" in gone.at("bad")[0].found

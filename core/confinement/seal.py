@@ -47,6 +47,7 @@ def command(
         "MPLCONFIGDIR": str(caches / "sealed" / "matplotlib"),
         "CUDA_CACHE_PATH": str(caches / "sealed" / "cuda"),
         "HF_HUB_OFFLINE": "1",
+        "JOBLIB_MULTIPROCESSING": "0",
     }
     given = json.dumps([str(each) for each in places])
     return [sys.executable, "-P", "-m", "core.confinement.seal", given, module], environment

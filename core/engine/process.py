@@ -244,9 +244,8 @@ class ProcessExecutor:
                 link.kill()
 
     def _tended(self, link: Link) -> None:
-        """End a worker that holds too much memory, or whose one step on a model that somebody
-        brought takes too long: nothing inside it could. Let a sealed one go that has long been
-        idle.
+        """End a worker that has a fault, which nothing inside it could, and let a sealed one go
+        that has long been idle.
         """
         with self._lock:
             current = link is self._link
