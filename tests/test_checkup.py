@@ -15,11 +15,11 @@ from toy_models import CLASSES, SHAPE, PlainCNN, load
 
 from core.checkup.check import check_up
 from core.checkup.confined import confined
+from core.checkup.trials import tried
+from core.codec import decode, encode
 from core.confinement.kernel import able
 from core.engine.beside import BesideExecutor
 from core.engine.call import Call
-from core.checkup.trials import tried
-from core.codec import decode, encode
 from core.errors import Cancelled
 from core.models.catalogue import reference
 from core.models.exported.own import add

@@ -4,7 +4,7 @@ Unlike the process that opens a file, it needs its libraries and writes results.
 looks at where it writes and who asks, and only while a stranger's network is in use: then nothing
 is unpickled, started, called or written outside the workspace. Memory is limited all the time.
 This stops what a library would do at a file's bidding; code that has taken the process over in
-machine language, only the system's own limits stop.
+machine language, only the kernel stops (``core.confinement.seal``), where it can.
 """
 
 from __future__ import annotations
