@@ -29,11 +29,11 @@ run: $(RUN_READY)
 	@exec $(BIN)/fluoroscope serve --host "$(HOST)" --port "$(PORT)"
 
 test: lint types chromium
-	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -n $(JOBS) --no-loadscope-reorder
 
 # Counting the lines that run takes half as long again, so it is a command of its own.
 coverage: $(TEST_READY) chromium
-	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	$(PYTEST) -n $(JOBS) --no-loadscope-reorder \
 	    --cov --cov-report=term --cov-fail-under=85
 
 lint: $(TEST_READY)
@@ -50,7 +50,7 @@ gpu: $(TEST_READY)
 	$(PYTEST) -m gpu
 
 # Each prints ratios beside the floor or a peer in the same run: make bench ONLY="capture projection"
-ONLY ?= capture layers projection scatter attention text attribution evaluation comparison importance surrogate data
+ONLY ?= capture layers projection scatter attention text attribution evaluation comparison importance surrogate data program
 bench: $(TEST_READY)
 	@for name in $(ONLY); do \
 	    echo; echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; \

@@ -23,6 +23,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -46,7 +47,17 @@ CHROME_FLAGS = (
     "--disable-sync",
 )
 START_SECONDS = 90.0
+JOURNEYS = "tests/browser/"
 FAILED = pytest.StashKey[bool]()
+
+
+class ByFile(LoadScopeScheduling):
+    """A file of tests stays in one process, and all journeys do: they share one dashboard and one
+    browser, and two browsers at once would have each other wait.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return JOURNEYS if nodeid.startswith(JOURNEYS) else nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,9 +80,9 @@ def _own_main_module() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Journeys and pages come first: a long file that begins last leaves other processes idle."""
+    """Journeys come first, then pages: what is long and begins last leaves other processes idle."""
     folders = ("browser", "pages")
-    items.sort(key=lambda item: item.path.parent.name not in folders)
+    items.sort(key=lambda item: (*folders, item.path.parent.name).index(item.path.parent.name))
     needy = [item for item in items if item.get_closest_marker("gpu")]
     if needy:
         import torch
@@ -79,6 +90,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in needy:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
