@@ -377,6 +377,13 @@ def test_each_model_has_its_worker(engine: Engine) -> None:
     assert ordinary not in found
 
 
+def test_a_compressed_model_is_what_it_was_made_of() -> None:
+    assert not ModelRef("compressed:x", "", "digits_cnn").brought
+    assert not ModelRef("compressed:/a/x", "", "run:mine").brought
+    assert ModelRef("compressed:x", "", "own:net").brought
+    assert ModelRef("own:net", "", "digits_cnn").brought  # whatever its card says
+
+
 def test_the_end_of_the_sealed_worker_leaves_the_other_alone(
     engine: Engine, inside: Path, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -47,8 +46,7 @@ def check_up(
     """
     checked((), parameters, "check_up")
     if "check_up" not in model.memo:
-        brought = replace(model.ref, name=str(model.card.raw.get("of", model.ref.name))).brought
-        if brought and not calls_refused():  # else this is such a process
+        if model.ref.brought and not calls_refused():  # else this is such a process
             model.memo["check_up"] = confined(model.ref, seed, meter)
         else:
             model.memo["check_up"] = examined(model, seed, meter)

@@ -14,9 +14,10 @@ from pathlib import Path, PurePath
 from core.errors import BadModel, UnknownName
 from core.models.card import ModelCard
 from core.models.catalogue import card as card_of
+from core.models.reference import COMPRESSED
 from core.workspace import workspace
 
-PREFIX = "compressed:"
+PREFIX = COMPRESSED
 CARD, WEIGHTS = "card.json", "weights.safetensors"
 _FACTORY = "core.compression.made:rebuilt"
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import BadInput, EngineError, StorageError, UnknownName
-from core.models.reference import ModelRef
+from core.models.catalogue import brought
 from core.progress import Progress
 from core.store import decode, write_atomically
 from core.workspace import Workspace
@@ -255,11 +255,12 @@ def submit(
     """Write a job down and start its process, which waits for its turn; returns at once.
 
     ``parameters`` is what JSON knows; ``worker`` is the module that does the job. Raises
-    ``StorageError`` or ``EngineError``.
+    ``StorageError``, ``EngineError``, or what there is to say of a model that is not there.
     """
     from core.engine.link import command
 
     root = workspace.jobs
+    strange = brought((parameters.get("model") or [""])[0])
     about = {
         "verb": verb,
         "parameters": dict(parameters),
@@ -274,8 +275,7 @@ def submit(
         with (job.folder / _LOG).open("wb") as log, (job.folder / LOCK).open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             job = _numbered(job, root)
-            name = (parameters.get("model") or [""])[0]
-            home = job.folder / "tmp" if ModelRef(name, "").brought else None
+            home = job.folder / "tmp" if strange else None
             places = [job.folder, Path(str(parameters.get("out", job.folder)))]
             start, around = command(worker, home, workspace.root, places)
             process = subprocess.Popen(  # noqa: S603 - our own command

@@ -17,7 +17,7 @@ from typing import Any
 from core.errors import BadModel, MissingExtra, UnknownName
 from core.models.card import ModelCard
 from core.models.huggingface import shards
-from core.models.reference import ModelRef
+from core.models.reference import COMPRESSED, ModelRef
 from core.provenance import sha256, sha256_of_file
 from core.tasks import Task
 
@@ -107,7 +107,16 @@ def _fingerprint(path: Path, size: int, modified: int) -> str:
 
 def reference(name: str) -> ModelRef:
     """The reference of a model by name, with the fingerprint of its weights as they are now."""
-    return ModelRef(name, fingerprint(weights_file(card(name)), _remembered))
+    return ModelRef(name, fingerprint(weights_file(card(name)), _remembered), _made_of(name))
+
+
+def brought(name: str) -> bool:
+    """Whether the model of this name may be a stranger's."""
+    return ModelRef(name, "", _made_of(name)).brought
+
+
+def _made_of(name: str) -> str:
+    return str(card(name).raw["of"]) if name.startswith(COMPRESSED) else ""
 
 
 def fingerprint(weights: Path, of: Callable[[Path], str] = sha256_of_file) -> str:
