@@ -142,8 +142,15 @@ def test_a_hostile_text_is_only_text(page: Page, served: str) -> None:
     assert not dialogs
 
 
-@pytest.mark.parametrize("width", [1440, 900])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1440),
+        ("dark", 900),
+        pytest.param("light", 900, marks=pytest.mark.slow),
+        pytest.param("dark", 1440, marks=pytest.mark.slow),
+    ],
+)
 def test_the_words_can_be_read_in_every_appearance(
     page: Page, served: str, width: int, scheme: str
 ) -> None:

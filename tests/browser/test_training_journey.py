@@ -74,8 +74,15 @@ def test_start_leave_come_back_cancel_resume_compare(page: Page, served: str) ->
     assert not complaints
 
 
-@pytest.mark.parametrize("width", [1440, 900])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1440),
+        ("dark", 900),
+        pytest.param("light", 900, marks=pytest.mark.slow),
+        pytest.param("dark", 1440, marks=pytest.mark.slow),
+    ],
+)
 def test_the_page_is_full_in_every_appearance(
     page: Page, served: str, width: int, scheme: str
 ) -> None:

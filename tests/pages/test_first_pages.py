@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.gallery import gallery_item
 from dashboard import cached, state
+from sample_models import MODELS, TABLE_MODELS, TEXT_MODELS
 from tests import images
 from tests.pages.driving import handles, opened, param, settle, words
 
@@ -147,17 +148,22 @@ def test_nobody_waits_behind_an_example_that_was_passed_by() -> None:
     assert list(app.dataframe[0].value["Method"]) == ["Integrated gradients"]
 
 
-def test_overview_of_every_model() -> None:
-    for model in cached.models():
-        app = opened(model=model)
-        app.switch_page("views/overview.py")
-        settle(app)
-        assert not app.exception
-        assert app.title[0].value == "Overview"
-        assert len(app.metric) == 4
-        assert all(metric.value not in ("", "…") for metric in app.metric)
-        assert len(charts(app)) >= 2
-        assert cached.models()[model].summary in words(app).replace("\\", "")
+@pytest.mark.parametrize(
+    "model",
+    [
+        name
+        if name in ("digits_cnn", "fashion_vit", "text_rnn", "translator", "tabular_mlp")
+        else pytest.param(name, marks=pytest.mark.slow)  # one more of a kind
+        for name in (*MODELS, *TEXT_MODELS, *TABLE_MODELS)
+    ],
+)
+def test_overview_of_every_model(model: str) -> None:
+    app = opened("views/overview.py", model=model)
+    assert app.title[0].value == "Overview"
+    assert len(app.metric) == 4
+    assert all(metric.value not in ("", "…") for metric in app.metric)
+    assert len(charts(app)) >= 2
+    assert cached.models()[model].summary in words(app).replace("\\", "")
 
 
 def test_a_target_that_is_not_there_gives_way_to_the_predicted_class() -> None:
