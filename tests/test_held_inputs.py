@@ -17,7 +17,7 @@ from core.activations.capture import capture
 from core.attribution import describe
 from core.checkup.check import examined
 from core.errors import BadModel
-from core.models.exported import held, opening, own
+from core.models.exported import choice, held, opening, own
 from core.models.exported.description import Description, completed
 from core.models.formats import door, factory
 from core.models.loader import load
@@ -223,7 +223,7 @@ def right() -> Any:
     ],
 )
 def test_what_is_looked_into(inputs: Any, named: Any, looked: list[str]) -> None:
-    free, others = held.chosen(inputs, named)
+    free, others = choice.chosen(inputs, named)
     assert [each["name"] for each in free] == looked
     assert len(free) + len(others) == len(inputs)
 
@@ -317,10 +317,10 @@ def test_a_text_that_is_held_is_read(tmp_path: Path) -> None:
 
 def test_an_output_beside_its_text_is_not_held() -> None:
     with pytest.raises(BadModel, match="'decoder_input_ids'") as caught:
-        held.chosen([IDS, {**IDS, "name": "decoder_input_ids"}], {})
+        choice.chosen([IDS, {**IDS, "name": "decoder_input_ids"}], {})
     assert "save_pretrained" in caught.value.next_step
     with pytest.raises(BadModel, match="Every input"):
-        held.chosen([IDS], {"ids": 1})
+        choice.chosen([IDS], {"ids": 1})
 
 
 def found(*others: Any) -> dict[str, Any]:

@@ -125,6 +125,7 @@ LAYERS = (
     Layer(  # a stranger's file is looked over by what cannot unpickle: no torch
         (
             "core.models.exported.archive",
+            "core.models.exported.choice",
             "core.models.exported.clean",
             "core.models.exported.description",
             "core.models.exported.expressions",

@@ -64,8 +64,8 @@ def of_inputs(about: ModelCard) -> Iterator[Finding]:
     if words:
         yield Finding(
             "inputs", "Inputs", "note", words,
-            "Hold them at other values on the page Your model, or with `fluoroscope add FILE "
-            "--hold NAME=VALUE`.",
+            "Look into another, or hold them at other values, on the page Your model, or with "
+            "`fluoroscope add FILE --look-into NAME --hold NAME=VALUE`.",
         )  # fmt: skip
 
 

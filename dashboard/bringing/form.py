@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import streamlit as st
 
 from core.errors import FluoroscopeError
 from core.models.catalogue import catalogue, missing
-from core.models.exported import held, own
+from core.models.exported import choice, held, own
 from core.models.exported.description import TASKS, Description, guessed
 from core.tasks import Task
 from dashboard import state
@@ -27,17 +28,20 @@ _FITS = {"cover": "Is cut to fill the frame", "glyph": "Has one object, centred"
 
 def draw(staged: own.Staged) -> own.Added | None:
     """The form, filled with what is known; what was made of it when it is sent."""
+    staged = _looked_into(staged)
     said, found = staged.said, staged.found
+    looked = choice.looked(found)
     task = said.task or guessed(found) or Task.IMAGE_CLASSIFICATION
     chosen = st.selectbox(
         "Task",
         TASKS,
         index=TASKS.index(task),
         format_func=lambda each: each.value.replace("-", " ").capitalize(),
-        key=f"task:{staged.folder.name}",
+        key=f"task:{staged.folder.name}:{looked[0] if len(looked) == 1 else ''}",
     )
     with st.form(f"about:{staged.folder.name}", border=False):
         about: dict[str, Any] = {"task": chosen.value, "preprocessing": {}}
+        about["look_into"] = list(looked) if choice.offered(found) else []
         about["title"] = st.text_input(
             "Title", said.title or Path(staged.origin["file"]).stem, max_chars=80
         )
@@ -149,6 +153,23 @@ def _number(text: str) -> Any:
         return float(text)
     except ValueError:
         return text.strip()  # the card says what is wrong with it
+
+
+def _looked_into(staged: own.Staged) -> own.Staged:
+    """What is known where the input is looked into that a person chooses."""
+    options = choice.offered(staged.found)
+    if not options:
+        return staged
+    now = choice.looked(staged.found)
+    wanted = st.selectbox(
+        "Looked into",
+        options,
+        index=next((n for n, each in enumerate(options) if {*each} == {*now}), 0),
+        format_func=partial(choice.told, staged.found),
+        key=f"look:{staged.folder.name}",
+        help="The other inputs are held at values, the same for every example.",
+    )
+    return own.looking(staged, wanted)
 
 
 def _held(staged: own.Staged) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import BadParameter
+from core.models.exported.choice import names
 from core.models.exported.held import values
 from dashboard.bringing import findings
 from dashboard.commands import inputs, options
@@ -54,6 +55,13 @@ def add(
             help="What an input that is not looked into is held at: numbers=0, or numbers=0,1,0."
         ),
     ] = None,
+    look_into: Annotated[
+        str,
+        typer.Option(
+            help="Which input is looked into, of several; the others are held. Names with commas, "
+            "where they are columns of a table."
+        ),
+    ] = "",
     tokenizer: Annotated[
         Path | None, typer.Option(help="The tokenizer.json of a model for texts.")
     ] = None,
@@ -86,6 +94,8 @@ def add(
     said = Description.read(_said(task, classes, set_ or [], tokenizer, title))
     if hold:
         said = replace(said, held=dict(_held(text) for text in hold))
+    if look_into:
+        said = replace(said, look_into=names(look_into))
     if architecture:
         said = replace(said, architecture=spelt(architecture))
     if card is not None:

@@ -57,6 +57,7 @@ def test_a_network_is_brought_and_described(place: Workspace, tmp_path: Path) ->
     dropped(app, exported(tmp_path / "shapes.pt2"))
     assert not app.exception
     assert "its 3 classes have no names" in words(app)
+    assert "Looked into" not in [each.label for each in app.selectbox]  # there is no choice
     assert param(app, "model") == ["own:shapes"]
     before = own.card("own:shapes")
     next(each for each in app.text_area if each.label.startswith("Classes")).set_value(
@@ -122,6 +123,30 @@ def test_what_else_it_takes_is_held(place: Workspace, tmp_path: Path) -> None:
         next(each for each in app.button if each.label == "Save").click()
         settle(app)
         assert own.card("own:two").raw["held"] == {"numbers": [1, 2, 3, 4, 5.5]}
+
+
+def test_which_input_is_looked_into_is_chosen(place: Workspace, tmp_path: Path) -> None:
+    given = (torch.rand(2, 5), torch.rand(2, 3, 16, 16))
+    app = dropped(opened(PAGE, model="digits_cnn"), saved(Joined(), given, tmp_path / "two.pt2"))
+    before = own.card("own:two")
+    chosen = next(each for each in app.selectbox if each.label == "Looked into")
+    assert chosen.options == ["numbers: 5 numbers", "image: picture, 3 × 16 × 16"]
+    assert chosen.value == ("image",)
+    chosen.set_value(("numbers",))
+    settle(app)
+    assert own.card("own:two") == before  # nothing is changed before it is saved
+    assert [each.value for each in app.selectbox if each.label == "Task"] == [
+        "tabular-classification"
+    ]
+    box = next(each for each in app.text_input if each.label == "image is held at")
+    box.set_value("0.25")
+    next(each for each in app.button if each.label == "Save").click()
+    settle(app)
+    assert not app.exception
+    after = own.card("own:two")
+    assert (after.task.axis, after.raw["held"]) == ("columns", {"image": 0.25})
+    told = app.table[0].value.loc["several inputs"].item().replace("\\", "")
+    assert "'numbers' is looked into; 'image' (3 × 16 × 16 values) is held at 0.25." in told
 
 
 def test_a_hostile_file_gets_a_sentence(place: Workspace, tmp_path: Path) -> None:

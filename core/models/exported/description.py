@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import BadModel, shortened
-from core.models.exported import held
+from core.models.exported import choice, held
 from core.tasks import Task
 
 TASKS = (
@@ -37,7 +37,8 @@ class Description:
     ``std``, ``fit``, of tables ``features``. ``tokenizer`` is ``{"json": …}`` as the tokenizers
     library saves it, or ``{"words": […]}``. ``independent`` classes are judged one by one.
     ``architecture`` is what weights alone belong to (``core.models.formats.architecture``).
-    ``held`` are the values of inputs that are not looked into (``core.models.exported.held``).
+    ``look_into`` names the inputs that are looked into (``core.models.exported.choice``), ``held``
+    are the values of the others (``core.models.exported.held``).
     """
 
     title: str = ""
@@ -49,6 +50,7 @@ class Description:
     independent: bool = False
     architecture: Mapping[str, Any] = field(default_factory=dict)
     held: Mapping[str, Any] = field(default_factory=dict)
+    look_into: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, text: str) -> Description:
@@ -78,6 +80,7 @@ class Description:
             independent=raw.get("independent") is True,
             architecture=parts["architecture"],
             held={_line(name): held.values(value) for name, value in parts["held"].items()},
+            look_into=choice.names(raw.get("look_into") or ()),
         )
 
     def written(self) -> str:
@@ -92,6 +95,7 @@ class Description:
             "independent": self.independent,
             "architecture": dict(self.architecture),
             "held": dict(self.held),
+            "look_into": list(self.look_into),
         }
         return json.dumps({name: value for name, value in about.items() if value})
 
@@ -108,6 +112,7 @@ class Description:
             independent=self.independent or other.independent,
             architecture=self.architecture or other.architecture,
             held={**other.held, **self.held},
+            look_into=self.look_into or other.look_into,
         )
 
 

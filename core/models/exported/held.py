@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from core.errors import BadModel, shortened
+from core.models.exported.choice import Given, looked
 
 _USUAL = 8  # of an axis of any length, where nothing says how long it is
 _SHOWN = 6
@@ -33,58 +34,21 @@ _NEXT = (
     "--hold numbers=0,1 on the command line."
 )
 
-Given = Mapping[str, Any]
-"""An input as an exported program describes it: ``name``, ``dtype``, ``least`` and ``most``."""
 
-
-def chosen(inputs: Sequence[Given], named: Mapping[str, Any]) -> tuple[list[Given], list[Given]]:
-    """The inputs that are looked into, and those that are held: the ``named`` ones, and all others
-    where those left are not the columns of a table.
-
-    The first picture is looked into, else the first text, else the first row. Raises ``BadModel``
-    when nothing is left, or what is left cannot be held at one value for all inputs.
-    """
-    left = [each for each in inputs if each["name"] not in named]
-    held = [each for each in inputs if each["name"] in named]
-    if not left:
-        raise BadModel("Every input of the network is held.", "Leave the one to look into free.")
-    if len(left) > 1 and not all(_kind(each) == "row" for each in left):
-        follows = next((each["name"] for each in left if "decoder" in each["name"].lower()), "")
-        if follows:
-            raise BadModel(
-                f"The network takes '{shortened(follows, 60)}' beside its text, which is another "
-                "for every text.",
-                "Give an encoder–decoder as the folder that save_pretrained(folder) writes.",
-            )
-        kinds = [_kind(each) for each in left]
-        wanted = next((kind for kind in ("picture", "text", "row") if kind in kinds), kinds[0])
-        looked = left[kinds.index(wanted)]
-        held = [each for each in inputs if each is not looked]
-        left = [looked]
-    return left, held
-
-
-def _kind(given: Given) -> str:
-    number = given["dtype"].startswith(("float", "bfloat"))
-    if number:
-        return {4: "picture", 2: "row"}.get(len(given["least"]), "")
-    return "text" if given["dtype"].startswith(("int", "uint")) and len(given["least"]) == 2 else ""
-
-
-def laid_out(given: Given, looked: Given) -> dict[str, Any]:
-    """How an input is held beside the one that is ``looked`` into: the ``shape`` of one example's,
-    None for an axis of any length; the ``usual`` length of each, 0 for that of the same axis of
-    ``looked``; and whether it is ``batched``, one for each example.
+def laid_out(given: Given, beside: Given) -> dict[str, Any]:
+    """How an input is held where the one ``beside`` it is looked into: the ``shape`` of one
+    example's, None for an axis of any length; the ``usual`` length of each, 0 for that of the same
+    axis of the other; and whether it is ``batched``, one for each example.
     """
     least, most = given["least"], given["most"]
     batched = bool(least) and (
-        least[0] != most[0] or least[0] == looked["least"][0] == looked["most"][0]
+        least[0] != most[0] or least[0] == beside["least"][0] == beside["most"][0]
     )
     shape: list[int | None] = []
     usual = []
     for axis in range(int(batched), len(least)):
         free = least[axis] != most[axis]
-        theirs = axis < len(looked["least"]) and looked["least"][axis] != looked["most"][axis]
+        theirs = axis < len(beside["least"]) and beside["least"][axis] != beside["most"][axis]
         shape.append(None if free else least[axis])
         some = max(least[axis], min(_USUAL, most[axis] or _USUAL)) if free else least[axis]
         usual.append(0 if free and theirs else some)
@@ -138,7 +102,7 @@ def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]
         if name == found["inputs"][0]["name"]:
             raise BadModel(
                 f"'{shortened(name, 60)}' is the input that is looked into, and so not held.",
-                f'To look into another, make the file with core.pack(…, held={{"{name}": 0}}).',
+                "To look into another, say which: --look-into NAME, core.pack(…, look_into=NAME).",
             )
         if name not in known:
             names = ", ".join(known) or "none, it takes one input"
@@ -201,12 +165,11 @@ def sentence(found: Mapping[str, Any], said: Mapping[str, Any]) -> str:
         f"'{name}' ({counted(about)}) is held at {shown(said.get(name, about.get('unsaid', 0)))}"
         for name, about in known.items()
     ]
-    looked = [each["name"] for each in found["inputs"] if each["name"] not in known]
-    looked = [each for each in looked if each not in found.get("filled", {})]
-    names = " and ".join(f"'{each}'" for each in looked)
-    verb = "is" if len(looked) == 1 else "are"
+    free = looked(found)
+    names = " and ".join(f"'{each}'" for each in free)
+    verb = "is" if len(free) == 1 else "are"
     return (
-        f"This network has {len(looked) + len(known)} inputs. {names} {verb} looked into; "
+        f"This network has {len(free) + len(known)} inputs. {names} {verb} looked into; "
         f"{', '.join(parts)}."
     )
 

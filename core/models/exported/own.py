@@ -15,7 +15,7 @@ import secrets
 import shutil
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +24,7 @@ from typing import Any
 
 from core.errors import BadModel, BadParameter, StorageError, UnknownName, shortened
 from core.models.card import ImagePreprocessing, ModelCard
-from core.models.exported import held
+from core.models.exported import choice, held
 from core.models.exported.description import Description, completed
 from core.models.exported.opening import opened
 from core.models.formats import factory
@@ -222,6 +222,25 @@ def at(folder: Path) -> Staged:
         ) from error
 
 
+def looking(staged: Staged, wanted: Sequence[str]) -> Staged:
+    """The same with the ``wanted`` inputs looked into, without what was said for others alone.
+
+    Raises ``BadModel`` for what cannot be looked into.
+    """
+    found, said = choice.arranged(staged.found, wanted), staged.said
+    if found is staged.found:
+        return staged
+    kept = {name: value for name, value in said.held.items() if name not in wanted}
+    said = replace(
+        said,
+        look_into=choice.looked(found),
+        held=kept,
+        task=said.task if choice.same_kind(staged.found, found) else None,
+        preprocessing=said.preprocessing if choice.fits(staged.found, found) else {},
+    )
+    return replace(staged, found=found, said=said)
+
+
 def settle(staged: Staged, said: Description, name: str = "") -> Added:
     """Make a staged file a model, or say something else of one that is.
 
@@ -232,7 +251,10 @@ def settle(staged: Staged, said: Description, name: str = "") -> Added:
     chosen = chosen_name(
         folder.parent, name, staged.origin["file"], folder if staged.known else None
     )
+    staged = looking(staged, said.look_into)
     described = said.over(staged.said)
+    if choice.offered(staged.found):  # said or not: the same choice is the same card
+        described = replace(described, look_into=choice.looked(staged.found))
     notes: tuple[str, ...] = ()
     if staged.kind in ("", "weights", "graph"):  # the others say themselves what they are for
         described, notes = completed(described, staged.found)

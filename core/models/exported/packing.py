@@ -35,6 +35,7 @@ def pack(
     summary: str = "",
     independent: bool = False,
     held: Mapping[str, Any] | None = None,
+    look_into: str | Sequence[str] = "",
 ) -> Path:
     """Export ``model`` with its card to ``path``, check it as it will be checked, and return it.
 
@@ -43,8 +44,9 @@ def pack(
     ``preprocessing`` is ``{"size": 224, "mean": …, "std": …, "fit": "cover"}`` of pictures, or
     ``{"features": [names or descriptions of columns]}`` of tables; ``tokenizer`` one of the
     transformers library, the path of a ``tokenizer.json``, or a list of words. Of a network of
-    several inputs that are not columns of a table one is looked into; ``held`` are values of the
-    others by name: a number, a list, or a tensor of one example's; 0 where nothing is said.
+    several inputs that are not columns of a table one is looked into, which ``look_into`` names
+    (else the first picture, text or row); ``held`` are values of the others by name: a number, a
+    list, or a tensor of one example's; 0 where nothing is said.
 
     Raises ``BadModel`` when it cannot be exported or would not be taken in.
     """
@@ -60,6 +62,7 @@ def pack(
         summary=summary,
         independent=independent,
         held=held,
+        look_into=look_into,
     )
     positional, named = _inputs(example_inputs)
     program = _exported(model, positional, named)
@@ -82,6 +85,7 @@ def described(
     summary: str = "",
     independent: bool = False,
     held: Mapping[str, Any] | None = None,
+    look_into: str | Sequence[str] = "",
 ) -> Description:
     """What ``pack`` is told, as a card says it. Raises ``BadModel``, ``BadInput``."""
     prepared = dict(preprocessing or {})
@@ -101,6 +105,7 @@ def described(
             name: each.tolist() if isinstance(each, Tensor) else each
             for name, each in (held or {}).items()
         },
+        "look_into": look_into if isinstance(look_into, str) else list(look_into),
     }
     return Description.read(json.dumps(about))
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.errors import BadModel
-from core.models.exported import held
+from core.models.exported import choice, held
 from core.models.exported.clean import Found, Given
 from core.models.exported.description import Description
 from core.models.exported.module import ExportedModule, program
@@ -27,7 +27,8 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
     """Rebuild and run the clean file; everything in ``found`` and what was seen, as JSON knows it.
 
     ``filled``, ``widths``, ``batch``, ``output`` and ``held`` are the arguments of
-    ``ExportedModule``; the input that is looked into is the first of ``inputs``;
+    ``ExportedModule``; the input that is looked into is the first of ``inputs``, and ``ways`` say
+    the same of each other that can be (``core.models.exported.choice``);
     ``answer`` is the shape of its output for one example. Raises ``BadModel`` for a program that
     cannot be run, answers with no numbers, or has weights that are NaN.
     """
@@ -40,18 +41,57 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
                 f"The weights {name} hold NaN or infinite values.",
                 "Train again from a checkpoint before they appeared, and export that.",
             )
-    about = asdict(found)
-    named = Description.read(found.card).held
-    filled = _filled(found.inputs, named)
-    free, others = held.chosen([e for e in about["inputs"] if e["name"] not in filled], named)
+    said = Description.read(found.card)
+    usual = _way(found, path, whole, said.look_into, said.held)
+    return {**asdict(found), **usual, "ways": _ways(found, path, usual, said.held)}
+
+
+def _ways(
+    found: Found, path: Path, usual: Mapping[str, Any], named: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """What was seen with each of the inputs looked into, where there are several that can be."""
+    made = []
+    free = [each for each in asdict(found)["inputs"] if each["name"] not in _filled(found.inputs)]
+    wanted = choice.choices(free)
+    if choice.looked(usual) not in wanted:
+        wanted.insert(0, choice.looked(usual))
+    for names in wanted if len(wanted) > 1 else ():
+        rest = {name: value for name, value in named.items() if name not in names}
+        way: Mapping[str, Any] = {"looked": names}
+        try:
+            if names == choice.looked(usual):
+                way = usual
+            else:
+                way = _way(found, path, program(path), names, rest)
+            order = [each["name"] for each in way["inputs"]]
+            seen = {name: each for name, each in way.items() if name not in ("inputs", "layers")}
+            made.append({**seen, "looked": list(names), "order": order})
+        except BadModel as error:
+            made.append({"looked": list(names), "refused": error.message})
+        except MemoryError:
+            made.append({"looked": list(names), "refused": "it needs more memory."})
+    return made
+
+
+def _way(
+    found: Found, path: Path, whole: Any, wanted: Sequence[str], named: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How the program is called, and what it answers, where the ``wanted`` inputs are looked into,
+    or those that usually are, and others are held as they are ``named``.
+    """
+    filled = _filled(found.inputs, {**named, **dict.fromkeys(wanted)})
+    every = asdict(found)["inputs"]
+    free, others = choice.chosen([e for e in every if e["name"] not in filled], named, wanted)
     names = [each["name"] for each in free]
     masks = {}
     if not _is_text(next(each for each in found.inputs if each.name in names)):
         masks, filled = filled, {}  # a text that is held has none for each of its tokens
-        others = [each for each in about["inputs"] if each["name"] not in names]
+        others = [each for each in every if each["name"] not in names]
     left = [each for each in found.inputs if each.name in names]
-    about["inputs"] = sorted(about["inputs"], key=lambda each: each["name"] not in names)
-    about["held"] = {each["name"]: held.laid_out(each, free[0]) for each in others}
+    about: dict[str, Any] = {
+        "inputs": sorted(every, key=lambda each: each["name"] not in names),
+        "held": {each["name"]: held.laid_out(each, free[0]) for each in others},
+    }
     for name, kind in masks.items():
         about["held"][name]["unsaid"] = int(kind == "ones")
     values = held.arguments(about, named)
@@ -89,15 +129,15 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
     }
 
 
-def _filled(inputs: Sequence[Given], named: Mapping[str, Any]) -> dict[str, str]:
+def _filled(inputs: Sequence[Given], named: Mapping[str, Any] | None = None) -> dict[str, str]:
     """How inputs beside a text are made, one value for each token, by what they are called; others
-    have to be given. The ``named`` ones are held.
+    have to be given. The ``named`` ones are held or looked into.
     """
     whole = [each for each in inputs if _is_text(each)]
     kinds = {each.name: _kind(each.name.lower()) for each in whole if each is not inputs[0]}
     if all(kinds.get(each.name) for each in whole):  # there is no text
         return {}
-    return {name: kind for name, kind in kinds.items() if kind and name not in named}
+    return {name: kind for name, kind in kinds.items() if kind and name not in (named or {})}
 
 
 def _kind(name: str) -> str:

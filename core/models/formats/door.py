@@ -8,6 +8,7 @@ import json
 import re
 import secrets
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def _taken(
     whole = (said or Description()).over(beside or Description())
     if known is not None:
         before = json.loads((known / own.CARD).read_bytes())["description"]
-        whole = whole.over(Description.read(json.dumps(before)))
+        earlier = Description.read(json.dumps(before))
+        kept = {n: value for n, value in earlier.held.items() if n not in whole.look_into}
+        whole = whole.over(replace(earlier, held=kept))
     chosen = own.chosen_name(root, name, file, known)
     draft = root / f".new-{secrets.token_hex(20)}"
     try:

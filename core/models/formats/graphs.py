@@ -18,6 +18,7 @@ from core.errors import BadModel, shortened
 from core.models import estimator
 from core.models.catalogue import resolve
 from core.models.exported import held
+from core.models.exported.choice import chosen
 from core.models.exported.description import Description, completed
 from core.models.exported.own import Staged
 from core.models.formats import cards
@@ -94,7 +95,9 @@ def _pictures(
     place = folder / cards.GRAPH
     place.write_bytes(whole(source))
     reason = converted(place)
-    (looked, *_), others = held.chosen(inputs, said.held)
+    (looked, *_), others = chosen(inputs, said.held, said.look_into)
+    if len(looked["least"]) != 4:
+        raise BadModel(f"Of a graph a picture is looked into, '{looked['name']}' is none.", _EXPORT)
     kept = {each["name"]: held.laid_out(each, looked) for each in others}
     values = held.arguments({"held": kept}, said.held)
     network = module(str(place), not reason, looked["name"], values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def live_card(
     network, task = _called(network.eval(), said)
     said = said.over(Description(task=task))
     task = said.task or Task.IMAGE_CLASSIFICATION
-    looked = _looked_into(name, network, said.held)
+    looked = _looked_into(name, network, said.held, said.look_into)
     values = about.get("held") or {}
     others = {each: _laid_out(values[each]) for each in said.held}
     if others:
@@ -83,8 +83,11 @@ def _called(network: nn.Module, said: Description) -> tuple[nn.Module, Task]:
     return made, task
 
 
-def _looked_into(name: str, network: nn.Module, values: Mapping[str, Any]) -> str:
-    """The argument of its forward that is looked into: the first that is not held.
+def _looked_into(
+    name: str, network: nn.Module, values: Mapping[str, Any], wanted: Sequence[str]
+) -> str:
+    """The argument of its forward that is looked into: the ``wanted`` one, else the first that is
+    not held.
 
     Raises ``BadModel`` for others that nothing gives, and for values of what it does not take.
     """
@@ -93,6 +96,13 @@ def _looked_into(name: str, network: nn.Module, values: Mapping[str, Any]) -> st
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     known = [each for each in every if each.kind in by_name]
     free = [each for each in known if each.name not in values]
+    free.sort(key=lambda each: each.name not in wanted)
+    if wanted and [*wanted] != [each.name for each in free[:1]]:
+        raise BadModel(
+            f"'{name}' looks into {', '.join(wanted)}, and its forward takes "
+            f"{', '.join(each.name for each in free) or 'nothing else'}.",
+            "Name one argument of its forward that is not held.",
+        )
     odd = [each for each in values if each not in {one.name for one in known} and not wild]
     if not free and not values:
         return ""  # it takes anything, as wrappers do
