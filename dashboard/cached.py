@@ -64,8 +64,13 @@ def place() -> Workspace:
 
 def models() -> dict[str, ModelCard]:
     """Models whose packages are installed, by name; never empty in a working installation."""
-    installed = {name: card for name, card in catalogue().items() if not missing(card)}
-    return installed | run_models() | compressed_models() | own_models()
+    return _installed() | run_models() | compressed_models() | own_models()
+
+
+@st.cache_resource(show_spinner=False, ttl=2)
+def _installed() -> dict[str, ModelCard]:
+    """Those that packages announce, as far as what they need is installed."""
+    return {name: card for name, card in catalogue().items() if not missing(card)}
 
 
 @st.cache_data(show_spinner=False, ttl=2)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from core.data.gallery import GalleryItem, examples_for
 from core.engine.job import UNFINISHED, Job, jobs
 from core.training.checkpoint import Checkpoint, checkpoints
+from core.training.model import sample_folders
 from core.training.recipe import Recipe, recipes
 from core.training.run import Run, runs
 from core.workspace import Workspace
@@ -68,13 +67,6 @@ def shown_runs(place: Workspace) -> dict[str, ShownRun]:
             if run.config.recipe in recipes() and name not in found:
                 found[name] = ShownRun(name, run, sample)
     return found
-
-
-@cache
-def sample_folders() -> tuple[Path, ...]:
-    """Folders of sample runs, announced through the entry-point group ``fluoroscope.runs``."""
-    entries = metadata.entry_points(group="fluoroscope.runs")
-    return tuple(Path(entry.load()()) for entry in entries)
 
 
 def training_jobs(place: Workspace) -> Iterator[Job]:

@@ -632,4 +632,5 @@ def test_declarations_stay_light() -> None:
     light = ["core", "core.attribution.registry", "core.models.catalogue", "core.parameters"]
     light += [source.module for source in sources() if is_below(source.module, "core.engine")]
     light = [module for module in light if module not in ("core.engine.worker", "core.engine.ray")]
+    light += [each.module for each in metadata.entry_points(group="fluoroscope.sources")]
     assert imported_by(light, [*HEAVY, "streamlit", "plotly"]) == []

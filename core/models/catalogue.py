@@ -61,8 +61,14 @@ def card(name: str) -> ModelCard:
 
 
 def _source(name: str) -> Any | None:
+    return next((source for source in _sources() if source.knows(name)), None)
+
+
+@cache
+def _sources() -> tuple[Any, ...]:
+    """Read once: looking through all that is installed takes as long as drawing a page."""
     entries = metadata.entry_points(group="fluoroscope.sources")
-    return next((source for entry in entries if (source := entry.load()).knows(name)), None)
+    return tuple(entry.load() for entry in entries)
 
 
 def missing(model: ModelCard) -> str:

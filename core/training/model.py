@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path, PurePath
 
@@ -104,8 +105,12 @@ def _found(name: str) -> tuple[Run, int]:
 
 
 def places() -> tuple[Path, ...]:
-    """Where runs lie: the workspace's, then sample runs that packages announce through the
-    entry-point group ``fluoroscope.runs``.
-    """
-    announced = metadata.entry_points(group="fluoroscope.runs")
-    return (workspace().root / "runs", *(Path(entry.load()()) for entry in announced))
+    """Where runs lie: the workspace's, then sample runs that packages announce."""
+    return (workspace().root / "runs", *sample_folders())
+
+
+@cache
+def sample_folders() -> tuple[Path, ...]:
+    """Folders of sample runs, announced through the entry-point group ``fluoroscope.runs``."""
+    entries = metadata.entry_points(group="fluoroscope.runs")
+    return tuple(Path(entry.load()()) for entry in entries)

@@ -6,16 +6,17 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from core.provenance import sha256, versions
 from core.store import write_atomically
 from core.training.recipe import recipe
 from core.training.run import Run
-from core.training.trainable import Trainable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from core.training.trainable import Trainable
 
 WEIGHTS, CARD = "model.safetensors", "card.json"
 
@@ -52,6 +53,8 @@ def write_card(
 
     ``metrics`` has those of ``val`` and ``test``, as far as there are such parts.
     """
+    from torch import get_num_threads
+
     declared = recipe(run.config.recipe)
     status = run.status
     card = {
@@ -69,7 +72,7 @@ def write_card(
             "settings": dict(run.config.settings),
             "seconds": round(status.seconds, 1),
             "device": device,
-            "threads": torch.get_num_threads(),
+            "threads": get_num_threads(),
             "epochs": status.epoch,
             "best_epoch": status.best_epoch,
             "seed": run.config.seed,
