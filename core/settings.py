@@ -1,14 +1,16 @@
-"""Limits of one installation: sane defaults, a file in the workspace, environment variables.
+"""Settings of one installation: sane defaults, a file in the workspace, environment variables.
 
 ``FLUOROSCOPE_UPLOAD_MB=2000`` counts before ``upload_mb = 2000`` in ``settings.toml`` in the
 workspace, and that before the default. They are read when they are asked for, so that a change of
 the file needs no restart, except for the size of uploads, which the server learns when it starts.
+Besides limits, ``models`` names functions that make networks (``core.models.formats.factory``).
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -60,6 +62,11 @@ LIMITS: Final = (
 )
 _BEFORE: Final = {f"{name}_gb": f"{name}_gib" for name in ("zip", "array", "results")}
 """What settings were called once; they still count."""
+MODELS: Final = "models"
+MODELS_VARIABLE: Final = "FLUOROSCOPE_MODELS"
+_FUNCTION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_SOURCES: Final = ("own", "hf", "run", "compressed", "upload")
+_MOST_MODELS, _LONGEST_NAME = 50, 200
 _LARGEST: Final = 2**14  # bytes of a file of them
 _LONGEST: Final = 1_000  # of a line: a name of many parts takes the square of them in memory
 _BY_NAME: Final = {each.name: each for each in LIMITS}
@@ -94,12 +101,7 @@ def setting(name: str, place: Path | None = None) -> Setting:
         variable = f"FLUOROSCOPE_{each.upper()}"
         if (text := os.environ.get(variable)) is not None:
             return Setting(limit, _number(text, variable, limit), variable)
-    path = (place or root()) / FILE
-    try:
-        status = path.stat()
-    except OSError:
-        return Setting(limit, limit.default, "default")
-    found = _file(path, (status.st_mtime_ns, status.st_size, status.st_ino))
+    found = _kept(place)
     if name not in found:
         return Setting(limit, limit.default, "default")
     return Setting(limit, _number(found[name], f"{name} in {FILE}", limit), FILE)
@@ -121,6 +123,46 @@ def settings(place: Path | None = None) -> tuple[Setting, ...]:
     return tuple(setting(each.name, place) for each in LIMITS)
 
 
+def names_code(name: str) -> bool:
+    """Whether a name is one of a function, ``package.module:function``."""
+    return bool(_FUNCTION.fullmatch(name)) and name.partition(":")[0] not in _SOURCES
+
+
+def models(place: Path | None = None) -> tuple[str, ...]:
+    """The functions of one's own code that make networks, as ``package.module:function``, that
+    ``models`` lists for the workspace at ``place``, by default the usual one.
+
+    Raises ``BadParameter`` for what is no list of them, and a file that cannot be read.
+    """
+    if (text := os.environ.get(MODELS_VARIABLE)) is not None:
+        given = [each.strip() for each in text.split(",")]
+        return _functions([each for each in given if each], MODELS_VARIABLE)
+    return _functions(_kept(place).get(MODELS, []), f"{MODELS} in {FILE}")
+
+
+def _functions(given: object, where: str) -> tuple[str, ...]:
+    listed = list(dict.fromkeys(map(str, given))) if isinstance(given, list) else None
+    odd = [each for each in listed or () if len(each) > _LONGEST_NAME or not names_code(each)]
+    if listed is not None and not odd and len(listed) <= _MOST_MODELS:
+        return tuple(listed)
+    what = f"names '{odd[0][:40]}'" if odd else f"is '{str(given)[:40]}'"
+    what = what if odd or not listed else f"lists {len(listed)} functions"
+    raise BadParameter(
+        f"{where} {what}, expected a list of at most {_MOST_MODELS} functions.",
+        f'Write {MODELS} = ["package.module:function"], or leave it out.',
+    )
+
+
+def _kept(place: Path | None) -> Mapping[str, Any]:
+    """What the file in the workspace at ``place`` sets; nothing where there is none."""
+    path = (place or root()) / FILE
+    try:
+        status = path.stat()
+    except OSError:
+        return {}
+    return _file(path, (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
 @lru_cache(maxsize=4)
 def _file(path: Path, changed: tuple[int, ...]) -> Mapping[str, Any]:
     try:
@@ -132,11 +174,11 @@ def _file(path: Path, changed: tuple[int, ...]) -> Mapping[str, Any]:
             "Write one setting a line, such as upload_mb = 2000, or remove the file.",
         ) from None
     found = {_BEFORE.get(name, name): given for name, given in found.items()}
-    unknown = sorted(set(found) - set(_BY_NAME))
+    unknown = sorted(set(found) - set(_BY_NAME) - {MODELS})
     if unknown:
         raise BadParameter(
             f"'{path}' has a setting '{unknown[0][:40]}', which there is not.",
-            f"Known: {', '.join(_BY_NAME)}.",
+            f"Known: {', '.join((*_BY_NAME, MODELS))}.",
         )
     return found
 

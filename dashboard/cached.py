@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from core import settings
 from core.compression import source as compressed
 from core.data.dataset import Dataset
 from core.data.dataset import dataset as shipped
@@ -75,8 +76,10 @@ def _installed() -> dict[str, ModelCard]:
 
 @st.cache_data(show_spinner=False, ttl=2)
 def own_models() -> dict[str, ModelCard]:
-    """The models that people brought to the workspace."""
-    return _askable(own.names())
+    """The models that people brought to the workspace, and those that their own code makes, as far
+    as the settings list it and it was called once.
+    """
+    return _askable((*own.names(), *settings.models()))
 
 
 @st.cache_data(show_spinner=False, ttl=2)

@@ -11,7 +11,6 @@ from typing import NoReturn
 import typer
 
 from core.errors import Cancelled, FluoroscopeError
-from core.models.formats import factory
 from dashboard.commands.add import add
 from dashboard.commands.attention import attention
 from dashboard.commands.attribute import attribute
@@ -68,7 +67,6 @@ app.add_typer(keeping, name="workspace")
 
 def main() -> None:
     """Run the command line; the only place where errors become exit statuses."""
-    factory.permit()  # who types a command may run code of their own
     try:
         app()
     except Cancelled as error:

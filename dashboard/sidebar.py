@@ -7,6 +7,7 @@ from contextlib import suppress
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from core import settings
 from core.data.textlist import TABLES
 from core.errors import FluoroscopeError
 from core.models import estimator, huggingface
@@ -70,20 +71,25 @@ def draw() -> None:
     try:
         models |= {chosen.model: cached.model_card(chosen.model)}
     except FluoroscopeError as error:
-        lost, first = chosen.model, next(iter(models))
+        lost, first, notice = chosen.model, next(iter(models)), state.told()
         chosen = state.change(model=first, **(FRESH if lost else {}))
-        if lost and not cached.is_path(lost):
+        if not lost:
+            state.tell(notice)
+        elif not cached.is_path(lost):
             state.tell(f"There is no model '{lost}' here, so the first one is shown.")
-        elif lost:
+        else:
             state.tell(f"{error} The first model is shown.")
     chosen = datachoice.settled(chosen)
     if chosen.data:
         inhand.look(chosen)
+    titles = {each: each for each in settings.models()}  # also of those not made yet
+    titles |= {name: each.title for name, each in models.items()}
+    state.stash()  # for when the next one cannot be had
     with st.sidebar:
         st.selectbox(
             "Model",
-            list(models),
-            format_func=lambda name: models[name].title,
+            sorted(titles, key=lambda name: name in settings.models()),
+            format_func=titles.get,
             **state.bind("model", chosen.model, also=FRESH),
         )
         with st.container(horizontal=True, gap="small"):
@@ -136,7 +142,6 @@ def _folder() -> None:
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return
-    state.stash()
     state.change(model=name, **FRESH)
     st.rerun()
 

@@ -298,13 +298,17 @@ def test_ones_own_code_runs_where_it_was_typed(
 ) -> None:
     (tmp_path / "my_own_nets.py").write_text(NETS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(factory, "_permitted", [])
+    monkeypatch.setattr(factory, "_typed", set())
     name = "my_own_nets:sorter"
     assert own.knows(name)
-    with pytest.raises(BadModel, match="only from the command line"):
+    with pytest.raises(BadModel, match="only where you wrote its name"):
         core.reference(name)
     assert "my_own_nets" not in sys.modules
-    factory.permit()
+    factory.permit("my_own_nets:broken", "my_own_nets_too:sorter")
+    with pytest.raises(BadModel, match="only where you wrote its name"):  # others are not it
+        core.reference(name)
+    assert "my_own_nets" not in sys.modules
+    factory.permit(name)
     ref = core.reference(name)
     text = core.text("the cat slept")
     (found,) = core.predict(ref, [text])
@@ -323,6 +327,7 @@ def test_ones_own_code_runs_where_it_was_typed(
         ("my_own_nets:sorted", "no function"),
         ("my_other_nets:sorter", "no module 'my_other_nets'"),
     ):
+        factory.permit(wrong)
         with pytest.raises((BadModel, UnknownName), match=words):
             core.reference(wrong)
     assert not any(own.factory.knows(each) for each in ("own:net", "run:digits", "hf:a/b"))

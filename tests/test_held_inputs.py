@@ -184,7 +184,9 @@ def test_a_text_and_numbers(tmp_path: Path) -> None:
 
 
 def test_ones_own_code_says_what_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factory, "_permitted", [True])
+    monkeypatch.setattr(
+        factory, "_typed", {f"{__name__}:{each}" for each in ("silent", "wrong", "right")}
+    )
     with pytest.raises(BadModel, match="also takes image, which nothing gives") as caught:
         core.reference(f"{__name__}:silent")
     assert '"held": {"image": torch.zeros(4)}' in caught.value.next_step

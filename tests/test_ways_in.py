@@ -426,7 +426,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             lambda source, to: json.loads(json.dumps(opening.main(source, to, 60, 8))),
         )
         patch.setattr(door, "opened", lambda source, to, _: taking.main(source, to, 60, 8))
-        patch.setattr(factory, "_permitted", [True])
+        patch.setattr(factory, "permitted", lambda name: True)
         # How many examples are fastest at once is not asked here: finding it out takes longest.
         patch.setattr(describe, "best_batch", lambda forward, device: (2, 0.001))
 

@@ -57,6 +57,10 @@ class Engine:
         with suppress(EngineError):  # whoever asks will hear of it
             self._worker(ref).warm(ref)
 
+    def renew(self) -> None:
+        """Start the ordinary worker anew, which imports code as it is then."""
+        self.ordinary.renew()
+
     def give_up(self, handle: CallHandle, present: Callable[[str], bool]) -> None:
         """Cancel a handle, and those of owners on the same call who are not ``present``."""
         self._worker(handle.call.model).give_up(handle, present)

@@ -1,8 +1,7 @@
 """Computing in one long-lived worker process: for the dashboard, whose own process stays thin.
 
 Nothing here imports torch, and nothing here waits. What the worker sends is decoded without
-pickle. When the worker dies, the call that was running fails, and everything else is asked again
-of a new one.
+pickle. When the worker dies, the call that was running fails; the rest is asked of a new one.
 """
 
 from __future__ import annotations
@@ -67,13 +66,9 @@ class ProcessExecutor:
     ) -> None:
         self._device = device
         self._verbs = verbs
-        self._store = workspace.store if workspace else None
-        self._setup = Setup(
-            verbs,
-            str(self._store.folder) if self._store else None,
-            self._store.limit if self._store else 0,
-            sealed,
-        )
+        self._store = store = workspace.store if workspace else None
+        where, limit = (str(store.folder), store.limit) if store else (None, 0)
+        self._setup = Setup(verbs, where, limit, sealed)
         self._log_file = open_log(workspace)
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
@@ -84,10 +79,9 @@ class ProcessExecutor:
         self._warm: Warm | None = None
         self._failed_starts = 0
         self._closed = False
-        self._link: Link | None = None
         try:
             with self._lock:
-                self._link = None if sealed else self._start()
+                self._link: Link | None = None if sealed else self._start()
         except EngineError:
             self._log_file.close()
             raise
@@ -144,6 +138,12 @@ class ProcessExecutor:
                 self._link = self._start()
             if self._link is not None:
                 self._link.send(self._warm)
+
+    def renew(self) -> None:
+        """Start the worker anew, for code that has changed; what it was asked is asked again."""
+        with self._lock:
+            if self._link is not None:
+                self._link.kill()
 
     def close(self) -> None:
         """End the worker; calls under way are cancelled. May be called again."""

@@ -18,8 +18,8 @@ class Verbs:
 
     ``loader(ref, device)`` makes the model that a verb gets; ``prepare`` is called once before the
     first model is loaded; ``modules`` are imported while warming up; results of the verbs in
-    ``fleeting`` hold for this machine at this moment and are never stored. Whoever makes an
-    executor chooses them, never a call.
+    ``fleeting`` hold for this machine at this moment and are never stored; those ``without`` a
+    model get its reference. Whoever makes an executor chooses them, never a call.
     """
 
     functions: Mapping[str, str]
@@ -27,6 +27,7 @@ class Verbs:
     prepare: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     fleeting: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     def check(self, name: str) -> None:
         """Raise ``UnknownName`` unless ``name`` is a verb."""
@@ -71,6 +72,7 @@ VERBS = Verbs(
         "layer_probes": "core.activations.verbs:layer_probes",
         "interaction": "core.importance.dependence:interaction",
         "logit_lens": "core.activations.lens:logit_lens",
+        "open_code": "core.models.formats.configured:open_code",
         "neuron_attribution": "core.attribution.units:neuron_attribution",
         "partial_dependence": "core.importance.dependence:partial_dependence",
         "place": "core.projection.place:place",
@@ -88,7 +90,16 @@ VERBS = Verbs(
     modules=("captum.attr", "sklearn.linear_model", "skimage.segmentation"),
     # These time the model: a busy moment must not stay its truth. A capture is in a folder of
     # its own, where it is found again.
-    fleeting=("check_up", "describe", "layer_times", "capture", "compress", "compression_costs"),
+    fleeting=(
+        "check_up",
+        "describe",
+        "layer_times",
+        "capture",
+        "compress",
+        "compression_costs",
+        "open_code",
+    ),
+    without=("open_code",),  # which says what there is to load
 )
 
 OPENING = Verbs(

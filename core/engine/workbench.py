@@ -39,7 +39,8 @@ class Workbench:
         meter.check()
         verb = resolve(self._verbs.functions[call.verb])
         with armed(call.model.brought):
-            model = self.model(call.model, call.device)
+            bare = call.verb in self._verbs.without
+            model = call.model if bare else self.model(call.model, call.device)
             if loaded is not None:
                 loaded()
             meter.check()

@@ -39,6 +39,7 @@ from core.engine.message import (
 )
 from core.engine.workbench import Workbench, explained
 from core.errors import Cancelled, FluoroscopeError, StorageError
+from core.models.formats import factory
 from core.progress import Meter, Progress
 from core.store import Store
 
@@ -213,6 +214,8 @@ def main() -> None:
     except FluoroscopeError as error:  # a setting that is no number: the page says so too
         _log.warning("%s", error)
     guard(memory, home)
+    if not setup.sealed:  # where no stranger's network comes, a person's own code may run
+        factory.permit_listed(home)
     threading.Thread(target=_pulse, args=(_STEPS * seconds,), name="pulse", daemon=True).start()
     worker = Worker(incoming, outgoing, setup)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()

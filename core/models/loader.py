@@ -17,6 +17,7 @@ from core.models.card import ModelCard
 from core.models.catalogue import ADAPTERS, card, fingerprint, resolve, weights_file
 from core.models.loaded import LoadedModel
 from core.models.reference import ModelRef
+from core.settings import names_code
 
 
 def load(ref: ModelRef, device: str = "auto") -> LoadedModel:
@@ -30,16 +31,25 @@ def load(ref: ModelRef, device: str = "auto") -> LoadedModel:
     about = card(ref.name)
     path = weights_file(about)
     if fingerprint(path) != ref.fingerprint:
-        raise BadModel(
-            f"The weights of '{ref.name}' changed on disk since the page was opened.",
-            "Choose the model again to use the new weights.",
-        )
+        raise _changed(ref.name)
     if about.own_weights:
         module: nn.Module = resolve(about.factory)(**about.arguments)
     else:
         module = build(about, read_weights(path))
     where = choose(about.device or device)
     return LoadedModel(ref, about, adapter(about, module), where, placed(module, where).eval())
+
+
+def _changed(name: str) -> BadModel:
+    if names_code(name):
+        return BadModel(
+            f"'{name}' is not the network that it was: its weights or its code have changed.",
+            "Start the dashboard anew, which then calls the function again.",
+        )
+    return BadModel(
+        f"The weights of '{name}' changed on disk since the page was opened.",
+        "Choose the model again to use the new weights.",
+    )
 
 
 def placed(module: nn.Module, device: torch.device) -> nn.Module:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from core import settings
 from core.engine.call import Call
 from core.errors import Cancelled, FluoroscopeError
 from core.models import huggingface
-from core.models.formats import admitted, arrival
+from core.models.formats import admitted, arrival, configured
 from core.models.reference import ModelRef
 from dashboard import cached, state, waiting
 
@@ -38,9 +39,12 @@ def brought(file: arrival.Waiting, sha256: str) -> arrival.Arrived | None:
 
 
 def is_opened(name: str) -> bool:
-    """Whether a model may be used: one that is a folder is opened first, with its progress drawn.
-    Where that fails, it is told, and what was in hand before is in hand again.
+    """Whether a model may be used: one that is a folder is opened first, and one that a function
+    makes which the settings list is made, with progress drawn. Where that fails, it is told, and
+    what was in hand before is in hand again.
     """
+    if name in settings.models():
+        return _is_called(name)
     if not name.startswith(huggingface.PREFIX) or not cached.is_path(name):
         return True
     try:
@@ -64,6 +68,31 @@ def is_opened(name: str) -> bool:
         told = _said(error, Path(name).name)
     cached.forget(call)
     state.tell(told)
+    st.rerun()
+    return False
+
+
+def _is_called(name: str) -> bool:
+    """Whether the function that the settings list was called, and may be used."""
+    call = Call("open_code", ModelRef(name, ""), parameters=configured.asked(name), urgent=True)
+    if configured.known(name) and call.key not in state.handles():
+        return True
+    if configured.changed(name) and call.key not in state.handles():
+        cached.engine().renew()  # which has imported what the code was before
+    if _under_way(name, call):
+        st.caption(
+            "A function of your own code, which the settings list, makes the network. Until that "
+            "code changes, it is there at once from then on."
+        )
+        return False
+    try:
+        configured.keep(name, cached.handle(call).result())
+        cached.own_models.clear()
+    except FluoroscopeError as error:
+        configured.fail(name)
+        state.unstash()
+        state.tell(_said(error, name))
+    cached.forget(call)
     st.rerun()
     return False
 

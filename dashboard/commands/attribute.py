@@ -25,7 +25,7 @@ _MOST_BARS = 6  # more outputs of a text are drawn as a matrix
 
 
 def attribute(
-    model: Annotated[str, typer.Argument(help="Name of a model, see `fluoroscope list models`.")],
+    model: options.Model,
     method: Annotated[list[str], typer.Option(help="Name of a method; may be repeated.")],
     files: Annotated[
         list[Path] | None, typer.Argument(help="Images; or texts, one a file or one a table row.")

@@ -31,7 +31,8 @@ def compare(
         str,
         typer.Argument(
             help="Another model; run:NAME@EPOCH for a checkpoint, compressed:NAME for what "
-            "compression made."
+            "compression made.",
+            callback=options.typed,
         ),
     ],
     data: options.Data = None,

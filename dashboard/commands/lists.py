@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,16 +19,27 @@ listing = typer.Typer(help="List what there is, as a table or as JSON.", no_args
 
 @listing.command("models")
 def list_models(as_json: options.Json = False) -> None:
-    """Models by name, with task and measured quality; at the end those that people brought."""
+    """Models by name, with task and measured quality; at the end those that people brought, and
+    those of one's own code that the settings list: it is not run, so of one that was never opened
+    there is only the name.
+    """
+    from core import settings
     from core.models.catalogue import card, catalogue, missing
     from core.models.exported import own
+    from core.models.formats import configured
 
     brought = []
     for name in own.names():
         with suppress(FluoroscopeError):  # one that is damaged does not hide the others
             brought.append(card(name))
+    unknown = []
+    for name in settings.models():
+        try:
+            brought.append(configured.card(name))
+        except FluoroscopeError:
+            unknown.append(name)
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": model.name,
             "title": model.title,
@@ -39,7 +50,8 @@ def list_models(as_json: options.Json = False) -> None:
         }
         for model in (*catalogue().values(), *brought)
     ]
-    show(rows, as_json)
+    empty = dict.fromkeys(rows[0]) if rows else {}
+    show([*rows, *({**empty, "name": name} for name in unknown)], as_json)
 
 
 @listing.command("methods")

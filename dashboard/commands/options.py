@@ -71,9 +71,29 @@ def left_out(skipped: Iterable[tuple[str, str]]) -> None:
         print(f"left out: {name}: {reason}", file=sys.stderr)
 
 
+def typed(model: str) -> str:
+    """The name of a model on the command line: where it is that of a function, it may be run."""
+    from core.models.formats import factory
+
+    if factory.knows(model):
+        factory.permit(model)
+    return model
+
+
+def _in_use(workspace: str | None) -> str | None:
+    """The functions that the settings of the workspace list may be run."""
+    from core.models.formats import factory
+    from core.settings import root
+
+    factory.permit_listed(root(workspace))
+    return workspace
+
+
 Workspace = Annotated[
     str | None,
-    typer.Option(help="Folder for results and uploads.", envvar="FLUOROSCOPE_WORKSPACE"),
+    typer.Option(
+        help="Folder for results and uploads.", envvar="FLUOROSCOPE_WORKSPACE", callback=_in_use
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**63 - 1)]
@@ -115,5 +135,7 @@ Formats = Annotated[
     str, typer.Option("--format", help="Any of png,svg,pdf,html,json,npz, with commas.")
 ]
 Dark = Annotated[bool, typer.Option(help="Draw on a dark background.")]
-Model: Any = Annotated[str, typer.Argument(help="Name of a model, see `fluoroscope list models`.")]
+Model: Any = Annotated[
+    str, typer.Argument(help="Name of a model, see `fluoroscope list models`.", callback=typed)
+]
 TextsOrFiles: Any = Annotated[list[str], typer.Argument(help="Texts, or files with texts.")]

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from core.errors import BadParameter
+from core.models.formats import factory
 from core.settings import setting
 from core.workspace import workspace as workspace_at
 from dashboard.commands import options
@@ -33,6 +34,7 @@ def serve(
     _ = place.logs  # says so when it cannot be used
     if workspace:
         environment["FLUOROSCOPE_WORKSPACE"] = str(Path(workspace).absolute())
+    environment.setdefault(factory.FOLDER, str(Path.cwd()))
     command = [sys.executable, "-m", "streamlit", "run", str(_DASHBOARD / "app.py")]
     command += ["--server.address", host, "--server.port", str(port)]
     command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]

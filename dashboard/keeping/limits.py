@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import FluoroscopeError
-from core.settings import FILE, settings
+from core.settings import FILE, MODELS, MODELS_VARIABLE, models, settings
 from dashboard import cached, state
 
 
@@ -14,6 +14,7 @@ def sound() -> bool:
     """Whether the settings can be read; else it is said what is wrong with them."""
     try:
         settings()
+        models()
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return False
@@ -25,7 +26,7 @@ def draw() -> None:
     st.markdown("**Limits**")
     place = cached.place().root
     try:
-        found = settings(place)
+        found, code = settings(place), models(place)
     except FluoroscopeError as error:
         st.error(state.plain(str(error)))
         return
@@ -40,4 +41,11 @@ def draw() -> None:
         f"To change one, write `upload_mb = 2000` into `{FILE}` in the workspace, or set the "
         "environment variable `FLUOROSCOPE_UPLOAD_MB`, which counts before the file. A changed "
         "file holds at once, for uploads when the server is started anew."
+    )
+    listed = ", ".join(state.plain(each) for each in code)
+    st.caption(
+        f"Networks that your own code makes: {listed or 'none'}. To add one, write "
+        f'`{MODELS} = ["package.module:function"]` into the same file, or set '
+        f"`{MODELS_VARIABLE}`; no page can. The function runs in the process that computes, and is "
+        "looked for in installed packages and in the folder where the server was started."
     )

@@ -1,37 +1,37 @@
-"""The card of a live network: what it takes and answers, seen by running it."""
+"""A live network: what it takes and answers, seen by running it."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.errors import BadModel
-from core.models.card import ModelCard
 from core.models.exported import held
 from core.models.exported.description import Description, completed
 from core.models.exported.holding import Held
-from core.models.exported.own import Staged
 from core.models.exported.packing import described
-from core.models.formats import cards
+from core.models.formats import sources
+from core.models.formats.configured import Live, carded, state
 from core.models.formats.running import ran
 from core.models.formats.taking import input_of, longest_of
 from core.tasks import Task
 
-_WEIGHTS = "weights.sha256"
 
-
-def live_card(
+def lived(
     name: str, network: Any, about: Mapping[str, Any], folder: Path, next_step: str
-) -> tuple[ModelCard, nn.Module]:
-    """The card of ``network``, with the digest of its weights as a file in ``folder``, and the
-    network as it is called: one of the transformers library answers with logits.
+) -> tuple[Live, nn.Module]:
+    """What is found of ``network``, and the network as it is called, on the CPU: one of the
+    transformers library answers with logits. ``folder`` is what its card says it lies in.
 
     Raises ``BadModel`` for what is no network, or is not what ``about`` says; ``next_step`` says
     how to say it better.
@@ -42,7 +42,8 @@ def live_card(
         said = described(**{"title": type(network).__name__, **about})
     except TypeError as error:
         raise BadModel(f"'{name}' is described wrongly: {error}.", next_step) from None
-    network, task = _called(network.eval(), said)
+    files = sources.files(name.partition(":")[0], network)
+    network, task = _called(network.eval().to("cpu"), said)
     said = said.over(Description(task=task))
     task = said.task or Task.IMAGE_CLASSIFICATION
     looked = _looked_into(name, network, said.held, said.look_into)
@@ -59,10 +60,27 @@ def live_card(
         "lengths": [1, longest_of(network)],
     }
     draft, _ = completed(replace(said, classes=()), found)
-    found |= ran(_card(name, draft, found, folder), network)
+    found |= ran(carded(name, draft, found, folder), network)
     final, _ = completed(said, found)
-    (folder / _WEIGHTS).write_text(_digest(network, final), encoding="utf-8")
-    return _card(name, final, found, folder), network
+    states = {str(path): state(path) for path in files}
+    return Live(final, found, _digest(network, final, files), states), network
+
+
+@contextmanager
+def steadied() -> Iterator[None]:
+    """What is drawn at random in this block is the same each time: a network that nobody gave
+    weights then has the same in every process.
+    """
+    generators = (torch.get_rng_state(), random.getstate(), np.random.get_state())
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(generators[0])
+        random.setstate(generators[1])
+        np.random.set_state(generators[2])
 
 
 def _called(network: nn.Module, said: Description) -> tuple[nn.Module, Task]:
@@ -149,19 +167,6 @@ def _hold(
     network.__class__ = type(kind.__name__, (kind,), about)
 
 
-def _card(name: str, said: Description, found: Mapping[str, Any], folder: Path) -> ModelCard:
-    kept = Staged(folder, found, said, {"file": name}, False, cards.WEIGHTS_KIND)
-    summary = said.summary or f"Your own network, made by {name}."
-    return replace(
-        cards.card(name, folder, kept),
-        summary=f"{summary} {held.sentence(found, said.held)}".rstrip(),
-        factory="core.models.formats.factory:module",
-        arguments={"name": name},
-        weights=_WEIGHTS,
-        own_weights=True,
-    )
-
-
 def _task(network: nn.Module, said: Description) -> Task:
     """What it is for, by its first layer of weights."""
     for part in network.modules():
@@ -174,9 +179,11 @@ def _task(network: nn.Module, said: Description) -> Task:
     return Task.TEXT_CLASSIFICATION if said.tokenizer else Task.TABULAR_CLASSIFICATION
 
 
-def _digest(network: nn.Module, said: Description) -> str:
+def _digest(network: nn.Module, said: Description, files: Sequence[Path]) -> str:
     made = hashlib.sha256(said.written().encode())
     for name, tensor in sorted(network.state_dict().items()):
         made.update(name.encode())
         made.update(tensor.detach().cpu().contiguous().flatten().float().numpy().tobytes())
+    for path in files:
+        made.update(path.name.encode() + path.read_bytes())
     return made.hexdigest()
