@@ -20,7 +20,7 @@ from core import settings
 from core.compression import source as compressed
 from core.data.dataset import Dataset
 from core.data.dataset import dataset as shipped
-from core.data.gallery import GalleryItem, examples_for, gallery, gallery_item
+from core.data.gallery import GalleryItem, examples_for, examples_like, gallery_item
 from core.data.kept import InHand, asked, kept_data
 from core.engine.call import Call
 from core.engine.engine import Engine
@@ -141,9 +141,7 @@ def items(model: str) -> tuple[GalleryItem, ...]:
         shown = shown_runs(place()).get(model.removeprefix("run:").partition("@")[0])
         return items_of_recipe(shown.recipe.name) if shown else ()
     if is_path(model) or own.knows(model):
-        kind = model_card(model).task.axis
-        endings = {"tokens": (".txt",), "columns": (), "pixels": (".png", ".jpg")}[kind]
-        return tuple([each for each in gallery() if each.path.suffix in endings][-_OTHERS:])
+        return examples_like(model_card(model))[:_OTHERS]
     return examples_for(model)
 
 

@@ -155,7 +155,7 @@ def _example(chosen: state.Selection) -> None:
         lost, name = name, known[0] if known else manyrows.first_example(chosen.model)
         notice = state.told()
         state.change(example=name)
-        if lost:
+        if lost and lost not in {item.name for item in items}:
             notice = f"There is no example '{lost}' for this model, so the first one is shown."
         state.tell(notice)
     kind = cached.model_card(chosen.model).task.axis

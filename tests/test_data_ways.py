@@ -354,3 +354,39 @@ def test_what_streams(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", images())
     held["npy"] = dataset(card("digits_cnn"), tmp_path / "images.npy").held
     assert [way for way, inside in held.items() if inside] == ["npz", "npz of floats"]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, np.uint8, np.uint16])
+def test_values_that_stay_far_below_the_usual_are_stretched(
+    kind: type[np.generic], tmp_path: Path
+) -> None:
+    """The digits of scikit-learn are numbers from 0 to 16, in whatever type."""
+    few = np.rint(images() / 255 * 16)
+    few[0, 0, 0] = 16
+    found = dataset(card("digits_cnn"), npz(tmp_path, images=few.astype(kind)))
+    for row in range(len(few)):
+        assert np.array_equal(decode(found[row]), np.rint(few[row] * 255 / 16))
+    assert found.notes == ("values from 0 (black) to 16 (white)",)
+
+
+@pytest.mark.parametrize(("kind", "most"), [(np.float32, 1), (np.uint8, 255), (np.uint16, 65535)])
+def test_usual_values_are_not(kind: type[np.generic], most: int, tmp_path: Path) -> None:
+    dark = np.full((3, 4, 4), most * 0.6).astype(kind)
+    found = dataset(card("digits_cnn"), npz(tmp_path, images=dark))
+    assert np.array_equal(decode(found[0]), np.rint(dark[0].astype(np.float64) * (255 / most)))
+    assert not found.notes
+
+
+def test_a_column_of_the_models_classes_is_found_by_what_it_holds(tmp_path: Path) -> None:
+    rows = ["review,stars,about", "a game,1,Games", "a mixer,0,sound ", "a physics game,1,games"]
+    (tmp_path / "rows.csv").write_text("\n".join(rows))
+    model = card("text_rnn")
+    found = dataset(model, tmp_path / "rows.csv")
+    assert found.taken["label"] == "about"
+    assert found.labels is not None
+    assert [model.classes[each] for each in found.labels] == ["games", "sound", "games"]
+    assert any("'about' holds names of classes" in note for note in found.notes)
+    (tmp_path / "two.csv").write_text("\n".join(f"{each},{each.split(',')[2]}" for each in rows))
+    (tmp_path / "odd.csv").write_text("\n".join([*rows, "something,0,elsewhere"]))
+    for name in ("two.csv", "odd.csv"):
+        assert dataset(model, tmp_path / name).labels is None

@@ -161,11 +161,28 @@ def test_cards_that_do_not_do(card: str, words: str, tmp_path: Path, inside: Non
     assert caught.value.next_step
 
 
+def test_what_is_no_weights_is_not_asked_for_its_architecture(tmp_path: Path, inside: None) -> None:
+    """Who saved the whole network, as most do first, is told that, and not to name what it is."""
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
+    with pytest.raises(BadModel, match=r"more than tensors .it names torch.*Linear") as caught:
+        door.add(tmp_path / "whole.pt")
+    assert "torch.export.save" in caught.value.next_step
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(BadModel, match=r"'weights.pt' holds 2 tensors, .* which network") as caught:
+        door.add(tmp_path / "weights.pt")
+    assert "Weights alone, or a graph" in caught.value.next_step
+
+
 def test_what_a_file_is_does_not_go_by_its_name(tmp_path: Path) -> None:
     save_file({"w": torch.ones(2)}, tmp_path / "net.pt")
     torch.save({"w": torch.ones(2)}, tmp_path / "net.safetensors")
     assert kind_of(tmp_path / "net.pt") is Kind.SAFETENSORS
     assert kind_of(tmp_path / "net.safetensors") is Kind.STATE
+    for name, words in (("net.onnx", "graph of ONNX"), ("torn.safetensors", "of safetensors")):
+        (tmp_path / name).write_bytes(b"\xff" * 40)
+        with pytest.raises(BadModel, match=f"{words} does: it is damaged"):
+            kind_of(tmp_path / name)
+        (tmp_path / name).unlink()
     with pytest.raises(UnknownName, match="no file"):
         kind_of(tmp_path / "other")
     (tmp_path / "empty").touch()

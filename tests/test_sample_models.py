@@ -9,6 +9,7 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import sample_models
-from core.data.gallery import examples_for
+from core.data.gallery import examples_for, examples_like
 from core.errors import BadInput
 from core.models.card import ModelCard
 from core.models.catalogue import catalogue, reference
@@ -255,3 +256,14 @@ def test_the_cards_command_reproduces_its_accuracy(
     assert again["metrics"]["accuracy"] == pytest.approx(card["metrics"]["accuracy"], abs=tolerance)
     assert again["preprocessing"] == card["preprocessing"]
     assert again["data"]["sha256"] == card["data"]["sha256"]
+
+
+def test_a_model_that_was_brought_is_offered_examples_of_its_kind() -> None:
+    """A digit for a network of one channel, a verse for one that goes on with a text."""
+    for name, known in catalogue().items():
+        offered = examples_like(replace(known, name="own:other"))
+        assert bool(offered) == (known.task.axis != "columns"), name
+        for other in (catalogue()[item.models[0]] for item in offered):
+            assert other.task is known.task
+            if known.preprocessing and other.preprocessing:
+                assert other.preprocessing.channels == known.preprocessing.channels

@@ -49,7 +49,8 @@ def examples(found: Arrays, name: str, key: str, wanted: Wanted) -> Dataset:
             fingerprint=key,
         )
     if wanted.pictures:
-        picture = picture_reader(found.parts, name)
+        picture, note = picture_reader(found.parts, name)
+        notes = (*notes, note) if note else notes
 
         def read(row: int) -> Example:
             return Example(f"{ids[row]}.png", picture(row))

@@ -29,6 +29,7 @@ COLUMNS: Final = ("columns", "column_names", "feature_names")
 _NUMBERS = "fiub"
 _HEADER = 10_000
 _BLOCK = 2**24
+_BYTE, _WORD = 255.0, 65535.0
 _SAVE: Final = "Save it with np.savez(path, images=…, labels=…), without objects."
 _SHAPES: Final = "Expected images of shape [n, height, width] or [n, height, width, 3]."
 
@@ -83,11 +84,13 @@ def read_arrays(path: Path, name: str = "") -> Arrays:
     )
 
 
-def picture_reader(parts: tuple[Part, ...], name: str) -> Callable[[int], bytes]:
-    """A function from the row over all parts to a PNG of its image.
+def picture_reader(parts: tuple[Part, ...], name: str) -> tuple[Callable[[int], bytes], str]:
+    """A function from the row over all parts to a PNG of its image, and a note on the values that
+    become black and white where these are not the usual ones.
 
-    Bytes are kept as they are; numbers of 16 bits are divided by 257; of floats 0..1 becomes
-    0..255, 0..255 is kept, and another range is stretched over all images.
+    Black is 0, and white 1 for floats up to 1, 255 for bytes and what goes up to it, 65535 for
+    what goes beyond. Where all images stay below half of that, as the digits of scikit-learn with
+    their 0..16, or some are below 0, the range that they have is stretched.
 
     Raises ``BadInput`` for shapes that are no images, NaN and infinite values.
     """
@@ -98,14 +101,15 @@ def picture_reader(parts: tuple[Part, ...], name: str) -> Callable[[int], bytes]
     def read(row: int) -> bytes:
         part = int(np.searchsorted(ends, row, side="right"))
         image = np.asarray(images[part][row - int(ends[part])])
-        if image.dtype != np.uint8:
+        if image.dtype != np.uint8 or high != _BYTE:
             image = np.rint((image.astype(np.float64) - low) * (255 / (high - low)))
         buffer = BytesIO()
         squeezed = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
         Image.fromarray(squeezed.astype(np.uint8)).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
 
-    return read
+    usual = low == 0 and high in (1.0, _BYTE, _WORD)
+    return read, "" if usual else f"values from {low:g} (black) to {high:g} (white)"
 
 
 def _member(archive: Archive, name: str) -> npt.NDArray[Any]:
@@ -215,25 +219,26 @@ def _images(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 def _range(images: list[npt.NDArray[Any]], name: str) -> tuple[float, float]:
     """The values that become black and white."""
     kinds = {each.dtype for each in images}
-    if kinds == {np.dtype(np.uint8)}:
-        return 0.0, 255.0
     if kinds == {np.dtype(bool)}:
         return 0.0, 1.0
-    if kinds == {np.dtype(np.uint16)}:
-        return 0.0, 65535.0
+    floats = any(kind.kind == "f" for kind in kinds)
+    wide = {np.dtype(np.uint8): _BYTE, np.dtype(np.uint16): _WORD}
+    sure = wide.get(next(iter(kinds)), 0.0) if len(kinds) == 1 else 0.0  # no value is beyond
     low, high = np.inf, -np.inf
     for each in images:
         rows = max(1, _BLOCK // (each[0].size or 1))
         for start in range(0, len(each), rows):
             block = each[start : start + rows]
             low, high = min(low, float(block.min())), max(high, float(block.max()))
+            if sure and 2 * high >= sure:
+                return 0.0, sure
     if not (np.isfinite(low) and np.isfinite(high)):
         raise BadInput(f"'{name}' holds NaN or infinite values.", "Replace them.")
-    floats = any(kind.kind == "f" for kind in kinds)
-    limits = (1.0, 255.0, 65535.0) if floats else (255.0, 65535.0)
-    if low >= 0 and high <= limits[-1]:
-        return 0.0, next(limit for limit in limits if high <= limit)
-    return low, high
+    if low < 0 or high > _WORD:
+        return low, high
+    limit = next(each for each in ((1.0,) if floats else ()) + (_BYTE, _WORD) if high <= each)
+    limit = sure or limit
+    return 0.0, high if limit > 1 and 0 < 2 * high < limit else limit
 
 
 def labels_of(parts: tuple[Part, ...], classes: tuple[str, ...]) -> list[str]:

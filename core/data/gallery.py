@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 
 from core.errors import UnknownName
+from core.models.card import ModelCard
+from core.models.catalogue import catalogue
 from core.tasks import Example
 
 
@@ -57,6 +59,24 @@ def gallery() -> tuple[GalleryItem, ...]:
 def examples_for(model: str) -> tuple[GalleryItem, ...]:
     """The examples that suit a model, the best first."""
     return tuple(item for item in gallery() if model in item.models)
+
+
+def examples_like(card: ModelCard) -> tuple[GalleryItem, ...]:
+    """The examples of the announced model that is most alike in what it reads: of the same task,
+    with as many channels; none where it reads columns, which no other has.
+    """
+
+    def channels(about: ModelCard) -> int:
+        return about.preprocessing.channels if about.preprocessing else 0
+
+    def likeness(about: ModelCard) -> tuple[bool, ...]:
+        task = about.task
+        same = channels(about) == channels(card)
+        return task.axis == card.task.axis, task is card.task, same, bool(examples_for(about.name))
+
+    best = max(catalogue().values(), key=likeness)  # the first of several
+    fits = card.task.axis != "columns" and likeness(best)[0]
+    return examples_for(best.name) if fits else ()
 
 
 def gallery_item(name: str) -> GalleryItem:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from core.data import arraydata, arrowdata, filedata
 from core.data.archive import Archive, is_zip
 from core.data.arrays import read_arrays
@@ -13,6 +15,7 @@ from core.data.arrowset import INFO, is_saved, saved
 from core.data.arrowset import opened as arrow_file
 from core.data.examples import Dataset
 from core.data.files import ENDINGS, TEXT_ENDINGS, Folder, fingerprint
+from core.data.ondemand import taken
 from core.data.ownexamples import rows
 from core.data.splits import listed, split_name
 from core.data.textlist import TABLES
@@ -25,6 +28,9 @@ WAYS = (
     "Expected a zip or a folder of class folders, an array of images (.npy, .npz), or rows with "
     "pictures (Parquet, or a data set that save_to_disk wrote)."
 )
+
+
+_LOOKED_AT = 256
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,30 @@ def opened(path: str | Path, model: ModelCard, text: str = "", label: str = "") 
     Raises ``BadInput`` when there is nothing that the model can read, with what was expected.
     """
     place = located(path)
-    wanted = Wanted(model, text, label)
+    found = _opened(place, Wanted(model, text, label))
+    if found.labels is None and not label and (name := _classes_in(found, model)):
+        found = _opened(place, Wanted(model, text, name))
+        note = f"column '{name}' holds names of classes of the model"
+        return replace(found, notes=(*found.notes, note))
+    return found
+
+
+def _classes_in(found: Dataset, model: ModelCard) -> str:
+    """The only column whose first values are all names of classes of the model, or nothing."""
+    known = {each.strip().casefold() for each in model.classes}
+    columns = taken(found.columns, np.arange(min(len(found.ids), _LOOKED_AT)))
+    hits = []
+    for name in columns:
+        if name in (found.taken.get("text"), "text", "part"):
+            continue
+        values = {str(each).strip().casefold() for each in columns[name]} - {""}
+        if values and values <= known and not all(each.isdecimal() for each in values):
+            hits.append(name)
+    return hits[0] if len(hits) == 1 else ""
+
+
+def _opened(place: Path, wanted: Wanted) -> Dataset:
+    model, text, label = wanted.model, wanted.text, wanted.label
     if place.is_dir():
         return _folder(place, wanted)
     first = _first(place)

@@ -118,22 +118,17 @@ def _pictures(staged: own.Staged) -> dict[str, Any]:
         usual = int(first["least"][place] if fixed else said.get(name, 224))
         label = f"{name.capitalize()}, pixels"
         made[name] = int(boxes[place - 2].number_input(label, 1, 4096, usual, disabled=fixed))
-    mean, std = ([*map(float, said.get(k, [v]))] for k, v in (("mean", 0.0), ("std", 1.0)))
-    pair = (_short(mean), _short(std))
-    known = next((name for name, each in _SCALES.items() if each == pair), _OWN)
+    before = [_short([*map(float, said.get(k, [v]))]) for k, v in (("mean", 0.0), ("std", 1.0))]
     texts = [
-        box.text_input(
-            name, ", ".join(f"{each:g}" for each in _short(values)), help=f"For '{_OWN}'."
-        )
-        for name, box, values in zip(("Mean", "Std"), boxes[2:], (mean, std), strict=True)
+        box.text_input(name, text, help="One number, or one for each channel with commas.")
+        for name, box, text in zip(("Mean", "Std"), boxes[2:], map(_written, before), strict=True)
     ]
+    known = next((name for name, each in _SCALES.items() if list(each) == before), _OWN)
     one, two = st.columns(2)
     options = [*_SCALES, _OWN]
     scale = one.selectbox("Values of a pixel become", options, index=options.index(known))
-    if scale == _OWN:
-        mean, std = ([_number(each) for each in text.split(",")] for text in texts)
-    else:
-        mean, std = _SCALES[scale]
+    typed = [[_number(part) for part in text.split(",")] for text in texts]
+    made["mean"], made["std"] = _scaled(scale, known, typed, before)
     fits = list(_FITS)
     fit = two.selectbox(
         "A picture of another shape",
@@ -141,7 +136,18 @@ def _pictures(staged: own.Staged) -> dict[str, Any]:
         index=fits.index(said.get("fit", "cover")),
         format_func=_FITS.get,
     )
-    return {**made, "mean": mean, "std": std, "fit": fit}
+    return {**made, "fit": fit}
+
+
+def _scaled(scale: str, known: str, typed: list[Any], before: list[Any]) -> list[Any]:
+    """The mean and std of a choice, or those that were typed: what was changed counts."""
+    if scale == _OWN or (scale == known and typed != before):
+        return typed
+    return list(_SCALES[scale])
+
+
+def _written(values: list[float]) -> str:
+    return ", ".join(f"{each:g}" for each in values)
 
 
 def _short(values: list[float]) -> list[float]:

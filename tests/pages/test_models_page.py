@@ -74,6 +74,13 @@ def test_a_network_is_brought_and_described(place: Workspace, tmp_path: Path) ->
     assert (after.preprocessing.mean, after.preprocessing.std) == ((0.5,), (0.5,))
     assert before.preprocessing is not None
     assert before.preprocessing.mean == (0.0,)
+    for name, text in (("Mean", "0.3"), ("Std", "0.2")):  # and the choice as it was
+        next(each for each in app.text_input if each.label == name).set_value(text)
+    next(each for each in app.button if each.label == "Save").click()
+    settle(app)
+    typed = own.card("own:shapes").preprocessing
+    assert typed is not None
+    assert (typed.mean, typed.std) == ((0.3,), (0.2,))
     found = app.table[0].value
     assert found.loc["classes"].item() == "round, square, long"
     assert found.loc["parameters"].item() == f"{sum(p.numel() for p in Net().parameters()):,}"

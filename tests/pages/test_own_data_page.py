@@ -44,6 +44,7 @@ def test_a_zip_is_brought_and_judged(place: Workspace) -> None:
     assert "12 examples · 3 classes · 2 left out" in said
     assert "Over 12 labelled examples of mine.zip" in said
     assert "labelled examples of mine.zip" not in before
+    assert "There is no example" not in said
     assert param(app, "example")[0].endswith(f":0@{kept.key}")
     app.button(key="what-was-read").click()
     app.run()

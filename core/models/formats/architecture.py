@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 WANTED = (
-    'Name one: --architecture digits_cnn, or in the card "architecture": {"model_type": "bert", …} '
-    'of transformers, {"timm": "resnet18"} or {"torchvision": "resnet18"}. A network of your own '
-    'comes whole: torch.export.save(torch.export.export(model, inputs), "model.pt2").'
+    "A network of your own comes whole: torch.export.save(torch.export.export(model, (inputs,)), "
+    '"model.pt2"). Else name one, on the page under "Weights alone, or a graph" or with '
+    '--architecture digits_cnn, or in a card: "architecture": {"model_type": "bert", …} of '
+    'transformers, {"timm": "resnet18"} or {"torchvision": "resnet18"}.'
 )
 _LIBRARIES = ("timm", "torchvision")
 _NUMBERS = {

@@ -13,7 +13,7 @@ from core.errors import BadModel, UnknownName, shortened
 
 CONVERT = (
     "Save its weights with torch.save(model.state_dict(), 'weights.pt'), or all of it with "
-    "torch.export.save(torch.export.export(model, inputs), 'model.pt2')."
+    "torch.export.save(torch.export.export(model, (inputs,)), 'model.pt2')."
 )
 KNOWN = (
     "Expected .pt2, .safetensors, weights in .pt, .pth or .ckpt, .onnx, .skops, or a folder or zip "
@@ -22,6 +22,10 @@ KNOWN = (
 _HEAD = 4096
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how torch.save began before its zips
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(1, 6))
+_NAMED = (  # by their names alone, where their bytes are those of nothing known
+    (".safetensors", "a file of safetensors", "Save it again with safetensors.torch.save_file."),
+    (".onnx", "a graph of ONNX", "Export it again with torch.onnx.export."),
+)
 _OTHERS = (
     (b"GGUF", "a GGUF file", "Give the folder of the model that it was made of."),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes it", KNOWN),
@@ -91,6 +95,9 @@ def kind_of(path: Path) -> Kind:
         return Kind.ONNX
     if head[:1] in b"(c]}" and b"\n" in head[:200]:
         raise BadModel(f"'{name}' looks like a pickle: it was not opened.", CONVERT)
+    for ending, what, next_step in _NAMED:
+        if name.lower().endswith(ending):
+            raise BadModel(f"'{name}' does not begin as {what} does: it is damaged.", next_step)
     raise BadModel(f"'{name}' is no model of a kind that is known here.", KNOWN)
 
 

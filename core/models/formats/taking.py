@@ -70,6 +70,14 @@ def _weights(
     source: Path, kind: Kind, said: Description, folder: Path
 ) -> tuple[dict[str, Any], list[str]]:
     """Weights in the architecture that the card names: kept under its own names of tensors."""
+    if not said.architecture:
+        forbid()
+        tensors, _ = weights_of(source, kind)  # what is more than weights is told first
+        raise BadModel(
+            f"'{shortened(source.name, 80)}' holds {len(tensors):,} tensors, and weights alone do "
+            "not say which network they belong to.",
+            architecture.WANTED,
+        )
     said = _with_usual(said)
     task = said.task or Task.IMAGE_CLASSIFICATION
     module = architecture.build(said.architecture, task.value)
@@ -201,10 +209,6 @@ def _known(library: Any, folder: Path, name: str) -> None:
 def _with_usual(said: Description) -> Description:
     """With what the architecture itself says of the task and the preparation of inputs."""
     spec = said.architecture
-    if not spec:
-        raise BadModel(
-            "Weights alone do not say which network they belong to.", architecture.WANTED
-        )
     if (base := architecture.announced(spec)) is not None:
         if said.task not in (None, base.task):
             raise BadModel(
