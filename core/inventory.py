@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.activations.shelf import LOCK
+from core.compression.source import OWN
 from core.data.kept import all_kept, rename_data
 from core.engine.job import FINISHED, UNFINISHED, jobs
 from core.errors import BadInput, BadParameter, StorageError, UnknownName
@@ -159,8 +160,8 @@ def _rename_run(place: Workspace, thing: Kept, name: str) -> None:
     if target.exists():
         raise BadInput(f"There is a run '{name}' already.", "Choose another name.")
     thing.paths[0].rename(target)
-    root = place.root / "captures"  # a cache: what names the model by its old name is made anew
-    for each in _visible(root) if root.is_dir() else ():
+    # A cache: what names the model by its old name is made anew.
+    for each in _visible(place.root / "captures"):
         if f'"run:{thing.name}' in json.dumps(_read(each / "capture.json")):
             shutil.rmtree(each, ignore_errors=True)
 
@@ -184,10 +185,8 @@ def _about(thing: Kept) -> tuple[Path, str] | None:
 
 def _of(place: Workspace, kind: str, texts: list[str]) -> Iterator[Kept]:
     root = place.root / kind
-    if not root.is_dir():
-        return
     if kind in ("results", "logs"):
-        inside = _visible(root)
+        inside = [each for where in (root, place.apart.root / kind) for each in _visible(where)]
         if inside:
             yield _thing(kind, ALL, KINDS[kind], inside, "")
     elif kind == "jobs":
@@ -216,9 +215,10 @@ def _of(place: Workspace, kind: str, texts: list[str]) -> Iterator[Kept]:
             title = str(raw.get("name") or "") or f"{count:,} examples"
             yield _thing(kind, path.stem, title, [path], "")
     else:
-        for path in _visible(root):
-            busy = _used(str(path), texts) or ("it is being written" if _locked(path) else "")
-            yield _thing(kind, path.name, _title(kind, path), [path], busy)
+        for own, where in (("", root), (OWN, place.apart.root / kind)):
+            for path in _visible(where):
+                busy = _used(str(path), texts) or ("it is being written" if _locked(path) else "")
+                yield _thing(kind, f"{own}{path.name}", _title(kind, path), [path], busy)
 
 
 def _title(kind: str, path: Path) -> str:
@@ -262,6 +262,9 @@ def _weighed(path: Path) -> tuple[int, float]:
 
 
 def _visible(root: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none."""
+    if not root.is_dir():
+        return []
     return sorted(each for each in root.iterdir() if not each.name.startswith("."))
 
 

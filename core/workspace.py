@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from core.errors import BadInput, StorageError
 from core.provenance import sha256
@@ -16,6 +17,7 @@ from core.tasks import Example
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIB = 1024**3
+APART: Final = "brought"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,17 @@ class Workspace:
     def logs(self) -> Path:
         """What the worker processes wrote."""
         return self._folder("logs")
+
+    @property
+    def apart(self) -> Workspace:
+        """Where what is computed with models that people brought lies: the one folder in here that
+        a sealed worker writes to, so that it can change nothing of other models'.
+        """
+        return Workspace(self.root / APART, self.results_limit)
+
+    def of(self, brought: bool) -> Workspace:
+        """Where that lies which is computed with a model."""
+        return self.apart if brought else self
 
     @property
     def store(self) -> Store:

@@ -134,7 +134,7 @@ def _folder() -> None:
         return
     try:
         place = located(path.strip())
-        name = str(place) if estimator.knows(place.name) else f"{PREFIX}{place}"
+        name = str(place) if estimator.knows(str(place)) else f"{PREFIX}{place}"
         if name.startswith(PREFIX):
             huggingface.named(name)  # what is in it is looked at apart
         else:

@@ -70,6 +70,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
+def _own_workspace(workspace: Path) -> Iterator[None]:
+    """A command makes the folder that it is given the workspace of its process, which is ours."""
+    before = os.environ.get("FLUOROSCOPE_WORKSPACE", str(workspace))
+    yield
+    os.environ["FLUOROSCOPE_WORKSPACE"] = before
+
+
+@pytest.fixture(autouse=True)
 def _own_main_module() -> Iterator[None]:
     """Streamlit's test runner leaves its script as ``__main__``, which spawned processes would run
     again.

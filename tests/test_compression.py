@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from core.compression.cost import compression_costs
 from core.compression.drift import compression_drift
 from core.compression.made import compress
 from core.compression.methods import METHODS, settled
+from core.compression.source import named, names
 from core.data.dataset import dataset
 from core.errors import BadInput, BadModel, BadParameter, NotValid, UnknownName
 from core.models.catalogue import card, reference
@@ -27,7 +30,9 @@ from core.models.inspect import observe
 from core.models.loaded import LoadedModel
 from core.models.loader import load
 from core.models.predict import predict
+from core.models.reference import ModelRef
 from core.progress import Meter
+from core.workspace import workspace
 from tests.test_capture_command import run
 
 
@@ -50,6 +55,35 @@ def test_an_amount_of_nothing_changes_nothing_to_the_bit(tmp_path: Path) -> None
     with same.exclusive() as one, original.exclusive() as other:
         for name, tensor in other.state_dict().items():
             assert torch.equal(one.state_dict()[name], tensor)
+
+
+def test_a_card_in_the_folder_of_a_sealed_worker_says_nothing_of_who_computes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path))
+    place = workspace()
+    ours, theirs = reference("digits_cnn"), ModelRef("own:net", "f" * 64)
+    name, folder = named(place, ours, "x")
+    assert (name, folder) == ("compressed:x", tmp_path / "compressed" / "x")
+    called, apart = named(place, theirs, "x")
+    assert (called, apart) == ("compressed:own/x", tmp_path / "brought" / "compressed" / "x")
+    made("digits_cnn", folder, {"method": "bf16"})
+    # A forged one, of a model that everybody knows, where a sealed worker may write.
+    shutil.copytree(folder, apart)
+    assert names() == (name, called)
+    assert not reference(name).brought
+    assert reference(called).brought
+    shutil.rmtree(folder)
+    with pytest.raises(UnknownName, match="no compressed model 'x'"):
+        reference(name)
+    # One that does not lie where it belongs: who wrote it is not known.
+    about = json.loads((apart / "card.json").read_bytes())
+    monkeypatch.setattr("core.compression.source.card_of", lambda of: replace(known, name=of))
+    known = card("digits_cnn")
+    shutil.copytree(apart, folder)
+    (folder / "card.json").write_text(json.dumps({**about, "of": "own:net"}))
+    with pytest.raises(BadModel, match="which somebody brought, and lies among the others"):
+        reference(name)
 
 
 def test_full_rank_is_the_original(tmp_path: Path) -> None:

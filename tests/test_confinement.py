@@ -29,6 +29,7 @@ from core.engine.engine import Engine
 from core.engine.job import submit
 from core.engine.process import ProcessExecutor
 from core.errors import BadModel, Cancelled, EngineError, OutOfMemory, WorkerDied
+from core.models.catalogue import catalogue
 from core.models.reference import ModelRef
 from core.progress import Meter
 from core.workspace import Workspace
@@ -155,12 +156,13 @@ def test_a_network_starts_nothing_and_writes_nowhere_else(
         ("start", ""),
         ("write", outside),
         ("write", place / "models" / "m"),
+        ("write", place / "results" / "of-others"),
         ("write", place / "settings.toml"),
     ):
         with pytest.raises(BadModel, match=r"was stopped: it tried to .*do not trust"):
             worker.submit(ask(verb, path=str(path))).result(TIMEOUT)
     assert not outside.exists()
-    assert worker.submit(ask("write", path=str(place / "results" / "x"))).result(TIMEOUT)
+    assert worker.submit(ask("write", path=str(place / "brought" / "x"))).result(TIMEOUT)
     # The control: the same on a model that comes with a package.
     assert worker.submit(ask("start", KNOWN)).result(TIMEOUT) == "ran"
     with pytest.raises(BadModel, match="was stopped"):  # and once more, after that
@@ -169,7 +171,7 @@ def test_a_network_starts_nothing_and_writes_nowhere_else(
 
 def worker_place(tmp_path: Path) -> Path:
     place = tmp_path / "place"
-    for name in ("models", "results"):
+    for name in ("models", "results", "brought"):
         (place / name).mkdir(parents=True, exist_ok=True)
     return place
 
@@ -200,7 +202,7 @@ import json, sys
 from pathlib import Path
 from core.confinement import guard
 OUT, HOME = Path(sys.argv[1]), Path(sys.argv[2])
-guard.guard(4, HOME)
+guard.guard(4, [HOME])
 told = {}
 for name, deed in json.loads(sys.argv[3]).items():
     (HOME / "mine").write_text("x")
@@ -253,10 +255,31 @@ from pathlib import Path
 from core.confinement import kernel
 outside, inside = Path(sys.argv[1]), Path(sys.argv[2])
 library = ctypes.CDLL(None, use_errno=True)
+TGKILL = 131 if os.uname().machine == "aarch64" else 234
 held = sys.argv[3] == "held"
 able = [not held or kernel.keep_to([inside]), not held or kernel.refuse_calls()]
+kept, other = os.fsencode(outside / "kept"), int(sys.argv[4])
+mine = os.fsencode(inside / "mine")
+library.close(library.open(mine, os.O_CREAT | os.O_WRONLY, 0o600))
+limits = (ctypes.c_ulong * 2)()
 told = {
     "socket": library.socket(2, 1, 0) < 0,
+    "mode": library.chmod(kept, 0o600) < 0,
+    "owner": library.chown(kept, os.getuid(), os.getgid()) < 0,
+    "attribute": library.setxattr(kept, b"user.x", b"1", 1, 0) < 0,
+    "truncate": library.truncate(kept, 0) < 0,
+    "pipe": library.mkfifo(mine + b".pipe", 0o600) < 0,
+    "link": library.symlink(kept, mine + b".link") < 0,
+    "second name": library.link(kept, mine + b".name") < 0,
+    "signal": library.kill(other, 0) < 0,
+    "group": library.kill(0, 0) < 0,
+    "thread": library.syscall(TGKILL, other, other, 0) < 0,
+    "limit": library.prlimit(other, 7, None, limits) < 0,
+    "typing": library.ioctl(0, 0x5412, b"x") < 0 and ctypes.get_errno() == 1,
+    "own signal": library.kill(os.getpid(), 0) < 0,
+    "own thread": library.syscall(TGKILL, os.getpid(), os.getpid(), 0) < 0,
+    "own limit": library.prlimit(0, 7, None, limits) < 0,
+    "control": library.ioctl(0, 0x5401, b"x") < 0 and ctypes.get_errno() == 1,
     "write": library.open(os.fsencode(outside / "a"), os.O_CREAT | os.O_WRONLY, 0o600) < 0,
     "remove": library.unlink(os.fsencode(outside / "kept")) < 0,
     "inside": library.open(os.fsencode(inside / "b"), os.O_CREAT | os.O_WRONLY, 0o600) < 0,
@@ -274,15 +297,19 @@ def test_the_kernel_refuses_what_machine_code_does(how: str, tmp_path: Path) -> 
     for each in folders:
         each.mkdir()
     (folders[0] / "kept").write_text("x")
-    command = [sys.executable, "-c", KERNEL, *map(str, folders), how]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    command = [sys.executable, "-c", KERNEL, *map(str, folders), how, str(os.getpid())]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+    )
     first, *rest = done.stdout.splitlines()
     (files, calls), told = json.loads(first)
     if not (files and calls):
         pytest.skip("this system has no Landlock or no seccomp")
     kept = how == "held"
-    outside = ("socket", "write", "remove")
-    assert told == {**dict.fromkeys(outside, kept), "inside": False, "nothing": False}
+    assert told.pop("typing") is kept or not kept  # without the right to, it may be refused anyway
+    allowed = ("own signal", "own thread", "own limit", "control", "inside", "nothing")
+    assert told == {name: kept and name not in allowed for name in told}
+    assert set(allowed) < set(told)
     assert rest == ([] if kept else ["started"])
 
 
@@ -298,16 +325,16 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def inside(tmp_path: Path) -> Path:
     """A pipe where a sealed worker may write."""
-    made = worker_place(tmp_path) / "results" / "pipe"
+    made = worker_place(tmp_path) / "brought" / "pipe"
     os.mkfifo(made)
     return made
 
 
 def deeds(tmp_path: Path) -> dict[str, str]:
     """Where ``machine`` writes, and to whom it signals."""
-    results = worker_place(tmp_path) / "results" / "x"
+    apart = worker_place(tmp_path) / "brought" / "x"
     return {
-        "outside": str(tmp_path / "x"), "inside": str(results), "other": str(os.getpid()),
+        "outside": str(tmp_path / "x"), "inside": str(apart), "other": str(os.getpid()),
     }  # fmt: skip
 
 
@@ -315,16 +342,10 @@ ALLOWED = {
     "socket": 0, "exec": errno.ENOENT, "peek": 0, "signal": 0,
     "outside": 0, "inside": 0, "nothing": 0,
 }  # fmt: skip
-REFUSED = {**ALLOWED, **dict.fromkeys(("socket", "exec", "peek"), errno.EPERM)}
-
-
-def sealed_from(told: dict[str, int]) -> bool:
-    """Whether the kernel refused what it should; signals to others only newer ones refuse."""
-    signalled = told.pop("signal")
-    return signalled in (0, errno.EPERM) and told == {
-        **{name: each for name, each in REFUSED.items() if name != "signal"},
-        "outside": errno.EACCES,
-    }
+SEALED = {
+    **ALLOWED, **dict.fromkeys(("socket", "exec", "peek", "signal"), errno.EPERM),
+    "outside": errno.EACCES,
+}  # fmt: skip
 
 
 needs_seal = pytest.mark.skipif(not able(), reason="this system has no Landlock or no seccomp")
@@ -335,13 +356,14 @@ def test_machine_code_of_a_brought_model_is_held_by_the_kernel(
     engine: Engine, tmp_path: Path
 ) -> None:
     asked = deeds(tmp_path)
-    assert sealed_from(engine.submit(ask("machine", **asked)).result(TIMEOUT))
+    assert engine.submit(ask("machine", **asked)).result(TIMEOUT) == SEALED
     assert not Path(asked["outside"]).exists()
-    for place in ("models", "opened", "runs", "jobs"):  # what others compute by
+    # What others compute by, and what they computed.
+    for place in ("models", "opened", "runs", "jobs", "compressed", "results", "captures", "data"):
         within = tmp_path / "place" / place
         within.mkdir(exist_ok=True)
         asked["outside"] = str(within / "x")
-        assert sealed_from(engine.submit(ask("machine", **asked)).result(TIMEOUT))
+        assert engine.submit(ask("machine", **asked)).result(TIMEOUT) == SEALED
     # The control: the worker of all other models.
     assert engine.submit(ask("machine", KNOWN, **asked)).result(TIMEOUT) == ALLOWED
 
@@ -356,14 +378,14 @@ def test_a_job_on_a_brought_model_is_sealed_and_no_other(tmp_path: Path) -> None
         job = submit(place, "machine", parameters, "cpu", worker="confined_verbs")
         assert job.wait() == "done", job.log()
         told[name] = job.result
-    assert sealed_from(told[BROUGHT.name])
+    assert told[BROUGHT.name] == SEALED
     assert told[KNOWN.name] == ALLOWED
 
 
 def test_each_model_has_its_worker(engine: Engine) -> None:
     assert engine.sealed.pid is None
     ordinary = engine.ordinary.pid
-    for name in ("toy", "run:mine", "run:mine@3"):
+    for name in ("toy", "run:mine", "run:mine@3", "compressed:x"):
         assert engine.submit(ask("process_number", ModelRef(name, ""))).result(TIMEOUT) == ordinary
     # Comparing reads what another model, brought or not, has answered: numbers in a folder.
     other = ask("process_number", KNOWN, capture="/mine", other="/of/own:net")
@@ -371,17 +393,26 @@ def test_each_model_has_its_worker(engine: Engine) -> None:
     assert engine.sealed.pid is None
     found = {
         engine.submit(ask("process_number", ModelRef(name, ""))).result(TIMEOUT)
-        for name in ("own:net", "hf:/a", "hf:a/b", "compressed:x", "/a/b.skops", "~/c.onnx")
+        for name in ("own:net", "hf:/a", "compressed:own/x", "/a/b.skops", "net.onnx")
     }
     assert found == {engine.sealed.pid}
     assert ordinary not in found
 
 
-def test_a_compressed_model_is_what_it_was_made_of() -> None:
-    assert not ModelRef("compressed:x", "", "digits_cnn").brought
-    assert not ModelRef("compressed:/a/x", "", "run:mine").brought
-    assert ModelRef("compressed:x", "", "own:net").brought
-    assert ModelRef("own:net", "", "digits_cnn").brought  # whatever its card says
+OURS = ("digits_cnn", "run:digits-2026", "run:sweep/a (2)@12", "compressed:x.int8", "my.code:net")
+STRANGE = (
+    "own:net", "own:a.b", "hf:a/b", "hf:/a", "hf:net", "/a/b.skops", "~/c.onnx", "net.onnx",
+    "./net", "net.skops", "folder/net", "run:/a/run", "run:../a", "run:a/../../b", "run:.a",
+    "run:a@x/../b", "compressed:/a/x", "compressed:own/x", "compressed:../x", "compressed:~/x",
+    "upload:net", "digits_cnn/", "digits_cnn\n", " digits_cnn", "x.pt2", "a:b:c", "a.:b", "a/b:c",
+    "own:net:x",
+)  # fmt: skip
+
+
+def test_a_name_alone_says_whose_a_model_is() -> None:
+    assert not [each for each in OURS if ModelRef(each, "").brought]
+    assert not [each for each in STRANGE if not ModelRef(each, "").brought]
+    assert not [each for each in catalogue() if ModelRef(each, "").brought]
 
 
 def test_the_end_of_the_sealed_worker_leaves_the_other_alone(

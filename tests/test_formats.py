@@ -20,6 +20,7 @@ from torch import Tensor
 
 import core
 from core.errors import BadModel, MissingExtra, UnknownName
+from core.models.catalogue import card, whole
 from core.models.exported import own
 from core.models.exported.description import Description
 from core.models.formats import admitted, architecture, door, factory, graphs, taking
@@ -468,3 +469,23 @@ def test_an_estimator_is_kept_too(tmp_path: Path, inside: None) -> None:
     theirs = live.predict_proba(pd.DataFrame({"age": [45.0], "size": [4.0]}))[0]
     assert found.probabilities.tolist() == pytest.approx(theirs.tolist(), abs=1e-5)
     assert own.card(ref.name).title == "Line"
+
+
+def test_only_whole_paths_are_taken_for_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("net", "run:net"):  # a folder that is called as a model could be
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "net.skops").touch()
+    for name in ("net", "run:net", "net.skops"):
+        with pytest.raises(UnknownName):
+            card(name)
+    assert whole("net") == str(tmp_path / "net")
+    assert whole("./net.skops") == str(tmp_path / "net.skops")
+    assert whole("~") == str(Path.home())
+    known = ("digits_cnn", "run:net", "own:net", "compressed:net", "my.code:net", "x" * 5000)
+    assert [whole(each) for each in known] == list(known)
+    (tmp_path / "digits_cnn").mkdir()
+    assert whole("digits_cnn") == "digits_cnn"

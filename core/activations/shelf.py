@@ -61,7 +61,7 @@ def request(
     asked = {"data": asdict(data.ref), "layers": wanted, **given}
     if out is None:
         key = sha256_of_json([model.fingerprint, data.fingerprint, wanted, given, seed])
-        out = place.captures / key[:32]
+        out = place.of(model.brought).captures / key[:32]
     return {**asked, "out": str(out.absolute())}
 
 
@@ -86,17 +86,36 @@ def shelved(parameters: Mapping[str, Any]) -> Capture | None:
     return found
 
 
+def copied(made: Capture, folder: Path) -> Capture:
+    """The same capture in another folder.
+
+    Raises ``BadInput`` where there is something else, ``StorageError`` when it cannot be written.
+    """
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            same = (made.folder / MANIFEST).read_bytes()
+            if not (folder / MANIFEST).is_file() or (folder / MANIFEST).read_bytes() != same:
+                raise BadInput(f"'{folder}' holds something else.", "Choose an empty folder.")
+            return open_capture(folder)
+        shutil.copytree(made.folder, folder, symlinks=True, dirs_exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"'{folder}' cannot be written: {error.strerror or error}.", "Choose another folder."
+        ) from None
+    return open_capture(folder)
+
+
 def tidy(place: Workspace) -> None:
     """Remove the captures that were not used for longest until the rest take no more than results
     may; none that is being written.
     """
-    root = place.root / "captures"
     found = []
-    for folder in root.iterdir() if root.is_dir() else ():
-        with suppress(OSError):
-            size = sum(each.stat().st_blocks * 512 for each in folder.iterdir())
-            used = (folder / MANIFEST) if (folder / MANIFEST).is_file() else folder
-            found.append((used.stat().st_mtime, size, folder))
+    for root in (place.root / "captures", place.apart.root / "captures"):
+        for folder in root.iterdir() if root.is_dir() else ():
+            with suppress(OSError):
+                size = sum(each.stat().st_blocks * 512 for each in folder.iterdir())
+                used = (folder / MANIFEST) if (folder / MANIFEST).is_file() else folder
+                found.append((used.stat().st_mtime, size, folder))
     total = sum(size for _, size, _ in found)
     for _, size, folder in sorted(found):
         if total <= place.results_limit:

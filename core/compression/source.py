@@ -1,6 +1,10 @@
 """Compressed models as a source of cards: ``compressed:<name>`` after their folder in the
 workspace, or with the folder's path. Imports no torch.
 
+Those of models that people brought are called ``compressed:own/<name>`` and lie apart
+(``Workspace.apart``), where a sealed worker writes them: their names say who may compute them, not
+their cards.
+
 card.json             ``of`` and its fingerprint, the steps, and what they replaced
 weights.safetensors   all tensors
 """
@@ -10,21 +14,29 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import Final
 
 from core.errors import BadModel, UnknownName
 from core.models.card import ModelCard
 from core.models.catalogue import card as card_of
-from core.models.reference import COMPRESSED
-from core.workspace import workspace
+from core.models.reference import COMPRESSED, ModelRef
+from core.workspace import Workspace, workspace
 
 PREFIX = COMPRESSED
-CARD, WEIGHTS = "card.json", "weights.safetensors"
+OWN: Final = "own/"
+FOLDER, CARD, WEIGHTS = "compressed", "card.json", "weights.safetensors"
 _FACTORY = "core.compression.made:rebuilt"
 
 
 def knows(name: str) -> bool:
     """Whether a name means a compressed model."""
     return name.startswith(PREFIX)
+
+
+def named(place: Workspace, model: ModelRef, name: str) -> tuple[str, Path]:
+    """What the smaller form of ``model`` that is called ``name`` is as a model, and its folder."""
+    own = OWN if model.brought else ""
+    return f"{PREFIX}{own}{name}", place.of(model.brought).root / FOLDER / name
 
 
 def card(name: str) -> ModelCard:
@@ -45,6 +57,12 @@ def card(name: str) -> ModelCard:
         ) from error
     if original.name.startswith(PREFIX):
         raise BadModel(f"'{name}' is made of a compressed model.", "Chain the steps instead.")
+    if ModelRef(original.name, "").brought and not ModelRef(name, "").brought:
+        raise BadModel(
+            f"'{name}' is made of '{original.name}', which somebody brought, and lies among the "
+            "others.",
+            "Compress it again.",
+        )
     return replace(
         original,
         name=name,
@@ -72,19 +90,32 @@ def names(newest: int = 0) -> tuple[str, ...]:
     """The compressed models of the workspace, in alphabetical order; the ``newest`` so many where
     that is not 0, the newest first.
     """
-    cards = sorted((workspace().root / "compressed").glob(f"*/{CARD}"))
+    place = workspace()
+    cards = {
+        each: f"{PREFIX}{own}{each.parent.name}"
+        for own, root in (("", place.root), (OWN, place.apart.root))
+        for each in sorted((root / FOLDER).glob(f"*/{CARD}"))
+    }
     if newest:
-        cards = sorted(cards, key=lambda each: -each.stat().st_mtime_ns)[:newest]
-    return tuple(f"{PREFIX}{each.parent.name}" for each in cards)
+        return tuple(cards[each] for each in sorted(cards, key=_age)[:newest])
+    return tuple(cards.values())
+
+
+def _age(path: Path) -> float:
+    try:
+        return -path.stat().st_mtime
+    except OSError:  # gone meanwhile
+        return 0.0
 
 
 def _folder(name: str) -> Path:
     text = name.removeprefix(PREFIX)
     if PurePath(text).is_absolute() and (Path(text) / CARD).is_file():
         return Path(text)
-    root = workspace().root / "compressed"
-    if text and PurePath(text).name == text and (root / text / CARD).is_file():
-        return root / text
+    last = text.removeprefix(OWN)
+    folder = workspace().of(last != text).root / FOLDER / last
+    if last and PurePath(last).name == last and (folder / CARD).is_file():
+        return folder
     known = [each.removeprefix(PREFIX) for each in names()]
     raise UnknownName.of(
         "compressed model", text, known, "Make one with `fluoroscope compress MODEL`."

@@ -53,12 +53,9 @@ _installed = False
 _limit = [0.0]
 
 
-def guard(
-    memory: float, workspace: Path | None, kept: Sequence[str] = ("models", "opened")
-) -> None:
+def guard(memory: float, places: Sequence[Path] = ()) -> None:
     """Limit this process to ``memory`` GiB of its own, and have its deeds looked at while it is
-    ``armed``: then it writes to temporary folders and the ``workspace`` only, but not to the
-    folders ``kept`` in there and the settings. For good.
+    ``armed``: then it writes to temporary folders, caches and ``places`` only. For good.
     """
     global _installed
     _limit[0] = memory
@@ -67,7 +64,7 @@ def guard(
     if _installed:
         return
     _installed = True
-    sys.addaudithook(_watch(*_places(workspace, kept)))
+    sys.addaudithook(_watch(_open_to(places)))
 
 
 @contextmanager
@@ -90,22 +87,18 @@ def arm() -> None:
     _armed[-1] = True
 
 
-def _places(workspace: Path | None, kept: Sequence[str]) -> tuple[list[str], list[str]]:
+def _open_to(places: Sequence[Path]) -> list[str]:
     import platformdirs
 
     caches = platformdirs.user_cache_dir("fluoroscope", appauthor=False)
-    open_to = [_folder(each) for each in (tempfile.gettempdir(), caches)]
-    if workspace is None:
-        return open_to, []
-    shut = [_folder(workspace / each) for each in kept]
-    return [*open_to, _folder(workspace)], [*shut, os.path.realpath(workspace / "settings.toml")]
+    return [_folder(each) for each in [Path(tempfile.gettempdir()), Path(caches), *places]]
 
 
 def _folder(path: Path | str) -> str:
     return os.path.realpath(path) + os.sep
 
 
-def _watch(open_to: Sequence[str], shut: Sequence[str]) -> Callable[[str, tuple[Any, ...]], None]:
+def _watch(open_to: Sequence[str]) -> Callable[[str, tuple[Any, ...]], None]:
     homes = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), "/usr", "/lib", "/opt"}
     libraries = tuple(_folder(each) for each in homes)
 
@@ -115,8 +108,7 @@ def _watch(open_to: Sequence[str], shut: Sequence[str]) -> Callable[[str, tuple[
         place = os.path.realpath(os.fsdecode(path))
         if place.startswith(_DEVICES):
             return True
-        inside = any((place + os.sep).startswith(each) for each in open_to)
-        return inside and not any((place + os.sep).startswith(each) for each in shut)
+        return any((place + os.sep).startswith(each) for each in open_to)
 
     def allowed(event: str, given: tuple[Any, ...]) -> bool:
         if event == "open":

@@ -14,7 +14,9 @@ from core.confinement.kernel import keep_to
 GIB = 2**30
 
 
-def confine(seconds: int, memory: int, largest_file: int, folder: Path | None = None) -> None:
+def confine(
+    seconds: int, memory: int, largest_file: int, folder: Path | None = None, links: bool = False
+) -> None:
     """Limits of the system for this process, from now on: ``seconds`` of the processor (and half a
     minute more by the clock), ``memory`` in GiB, ``largest_file`` in bytes, and, where the system
     knows how, nothing written but to ``folder`` and to temporary ones. It is the first to go where
@@ -27,7 +29,7 @@ def confine(seconds: int, memory: int, largest_file: int, folder: Path | None = 
     lower(resource.RLIMIT_FSIZE, largest_file)
     lower(resource.RLIMIT_CORE, 0)
     if folder is not None:
-        keep_to([folder, Path(tempfile.gettempdir())])
+        keep_to([folder, Path(tempfile.gettempdir())], links=links)
     signal.alarm(seconds + 30)  # even where nobody is left to end it
 
 

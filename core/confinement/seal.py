@@ -17,39 +17,34 @@ from pathlib import Path
 
 from core.confinement.kernel import able, keep_to, refuse_calls
 
-# Of a workspace. Not models, opened, runs and jobs: what lies there says what others compute.
-_WRITTEN = ("captures", "compressed", "data", "neighbours", "results", "subsets")
 _GRAPHICS = ("nvidia*", "kfd", "dri/*")
 
 
 def command(
-    module: str, home: Path, workspace: Path | None, also: Sequence[Path] = ()
+    module: str, home: Path, places: Sequence[Path] = ()
 ) -> tuple[list[str], Mapping[str, str]]:
     """The command line of ``python -m module`` sealed, and what its environment has besides.
 
-    It may write to ``home``, which is its temporary folder, to the caches of data and of compiled
-    code that is a sealed process's own, to what is computed in ``workspace``, and to ``also``.
-    Makes these folders.
+    It may write to ``home``, which is its temporary folder, to a cache that only sealed processes
+    use, and to ``places``. Makes these folders.
     """
     import platformdirs
 
-    caches = Path(platformdirs.user_cache_dir("fluoroscope", appauthor=False))
-    places = [home, *also, caches / "data", caches / "sealed"]
-    if workspace is not None:
-        places += [workspace / each for each in _WRITTEN]
-    for each in places:
+    caches = Path(platformdirs.user_cache_dir("fluoroscope", appauthor=False)) / "sealed"
+    written = [home, caches, *places]
+    for each in written:
         with suppress(OSError):  # who needs it will say so
             each.mkdir(parents=True, exist_ok=True)
     # Compiled code is kept as pickles: that of others must not come from here.
     environment = {
         "TMPDIR": str(home),
-        "NUMBA_CACHE_DIR": str(caches / "sealed" / "numba"),
-        "MPLCONFIGDIR": str(caches / "sealed" / "matplotlib"),
-        "CUDA_CACHE_PATH": str(caches / "sealed" / "cuda"),
+        "NUMBA_CACHE_DIR": str(caches / "numba"),
+        "MPLCONFIGDIR": str(caches / "matplotlib"),
+        "CUDA_CACHE_PATH": str(caches / "cuda"),
         "HF_HUB_OFFLINE": "1",
         "JOBLIB_MULTIPROCESSING": "0",
     }
-    given = json.dumps([str(each) for each in places])
+    given = json.dumps([str(each) for each in written])
     return [sys.executable, "-P", "-m", "core.confinement.seal", given, module], environment
 
 

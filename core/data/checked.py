@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from core.data.fetch import cache_folder
+from core.data.fetch import decoded_folder
 from core.data.files import Files
 from core.data.image import MAX_BYTES, fault
 from core.errors import BadInput, StorageError
@@ -57,7 +57,7 @@ def _remembered(fingerprint: str) -> Mapping[int, str] | None:
     if fingerprint in _REMEMBERED:
         return _REMEMBERED[fingerprint]
     with suppress(OSError, ValueError, TypeError, AttributeError):
-        raw = json.loads((cache_folder() / "checked" / f"{fingerprint}.json").read_bytes())
+        raw = json.loads((decoded_folder() / "checked" / f"{fingerprint}.json").read_bytes())
         return {int(position): str(reason) for position, reason in raw.items()}
     return None
 
@@ -68,5 +68,5 @@ def _remember(fingerprint: str, found: dict[int, str], count: int) -> None:
     _REMEMBERED[fingerprint] = found
     if count >= _MANY:
         with suppress(StorageError):
-            path = cache_folder() / "checked" / f"{fingerprint}.json"
+            path = decoded_folder() / "checked" / f"{fingerprint}.json"
             write_atomically(path, json.dumps(found).encode(), durable=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from core.confinement.kernel import calls_refused
 from core.errors import BadInput
 from core.paths import located
 from core.progress import Meter
@@ -16,10 +17,15 @@ _BYTES = 2**16  # between two looks at the meter
 
 
 def cache_folder() -> Path:
-    """Where fetched and decoded data are kept; may be emptied at any time."""
+    """Where fetched data are kept; may be emptied at any time."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("fluoroscope", appauthor=False)) / "data"
+
+
+def decoded_folder() -> Path:
+    """Where decoded data are kept, those of a sealed process apart; may be emptied at any time."""
+    return cache_folder().with_name("sealed") / "data" if calls_refused() else cache_folder()
 
 
 def fetch(

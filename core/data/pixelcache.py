@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final, Self
 
 import numpy as np
 
-from core.data.fetch import cache_folder
+from core.data.fetch import decoded_folder
 from core.data.picture import Pixels
 from core.store import write_atomically
 
@@ -55,7 +55,7 @@ class PixelCache:
     """Sets of pixels in a folder of at most ``limit`` bytes; by default the user's cache."""
 
     def __init__(self, folder: Path | None = None, limit: int = MAX_BYTES) -> None:
-        self.folder = folder or cache_folder() / "images"
+        self.folder = folder or decoded_folder() / "images"
         self.limit = limit
 
     def find(self, key: str, shape: Shape) -> tuple[Stored | None, dict[int, str]] | None:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from core import settings
 from core.data.cells import as_numbers, blank, misfits
-from core.data.fetch import cache_folder
+from core.data.fetch import decoded_folder
 from core.errors import BadInput, StorageError
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def _folder() -> str:
     """Where a file without a name may lie: with the user's cache, since temporary folders are in
     memory on many machines.
     """
-    place = cache_folder()
+    place = decoded_folder()
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError:

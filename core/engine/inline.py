@@ -37,7 +37,9 @@ class InlineExecutor:
         self._verbs = verbs
         self._bench = _SHARED if verbs is VERBS else Workbench(verbs)
         self._workspace = workspace
-        self._store = workspace.store if workspace else None
+        self._stores = (
+            {each: workspace.of(each).store for each in (False, True)} if workspace else {}
+        )
         self._pending: WeakValueDictionary[str, CallHandle] = WeakValueDictionary()
         self._closed = False
 
@@ -54,7 +56,8 @@ class InlineExecutor:
         pending = self._pending.get(call.key)
         if pending is not None and pending.state in ("waiting", "running"):
             return pending
-        if self._store is not None and (value := self._store.get(call.key)) is not None:
+        store = self._stores.get(call.model.brought)
+        if store is not None and (value := store.get(call.key)) is not None:
             return CallHandle.finished(call, value)
         task = _Task(call, self._bench, self._finish, self._report_bug, notify)
         self._pending[call.key] = task.handle
@@ -64,16 +67,18 @@ class InlineExecutor:
         """Whether the result of a call is there already, so that it costs nothing."""
         if call.device == "auto":
             call = replace(call, device=self._device)
-        return self._store is not None and call.key in self._store
+        store = self._stores.get(call.model.brought)
+        return store is not None and call.key in store
 
     def close(self) -> None:
         """Take no more calls."""
         self._closed = True
 
     def _finish(self, call: Call, value: Any) -> None:
-        if self._store is not None and call.verb not in self._verbs.fleeting:
+        store = self._stores.get(call.model.brought)
+        if store is not None and call.verb not in self._verbs.fleeting:
             try:
-                self._store.put(call.key, value)
+                store.put(call.key, value)
             except StorageError as error:  # the result is there all the same
                 _log.warning("A result is not kept: %s", error)
 

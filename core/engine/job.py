@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import BadInput, EngineError, StorageError, UnknownName
-from core.models.catalogue import brought
+from core.models.reference import ModelRef
 from core.progress import Progress
 from core.store import decode, write_atomically
 from core.workspace import Workspace
@@ -53,10 +53,8 @@ _TAIL_BYTES = 16_000
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How far a job is, as its process last wrote it.
-
-    ``message`` says why it failed, ``next_step`` what to do about it; ``started`` and ``updated``
-    are Unix time.
+    """How far a job is, as its process last wrote it: ``message`` says why it failed, ``next_step``
+    what to do about it; ``started`` and ``updated`` are Unix time.
     """
 
     state: State = "waiting"
@@ -74,6 +72,11 @@ class JobStatus:
         Raises ``TypeError``, ``KeyError`` or ``ValueError`` when there is none in it.
         """
         status = cls(**{**value, "progress": Progress(**value["progress"])})
+        kinds = [(vars(status), vars(cls())), (vars(status.progress), vars(Progress()))]
+        for given, usual in kinds:
+            for name, one in usual.items():
+                if not isinstance(given[name], int | float if one == 0 else type(one)):
+                    raise TypeError(f"'{name}' is not what it should be")
         if status.state not in UNFINISHED + FINISHED:
             raise ValueError(f"there is no state '{status.state}'")
         return status
@@ -173,8 +176,8 @@ class Job:
     @property
     def message(self) -> str:
         """Why it failed or died, in a sentence or two; empty while all is well."""
-        state, status = self.state, self.status
-        if state == "died":
+        status = self.status
+        if self.state == "died":
             said = self.log_tail(3).replace("\n", " · ")
             return "Its process ended without a word." + (f" Its log ends: {said}" if said else "")
         return f"{status.message} {status.next_step}".strip()
@@ -260,7 +263,7 @@ def submit(
     from core.engine.link import command
 
     root = workspace.jobs
-    strange = brought((parameters.get("model") or [""])[0])
+    strange = ModelRef((parameters.get("model") or [""])[0], "").brought
     about = {
         "verb": verb,
         "parameters": dict(parameters),
@@ -276,8 +279,7 @@ def submit(
             fcntl.flock(lock, fcntl.LOCK_EX)
             job = _numbered(job, root)
             home = job.folder / "tmp" if strange else None
-            places = [job.folder, Path(str(parameters.get("out", job.folder)))]
-            start, around = command(worker, home, workspace.root, places)
+            start, around = command(worker, home, [job.folder, workspace.apart.root])
             process = subprocess.Popen(  # noqa: S603 - our own command
                 [*start, str(job.folder), str(lock.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -295,7 +297,6 @@ def submit(
             f"The job cannot be started: {error.strerror or error}.",
             "Free some memory, processes or space on the disk, and try again.",
         ) from error
-    # Whoever lives longer than the job clears it away when it ends.
     threading.Thread(target=process.wait, name=f"job-{job.id}", daemon=True).start()
     return job
 

@@ -178,9 +178,10 @@ def main(verbs: Mapping[str, str] = JOB_VERBS) -> int:
         return 2
     try:
         job = Job.open(Path(sys.argv[1]))
-        guard(settings.value("worker_gib"), job.folder.parents[1])
+        place = Workspace(job.folder.parents[1])
+        guard(settings.value("worker_gib"), [job.folder, place.apart.root])
         if not calls_refused():  # not sealed: a person's own code may run
-            factory.permit_listed(job.folder.parents[1])
+            factory.permit_listed(place.root)
         hold(job, int(sys.argv[2]) if len(sys.argv) == 3 else None)
         if job.status.state != UNFINISHED[0]:
             raise BadInput(

@@ -60,11 +60,11 @@ class Link:
         self._log_start = log.seek(0, os.SEEK_END)
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._home: HeldFolder | None = None
-        workspace = Path(setup.results).parent if setup.results else None
+        places = [Path(setup.results).parent] if setup.results else []
         try:
             self._home = HeldFolder() if setup.sealed else None
             home = None if self._home is None else self._home.path
-            start, around = command("core.engine.worker", home, workspace)
+            start, around = command("core.engine.worker", home, places)
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 start,
                 stdin=subprocess.PIPE,
@@ -73,6 +73,8 @@ class Link:
                 env=around,
             )
         except OSError as error:
+            if self._home is not None:
+                self._home.close()
             raise EngineError(
                 f"The worker process cannot be started: {error.strerror or error}.",
                 "Free some memory or processes and reload the page.",
@@ -190,11 +192,11 @@ class Link:
 
 
 def command(
-    module: str, home: Path | None, workspace: Path | None, also: Sequence[Path] = ()
+    module: str, home: Path | None, places: Sequence[Path] = ()
 ) -> tuple[list[str], dict[str, str]]:
     """The command line of ``python -m module``, and its environment: ours, with the folder of this
-    package first, wherever the server was started. The kernel seals it where it has a ``home``, as
-    ``core.confinement.seal.command`` says.
+    package first, wherever the server was started. The kernel seals it where it has a ``home``, and
+    leaves it ``places`` to write to, as ``core.confinement.seal.command`` says.
     """
     package = str(Path(core.__file__ or "").parent.parent)
     path = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -202,7 +204,7 @@ def command(
     if home is None:
         # -P: what lies in the current folder must not stand in for a library.
         return [sys.executable, "-P", "-m", module], around
-    start, more = seal.command(module, home, workspace, also)
+    start, more = seal.command(module, home, places)
     return start, {**around, **more}
 
 

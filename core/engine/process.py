@@ -66,7 +66,7 @@ class ProcessExecutor:
     ) -> None:
         self._device = device
         self._verbs = verbs
-        self._store = store = workspace.store if workspace else None
+        self._store = store = workspace.of(sealed).store if workspace else None
         where, limit = (str(store.folder), store.limit) if store else (None, 0)
         self._setup = Setup(verbs, where, limit, sealed)
         self._log_file = open_log(workspace)

@@ -42,6 +42,7 @@ from core.errors import Cancelled, FluoroscopeError, StorageError
 from core.models.formats import factory
 from core.progress import Meter, Progress
 from core.store import Store
+from core.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 _REPORT_SECONDS = 0.1
@@ -207,15 +208,16 @@ def main() -> None:
     setup = receive(incoming)
     if not isinstance(setup, Setup):
         return
-    home = Path(setup.results).parent if setup.results else None
+    place = Workspace(Path(setup.results).parent) if setup.results else None
+    places = [place.of(not setup.sealed).root] if place is not None else []  # apart already
     memory, seconds = machine_memory() / GIB, 600.0
     try:
         memory, seconds = settings.value("worker_gib"), settings.value("step_seconds")
     except FluoroscopeError as error:  # a setting that is no number: the page says so too
         _log.warning("%s", error)
-    guard(memory, home)
+    guard(memory, places)
     if not setup.sealed:  # where no stranger's network comes, a person's own code may run
-        factory.permit_listed(home)
+        factory.permit_listed(place.root if place is not None else None)
     threading.Thread(target=_pulse, args=(_STEPS * seconds,), name="pulse", daemon=True).start()
     worker = Worker(incoming, outgoing, setup)
     threading.Thread(target=worker.listen, name="listen", daemon=True).start()

@@ -7,6 +7,7 @@ returns the paths of their ``card.json`` files.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -14,10 +15,11 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from core.errors import BadModel, MissingExtra, UnknownName
+from core.errors import BadInput, BadModel, MissingExtra, UnknownName
 from core.models.card import ModelCard
 from core.models.huggingface import shards
-from core.models.reference import COMPRESSED, ModelRef
+from core.models.reference import ModelRef
+from core.paths import located
 from core.provenance import sha256, sha256_of_file
 from core.tasks import Task
 
@@ -29,6 +31,9 @@ ADAPTERS: Mapping[Task, str] = {
     Task.CAUSAL_LANGUAGE_MODEL: "core.models.sequence:causal",
 }
 """Functions of a card and a module, as ``"module:function"``."""
+
+
+_PREFIXED = re.compile(r"(own|hf|run|compressed):")
 
 
 @cache
@@ -113,16 +118,21 @@ def _fingerprint(path: Path, size: int, modified: int) -> str:
 
 def reference(name: str) -> ModelRef:
     """The reference of a model by name, with the fingerprint of its weights as they are now."""
-    return ModelRef(name, fingerprint(weights_file(card(name)), _remembered), _made_of(name))
+    name = whole(name)
+    return ModelRef(name, fingerprint(weights_file(card(name)), _remembered))
 
 
-def brought(name: str) -> bool:
-    """Whether the model of this name may be a stranger's."""
-    return ModelRef(name, "", _made_of(name)).brought
-
-
-def _made_of(name: str) -> str:
-    return str(card(name).raw["of"]) if name.startswith(COMPRESSED) else ""
+def whole(name: str) -> str:
+    """The name of a model as it is meant: of a file or folder that is named from the current one,
+    its whole path. Only whole paths are ever taken for one.
+    """
+    if name in catalogue() or _PREFIXED.match(name):
+        return name
+    try:
+        path = located(name)
+    except BadInput:
+        return name
+    return str(path) if path.exists() else name
 
 
 def fingerprint(weights: Path, of: Callable[[Path], str] = sha256_of_file) -> str:

@@ -33,7 +33,7 @@ _PACKAGE = {SKOPS: "skops", ONNX: "onnxruntime"}
 
 def knows(name: str) -> bool:
     """Whether a name means such a file."""
-    return name.lower().endswith((SKOPS, ONNX))
+    return name.startswith(("/", "~")) and name.lower().endswith((SKOPS, ONNX))
 
 
 def card(name: str) -> ModelCard:

@@ -43,7 +43,7 @@ _LARGEST_SIDE = 4096
 
 def knows(name: str) -> bool:
     """Whether a name means such a model."""
-    return name.startswith(PREFIX) or is_folder(Path(name))
+    return name.startswith(PREFIX) or (name.startswith(("/", "~")) and is_folder(Path(name)))
 
 
 def is_folder(path: Path) -> bool:

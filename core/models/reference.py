@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from typing import Final
 
+from core.settings import names_code
+
 COMPRESSED: Final = "compressed:"
-_BROUGHT: Final = ("own:", "hf:", COMPRESSED, "/", "~")
+_PART = r"[\w][\w .()+-]*"
+# No path is among these, and no name that begins as another kind does.
+_OURS = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9_-]*"  # announced by a package
+    rf"|run:{_PART}(/{_PART})*(@[0-9]+)?"  # trained in this workspace, or a sample run
+    rf"|{COMPRESSED}{_PART}"  # made smaller from one of these
+    r"|"  # none at all
+)
 
 
 @dataclass(frozen=True)
 class ModelRef:
-    """``name`` in the catalogue and ``fingerprint``, the SHA-256 of the weights file; of a
-    compressed model also the one that it was made ``of``.
-    """
+    """``name`` in the catalogue and ``fingerprint``, the SHA-256 of the weights file."""
 
     name: str
     fingerprint: str
-    of: str = field(default="", compare=False)
 
     @property
     def brought(self) -> bool:
         """Whether it may be a stranger's: anything but what packages announce, what was trained
-        here, and one's own code. A compressed model is what it was made of, with other numbers.
+        here, one's own code, and what was made smaller from one of these. The name says so alone,
+        never a file.
         """
-        compressed = self.name.startswith(COMPRESSED) and self.of
-        return (self.of if compressed else self.name).startswith(_BROUGHT)
+        return not (_OURS.fullmatch(self.name) or names_code(self.name))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from core.confinement.kernel import calls_refused
 from core.errors import StorageError
 from core.progress import Meter
 from core.projection.space import Space
@@ -103,4 +104,5 @@ def _computed(values: Floats, k: int, meter: Meter) -> dict[str, Any]:
 def _store() -> Store:
     from core.store import Store
 
-    return Store(workspace().root / "neighbours", _DISK)
+    place = workspace().of(calls_refused())  # of a sealed process apart, as all that it writes
+    return Store(place.root / "neighbours", _DISK)

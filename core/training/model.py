@@ -30,7 +30,8 @@ def knows(name: str) -> bool:
     """Whether a name means a run."""
     if name.startswith(PREFIX):
         return True
-    return (Path(name) / "config.json").is_file() and not is_folder(Path(name))
+    path = Path(name)
+    return path.is_absolute() and (path / "config.json").is_file() and not is_folder(path)
 
 
 def card(name: str) -> ModelCard:
@@ -98,8 +99,6 @@ def _found(name: str) -> tuple[Run, int]:
         for root in places():
             if (root / bare / "config.json").is_file():
                 return Run.open(root / bare), int(epoch)
-        if not name.startswith(PREFIX):
-            return Run.open(Path(bare)), int(epoch)
     known = [run.folder.relative_to(root).as_posix() for root in places() for run in runs(root)]
     raise UnknownName.of("run", bare, known, "See `fluoroscope runs`.")
 

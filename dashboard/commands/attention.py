@@ -45,7 +45,6 @@ def attention(
     from core.engine.call import Call
     from core.models.catalogue import card, reference
 
-    model = inputs.in_workspace(model, workspace)
     about = card(model)
     wanted = options.formats(formats)
     examples, notes = inputs.given(about, given, cut, column, output or ())

@@ -61,7 +61,6 @@ def attribute(
     from core.models.catalogue import card, reference
     from core.store import write_atomically
 
-    model = inputs.in_workspace(model, workspace)
     about = card(model)
     wanted = options.formats(formats, () if about.task.axis == "pixels" else ("tex",))
     methods = _methods(method, about)

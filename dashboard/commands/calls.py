@@ -1,30 +1,33 @@
-"""Calls made by commands: in this process, with a progress bar while a person is watching."""
+"""Calls made by commands, with a progress bar while a person is watching."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.engine.call import Call
-    from core.engine.inline import InlineExecutor
+    from core.engine.split import SplitExecutor
     from core.models.reference import ModelRef
 
+_LOOK_SECONDS = 0.2
 
-def engine(device: str, folder: str | None) -> InlineExecutor:
+
+def engine(device: str, folder: str | None) -> SplitExecutor:
     """An executor that keeps its results in the workspace.
 
     Raises ``StorageError`` when that cannot be used.
     """
-    from core.engine.inline import InlineExecutor
+    from core.engine.split import SplitExecutor
     from core.workspace import workspace
 
     place = workspace(folder)
     _ = place.logs  # says so when it cannot be used
-    return InlineExecutor(device=device, workspace=place)
+    return SplitExecutor(device=device, workspace=place)
 
 
-def with_bar(engine: InlineExecutor, call: Call, title: str) -> Any:
+def with_bar(engine: SplitExecutor, call: Call, title: str) -> Any:
     """The result of a call, with a progress bar on standard error while a person is watching."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -42,11 +45,14 @@ def with_bar(engine: InlineExecutor, call: Call, title: str) -> Any:
         handle = engine.submit(
             call, notify=lambda p: bar.update(line, completed=p.done, total=p.total)
         )
-        return handle.result()
+        while True:
+            with suppress(TimeoutError):  # where another process computes it
+                return handle.result(_LOOK_SECONDS)
+            bar.update(line, completed=handle.progress.done, total=handle.progress.total)
 
 
 def captured(
-    engine: InlineExecutor,
+    engine: SplitExecutor,
     model: ModelRef,
     data: Dataset,
     folder: str | None,

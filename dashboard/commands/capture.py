@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import UnknownName
-from dashboard.commands import inputs, options
+from dashboard.commands import options
 from dashboard.commands.calls import engine as started
 from dashboard.commands.calls import with_bar
 from dashboard.commands.lists import listing
@@ -53,7 +53,7 @@ def capture(
 
     A capture that was cut off goes on when the same command is given again.
     """
-    from core.activations.shelf import request, shelved, tidy
+    from core.activations.shelf import copied, request, shelved, tidy
     from core.data.dataset import dataset
     from core.engine.call import Call
     from core.models.catalogue import card, reference
@@ -65,7 +65,6 @@ def capture(
     for each in wanted:
         if each not in _FORMATS:
             raise UnknownName.of("format", each, _FORMATS)
-    model = inputs.in_workspace(model, workspace)
     place = place_at(workspace)
     path = None if data is None else located(data)
     found = dataset(card(model), path, text=text, label=label, limit=limit)
@@ -75,13 +74,16 @@ def capture(
     engine = started(options.known_device(device), workspace)
     folder = None if out is None else located(out)
     settings = {"pool": pool, "dtype": dtype, "memory": memory}
-    parameters = request(place, ref, found, layers, out=folder, seed=seed, **settings)
-    made = shelved(parameters) if out is None else None
+    apart = folder is not None and ref.brought  # it may write in the workspace only
+    asked = request(place, ref, found, layers, out=None if apart else folder, seed=seed, **settings)
+    made = shelved(asked) if folder is None or apart else None
     if made is None:
-        call = Call("capture", ref, (), parameters, seed, device)
+        call = Call("capture", ref, (), asked, seed, device)
         made = open_capture(with_bar(engine, call, found.name))
-        if out is None:
+        if folder is None:
             tidy(place)
+    if folder is not None and apart:
+        made = copied(made, folder)
     if "safetensors" in wanted:
         from dashboard.commands.tensorfile import write_tensors
 
@@ -103,7 +105,6 @@ def list_layers(
     from core.engine.call import Call
     from core.models.catalogue import reference
 
-    model = inputs.in_workspace(model, workspace)
     engine = started(options.known_device(device), workspace)
     call = Call("layers", reference(model), (), {}, 0, device)
     rows: list[dict[str, Any]] = with_bar(engine, call, model)

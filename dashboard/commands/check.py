@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dashboard.commands import inputs, options
+from dashboard.commands import options
 from dashboard.commands.calls import engine as started
 from dashboard.commands.calls import with_bar
 from dashboard.commands.workspace import sized
@@ -33,7 +33,6 @@ def check(
     from core.engine.call import Call
     from core.models.catalogue import reference
 
-    model = inputs.in_workspace(model, workspace)
     engine = started(options.known_device(device), workspace)
     call = Call("check_up", reference(model), (), {}, seed, device)
     found: CheckUp = with_bar(engine, call, "Check-up")

@@ -14,7 +14,7 @@ from dashboard.commands.calls import engine as started
 from dashboard.commands.comparison import NAMED, examples, print_comparison, print_written
 
 if TYPE_CHECKING:
-    from core.engine.inline import InlineExecutor
+    from core.engine.split import SplitExecutor
     from core.models.card import ModelCard
     from core.models.reference import ModelRef
     from core.results import (
@@ -59,11 +59,10 @@ def compare(
     from core.models.catalogue import card, reference
     from core.paths import located
 
-    names = [inputs.in_workspace(each, workspace) for each in (first, second)]
     wanted = options.formats(formats)
-    cards = card(names[0]), card(names[1])
+    cards = card(first), card(second)
     check(*cards)
-    refs = reference(names[0]), reference(names[1])
+    refs = reference(first), reference(second)
     found = dataset(
         cards[0], None if data is None else located(data), text=column, label=label, limit=limit
     )
@@ -98,7 +97,17 @@ def compare(
     print_comparison(whole, apart, reasons, layers, as_json)
     if out is not None:
         titles = _titles(*cards)
-        _write(inputs.folder(out), names, titles, whole, layers, reasons, wanted, dark, as_json)
+        _write(
+            inputs.folder(out),
+            [first, second],
+            titles,
+            whole,
+            layers,
+            reasons,
+            wanted,
+            dark,
+            as_json,
+        )
 
 
 def _titles(first: ModelCard, second: ModelCard) -> tuple[str, str]:
@@ -106,7 +115,7 @@ def _titles(first: ModelCard, second: ModelCard) -> tuple[str, str]:
 
 
 def _reasons(
-    engine: InlineExecutor,
+    engine: SplitExecutor,
     refs: tuple[ModelRef, ModelRef],
     cards: tuple[ModelCard, ModelCard],
     example: Example,
@@ -133,7 +142,7 @@ def _reasons(
 
 
 def _written(
-    engine: InlineExecutor,
+    engine: SplitExecutor,
     refs: tuple[ModelRef, ModelRef],
     folders: list[str],
     as_json: bool,

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from core.errors import NotValid
-from dashboard.commands import inputs, options, sweeping
+from dashboard.commands import options, sweeping
 from dashboard.commands.calls import engine as started
 from dashboard.commands.calls import with_bar
 from dashboard.commands.table import show
@@ -65,13 +65,13 @@ def compress(
     though the accuracy is the same.
     """
     from core.compression.methods import settled
+    from core.compression.source import named
     from core.engine.call import Call
     from core.models.catalogue import reference
     from core.paths import located
     from core.workspace import workspace as place_at
 
     asked: dict[str, Any]
-    model = inputs.in_workspace(model, workspace)
     steps = settled(_steps(method, set_ or []))
     if sweep:
         asked = {"steps": list(steps), "limit": limit, **sweeping.values_of(sweep)}
@@ -81,13 +81,14 @@ def compress(
         sweeping.show_sweep(with_bar(engine, call, "Compressing"), figure, as_json)
         return
     name = _name(model, steps, out)
-    folder = place_at(workspace).compressed / name
+    ref = reference(model)
+    name, folder = named(place_at(workspace), ref, name)
     engine = started(options.known_device(device), workspace)
     asked = {"steps": list(steps), "out": str(folder)}
     asked |= {"path": str(located(data))} if data is not None else {}
-    call = Call("compress", reference(model), (), asked, seed, device)
-    made: str = with_bar(engine, call, "Compressing")
-    ref = reference(made)
+    call = Call("compress", ref, (), asked, seed, device)
+    with_bar(engine, call, "Compressing")
+    ref = reference(name)
     costs: Costs = with_bar(engine, Call("compression_costs", ref, (), {}, seed, device), "Timing")
     asked = {"limit": limit}
     if data is not None:
@@ -101,7 +102,7 @@ def compress(
     rows = _rows(costs, drift)
     if as_json:
         told = [{"what": row.pop(""), **row} for row in rows]
-        about = {"model": f"compressed:{name}", "steps": steps, "notes": costs.notes, "rows": told}
+        about = {"model": name, "steps": steps, "notes": costs.notes, "rows": told}
         print(json.dumps(about, indent=2))
         return
     show(rows, False)
@@ -110,7 +111,7 @@ def compress(
         print(f"over {drift.examples:,} examples of {drift.data}; {drift.note or reasons}")
     for note in costs.notes:
         print(note)
-    print(f"compressed:{name}")
+    print(name)
 
 
 def _steps(methods: list[str], settings: list[str]) -> list[dict[str, Any]]:

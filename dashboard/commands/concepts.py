@@ -61,7 +61,6 @@ def concepts(
     from core.models.catalogue import card, reference
     from core.paths import located
 
-    model = inputs.in_workspace(model, workspace)
     wanted = options.formats(formats)
     ref, about = reference(model), card(model)
     found = dataset(about, None if data is None else located(data))
@@ -129,7 +128,6 @@ def influence(
     from core.models.catalogue import card, reference
     from core.paths import located
 
-    model = inputs.in_workspace(model, workspace)
     wanted = options.formats(formats)
     ref, about = reference(model), card(model)
     held_out = None

@@ -46,7 +46,6 @@ def evaluate(
     from core.models.catalogue import card, reference
     from core.paths import located
 
-    model = inputs.in_workspace(model, workspace)
     wanted = options.formats(formats)
     ref, about = reference(model), card(model)
     found = dataset(

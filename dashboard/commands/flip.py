@@ -54,7 +54,6 @@ def flip(
     from core.parameters import checked
     from dashboard.commands.table import show
 
-    model = inputs.in_workspace(model, workspace)
     about = card(model)
     given = dict(options.setting(each) for each in settings or ())
     examples, notes = inputs.given(about, texts, cut, column)

@@ -74,7 +74,6 @@ def importance(
     from core.models.catalogue import card, reference
     from core.paths import located
 
-    model = inputs.in_workspace(model, workspace)
     wanted = options.formats(formats)
     ref, about = reference(model), card(model)
     found = dataset(about, None if data is None else located(data), text=column, label=label)

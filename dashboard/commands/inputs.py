@@ -163,25 +163,6 @@ def folder(path: Path) -> Path:
     return path
 
 
-def in_workspace(model: str, place: str | None) -> str:
-    """``run:<name>``, ``compressed:<name>`` or ``own:<name>`` with the folder of what lies in this
-    workspace in place of its name.
-    """
-    if place and model.startswith("compressed:"):
-        folder = Path(place).absolute() / "compressed" / model.removeprefix("compressed:")
-        return f"compressed:{folder}" if (folder / "card.json").is_file() else model
-    if place and model.startswith("own:"):
-        folder = Path(place).absolute() / "models" / model.removeprefix("own:")
-        return f"own:{folder}" if (folder / "card.json").is_file() else model
-    if not place or not model.startswith("run:"):
-        return model
-    name = model.removeprefix("run:")
-    runs = Path(place).absolute() / "runs"
-    if (runs / name.partition("@")[0] / "config.json").is_file():
-        return f"run:{runs / name}"
-    return model
-
-
 def _tables() -> tuple[str, ...]:
     from core.data.textlist import TABLES
 

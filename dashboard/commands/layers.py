@@ -36,7 +36,6 @@ def layers(
     from core.models.catalogue import card, reference
     from core.paths import located
 
-    model = inputs.in_workspace(model, workspace)
     wanted = options.formats(formats)
     ref = reference(model)
     found = dataset(card(model), None if data is None else located(data), limit=limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from core.errors import BadParameter, UnknownName
+from core.paths import located
 
 
 def known_device(name: str) -> str:
@@ -71,28 +73,38 @@ def left_out(skipped: Iterable[tuple[str, str]]) -> None:
         print(f"left out: {name}: {reason}", file=sys.stderr)
 
 
-def typed(model: str) -> str:
-    """The name of a model on the command line: where it is that of a function, it may be run."""
-    from core.models.formats import factory
-
-    if factory.knows(model):
-        factory.permit(model)
-    return model
-
-
-def _in_use(workspace: str | None) -> str | None:
-    """The functions that the settings of the workspace list may be run."""
+def _in_use(folder: str | None) -> str | None:
+    """A folder that was named is the workspace of this process, and of all that it starts; the
+    functions that its settings list may be run.
+    """
     from core.models.formats import factory
     from core.settings import root
 
-    factory.permit_listed(root(workspace))
-    return workspace
+    if folder:
+        os.environ["FLUOROSCOPE_WORKSPACE"] = str(located(folder))
+    factory.permit_listed(root())
+    return folder
+
+
+def typed(name: str) -> str:
+    """What is meant by the name of a model that was typed: where it is that of a function, it may
+    be run.
+    """
+    from core.models.catalogue import whole
+    from core.models.formats import factory
+
+    if factory.knows(name):
+        factory.permit(name)
+    return whole(name)
 
 
 Workspace = Annotated[
     str | None,
     typer.Option(
-        help="Folder for results and uploads.", envvar="FLUOROSCOPE_WORKSPACE", callback=_in_use
+        help="Folder for results and uploads.",
+        envvar="FLUOROSCOPE_WORKSPACE",
+        callback=_in_use,
+        is_eager=True,
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]

@@ -28,12 +28,11 @@ def serve(
     device: options.Device = "auto",
 ) -> None:
     """Open the dashboard in a browser on this machine."""
-    environment = dict(os.environ, FLUOROSCOPE_DEVICE=options.known_device(device))
+    device = options.known_device(device)
     _check_free(host, port)
     place = workspace_at(workspace)
     _ = place.logs  # says so when it cannot be used
-    if workspace:
-        environment["FLUOROSCOPE_WORKSPACE"] = str(Path(workspace).absolute())
+    environment = dict(os.environ, FLUOROSCOPE_DEVICE=device)
     environment.setdefault(factory.FOLDER, str(Path.cwd()))
     command = [sys.executable, "-m", "streamlit", "run", str(_DASHBOARD / "app.py")]
     command += ["--server.address", host, "--server.port", str(port)]

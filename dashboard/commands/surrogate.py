@@ -54,7 +54,6 @@ def surrogate(
     from core.paths import located
     from core.surrogate.declared import PARAMETERS, basis, check
 
-    model = inputs.in_workspace(model, workspace)
     wanted = options.formats(formats)
     ref, about = reference(model), card(model)
     check(about.name, about.classes)

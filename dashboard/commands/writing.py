@@ -66,7 +66,6 @@ def _write(
     from core.engine.call import Call
     from core.models.catalogue import card, reference
 
-    name = inputs.in_workspace(name, workspace)
     about = card(name)
     if about.task is not task:
         raise NotValid(

@@ -77,7 +77,7 @@ def candidates(model: str) -> dict[str, str]:
     derived = (_RUN, source.PREFIX)
     found |= {name: fitting[name].title for name in several if not name.startswith(derived)}
     found |= _checkpoints(model)
-    eight = f"{source.PREFIX}{_eight_bits(model).name}"
+    eight, _ = _eight_bits(model)
     for name in source.names():
         with suppress(FluoroscopeError):
             if (each := card(name)).raw.get("of") == model and name not in (model, eight):
@@ -116,16 +116,18 @@ def _checkpoints(model: str) -> dict[str, str]:
 
 def _made(model: str) -> ModelRef | None:
     """The model in eight bits, made as the Compression page makes it; None until it is there."""
-    asked = {"steps": list(_STEPS), "out": str(_eight_bits(model))}
+    name, folder = _eight_bits(model)
+    asked = {"steps": list(_STEPS), "out": str(folder)}
     making = cached.handle(Call("compress", cached.model_ref(model), (), asked))
     under_way = waiting.under_way({"Making it": making})
     if under_way or waiting.failed("Making it", making):
         waiting.watch(under_way)
         return None
-    return reference(making.result())
+    return reference(name)
 
 
-def _eight_bits(model: str) -> Path:
-    """The folder in which it lies."""
-    key = sha256_of_json([cached.model_ref(model).fingerprint, list(_STEPS)])
-    return cached.place().compressed / key[:16]
+def _eight_bits(model: str) -> tuple[str, Path]:
+    """What it is called, and the folder in which it lies."""
+    ref = cached.model_ref(model)
+    key = sha256_of_json([ref.fingerprint, list(_STEPS)])
+    return source.named(cached.place(), ref, key[:16])

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core.compression.methods import METHODS, CompressionMethod, settled, titled
-from core.compression.source import CARD, PREFIX
+from core.compression.source import CARD, PREFIX, named
 from core.data.kept import asked
 from core.engine.call import Call
 from core.errors import NotValid
@@ -51,29 +51,30 @@ def main() -> None:
                 controls.draw_settings(way, settings[0], ())
         with st.popover("Then", type="tertiary", icon=":material/add:"):
             _then(chain, settings)
-    named = [each.name for each in chain]
+    ways = [each.name for each in chain]
     steps = list(
-        settled([{"method": name, **given} for name, given in zip(named, settings, strict=True)])
+        settled([{"method": name, **given} for name, given in zip(ways, settings, strict=True)])
     )
     if len(chain) == 1:
         st.caption(f"{way.about} {way.reference}.")
     else:
         st.caption(f"One after the other: {', then '.join(map(titled, steps))}.")
     model = cached.model_ref(now.model)
-    folder = cached.place().compressed / sha256_of_json([model.fingerprint, steps])[:16]
+    key = sha256_of_json([model.fingerprint, steps])
+    name, folder = named(cached.place(), model, key[:16])
     if not (folder / CARD).is_file():
         making = cached.handle(Call("compress", model, (), {"steps": steps, "out": str(folder)}))
         under_way = waiting.under_way({"Compressing": making})
         if under_way or waiting.failed("Compressing", making):
             waiting.watch(under_way)
             return
-    _compared(now, reference(f"{PREFIX}{folder}"), steps)
+    _compared(now, reference(name), steps)
 
 
 def _after(first: CompressionMethod, now: state.Selection) -> list[CompressionMethod]:
     """What is done after the first; each way once."""
-    named = {each.name: each for each in METHODS if each is not first}
-    return [named[name] for name in now.then if name in named]
+    others = {each.name: each for each in METHODS if each is not first}
+    return [others[name] for name in now.then if name in others]
 
 
 def _then(chain: list[CompressionMethod], settings: list[dict[str, Value]]) -> None:

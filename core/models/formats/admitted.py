@@ -25,6 +25,7 @@ from core.models.exported.description import Description
 from core.models.exported.opening import opened
 from core.progress import Meter
 from core.provenance import sha256_of_json
+from core.store import write_atomically
 from core.workspace import workspace
 
 WORKER = "core.models.formats.taking"
@@ -57,7 +58,7 @@ def home(folder: Path, meter: Meter | None = None) -> Path:
         (draft / LINKED).touch()
         notes = opened(folder, draft / _CARD, WORKER, meter)["notes"]
         of = {"folder": str(folder.absolute()), "notes": notes}
-        (draft / _OF).write_text(json.dumps(of), encoding="utf-8")
+        write_atomically(draft / _OF, json.dumps(of).encode())  # never through a link
         for old in place.parent.glob(f"*/{_OF}"):
             with suppress(OSError, ValueError, KeyError, TypeError):
                 same = json.loads(old.read_bytes())["folder"] == of["folder"]

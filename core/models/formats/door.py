@@ -22,6 +22,7 @@ from core.models.formats.kind import KNOWN, Kind, graphs_in, kind_of
 from core.models.formats.onnxbytes import digest
 from core.progress import Meter
 from core.provenance import sha256, sha256_of_file
+from core.store import write_atomically
 from core.workspace import Workspace, workspace
 
 _WORKER = "core.models.formats.taking"
@@ -88,7 +89,7 @@ def _taken(
         (draft / "said.json").unlink()
         about = json.loads((draft / own.CARD).read_bytes())
         about["origin"] |= {"file": shortened(file), "sha256": key}
-        (draft / own.CARD).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_atomically(draft / own.CARD, json.dumps(about, indent=1).encode())
         if known is not None:
             known.rename(draft / ".before")
         draft.rename(chosen)
