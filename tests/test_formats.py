@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -439,18 +438,19 @@ def test_an_onnx_graph_over_pictures(tmp_path: Path, inside: None) -> None:
         door.add(tmp_path / "cut.onnx")
 
 
-@pytest.mark.skipif(util.find_spec("onnx2torch") is None, reason="asks for torchvision")
-def test_an_onnx_graph_becomes_layers(tmp_path: Path) -> None:
-    from core.models.formats.onnxfile import converted, module
-
+def test_an_onnx_graph_becomes_layers(tmp_path: Path, inside: None) -> None:
+    pytest.importorskip("onnxruntime")
     network = graph(tmp_path / "net.onnx")
-    assert converted(tmp_path / "net.onnx") == ""
-    made = module(str(tmp_path / "net.onnx"), True).eval()
+    made = load(core.reference(door.add(tmp_path / "net.onnx").name))._module
     pixels = torch.rand(3, 1, 8, 8)
-    assert torch.equal(made(pixels), network(pixels))
-    assert isinstance(made.get_submodule("second"), torch.nn.ReLU)
+    torch.testing.assert_close(made(pixels), network(pixels), rtol=0, atol=1e-6)
+    kinds = {name: type(part).__name__ for name, part in made.named_modules() if name}
+    assert kinds == {
+        "stem": "Conv2d", "first": "ReLU", "body": "Conv2d", "second": "ReLU",
+        "pool": "AdaptiveAvgPool2d", "head": "Linear",
+    }  # fmt: skip
     one, other = (IntegratedGradients(e).attribute(pixels, target=1) for e in (made, network))
-    assert torch.equal(one, other)
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
 def test_an_estimator_is_kept_too(tmp_path: Path, inside: None) -> None:

@@ -68,7 +68,7 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
         found = clean(source, target)
         from core.models.exported.trial import tried  # torch, only for what was let through
 
-        encode = _encode(found.card)
+        encode = encoder(found.card)
         forbid()
         if encode is not None:
             probe.probed(encode)
@@ -77,7 +77,7 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
     return told_of(source, memory, work)
 
 
-def _encode(card: str) -> Callable[[str], object] | None:
+def encoder(card: str) -> Callable[[str], object] | None:
     """What a tokenizer of its own does with a text. Raises ``BadModel`` where it cannot be read."""
     said = Description.read(card).tokenizer.get("json")
     if said is None or util.find_spec("tokenizers") is None:

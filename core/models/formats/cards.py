@@ -50,14 +50,13 @@ def card(name: str, folder: Path, kept: Staged) -> ModelCard:
             factory="core.models.formats.onnxfile:module",
             arguments={
                 "path": str(folder / GRAPH),
-                "layers": kept.found["converted"],
                 **({"held": others, "looked": kept.found["inputs"][0]["name"]} if others else {}),
             },
             weights=GRAPH,
             own_weights=True,
             extra="sklearn",
             modules_needed=("onnx", "onnxruntime"),
-            device="" if kept.found["converted"] else "cpu",
+            device="cpu",
         )
     if kind == FOLDER_KIND:
         made = huggingface.read(folder, name)

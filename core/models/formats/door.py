@@ -165,7 +165,7 @@ def _with(digest: str, root: Path) -> Path | None:
     for path in sorted(root.glob(f"*/{own.CARD}")):
         try:
             about: Any = json.loads(path.read_bytes())
-            if about.get("kind") and about["origin"]["sha256"] == digest:
+            if about["origin"]["sha256"] == digest:
                 return path.parent
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -1,18 +1,12 @@
-"""An ONNX graph over pictures as a module: of layers where onnx2torch converts it, else run by
-onnxruntime on the CPU.
-"""
+"""An ONNX graph over pictures as a module without layers: run by onnxruntime on the CPU."""
 
 from __future__ import annotations
 
-import contextlib
-import re
-import sys
-import types
-from collections.abc import Iterator, Mapping
-from importlib import util
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,8 +15,6 @@ from core.models.exported.holding import Held
 from core.models.formats.onnxbytes import AGAIN, missing, whole
 from core.models.rowscorer import Shared
 
-_CLOSE = 1e-3
-_UNKNOWN = re.compile(r"operation_type='(\w+)', version=(\d+)")
 _TYPES = {"float": "float32", "double": "float64"}
 
 
@@ -87,39 +79,24 @@ class Graph(nn.Module):
 
 
 def module(
-    path: str,
-    layers: bool,
-    looked: str = "",
-    held: Mapping[str, Mapping[str, Any]] | None = None,
+    path: str, looked: str = "", held: Mapping[str, Mapping[str, Any]] | None = None
 ) -> nn.Module:
-    """The graph in a file of the workspace. Raises ``BadModel``, ``MissingExtra``."""
-    place = Path(path)
-    return _converted(place) if layers else Graph(place, looked, held)
+    """The graph in a file of the workspace, only to be asked. Raises ``BadModel``,
+    ``MissingExtra``.
+    """
+    return Graph(Path(path), looked, held)
 
 
-def converted(path: Path) -> str:
-    """Why a graph does not become layers that answer as it does; empty if it does."""
-    graph = Graph(path)
-    if util.find_spec("onnx2torch") is None:
-        return "onnx2torch is not installed"
-    first, *others = _inputs(graph)
-    if others:
-        return "it takes several inputs"
-    shape = [each if isinstance(each, int) else 0 for each in first.shape]
-    pixels = torch.rand([shape[0] or 2, *(each or 32 for each in shape[1:])])
-    try:
-        with torch.no_grad():
-            theirs = _converted(path).eval()(pixels)
-    except Exception as error:  # whatever it cannot convert
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        unknown = _UNKNOWN.search(reason)
-        if unknown:
-            return f"onnx2torch knows no {unknown[1]} of version {unknown[2]}"
-        return shortened(reason, 120)
-    same = theirs.shape == graph(pixels).shape and torch.allclose(
-        theirs, graph(pixels), rtol=_CLOSE, atol=_CLOSE
-    )
-    return "" if same else "onnx2torch's layers answer otherwise"
+def asked(path: Path) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+    """All outputs of a graph for its inputs in their order. Raises ``BadModel``."""
+    session = _Session(path).run
+    names = [each.name for each in session.get_inputs()]
+
+    def ask(given: Sequence[Tensor]) -> list[Tensor]:
+        values = {name: each.numpy() for name, each in zip(names, given, strict=True)}
+        return [torch.from_numpy(np.asarray(each)) for each in session.run(None, values)]
+
+    return ask
 
 
 def shapes_of(path: Path) -> list[dict[str, Any]]:
@@ -140,32 +117,3 @@ def _shape(given: Any) -> dict[str, Any]:
 
 def _inputs(graph: Graph) -> Any:
     return graph._session.run.get_inputs()
-
-
-def _converted(path: Path) -> nn.Module:
-    import onnx
-
-    with _without_torchvision():
-        import onnx2torch
-    made: nn.Module = onnx2torch.convert(onnx.load_model_from_string(whole(path)))
-    return made
-
-
-@contextlib.contextmanager
-def _without_torchvision() -> Iterator[None]:
-    """onnx2torch imports torchvision for two operators of object detection, and cannot be imported
-    without: an empty one stands in for it meanwhile.
-    """
-    if util.find_spec("torchvision") is not None:
-        yield
-        return
-    stand_in = types.ModuleType("torchvision")
-    inner = types.ModuleType("torchvision.ops")
-    inner.roi_align = None  # type: ignore[attr-defined]
-    stand_in.ops = inner  # type: ignore[attr-defined]
-    sys.modules |= {"torchvision": stand_in, "torchvision.ops": inner}
-    try:
-        yield
-    finally:
-        for name in ("torchvision", "torchvision.ops"):
-            sys.modules.pop(name, None)
