@@ -364,6 +364,14 @@ def test_machine_code_of_a_brought_model_is_held_by_the_kernel(
         within.mkdir(exist_ok=True)
         asked["outside"] = str(within / "x")
         assert engine.submit(ask("machine", **asked)).result(TIMEOUT) == SEALED
+    for written in ("", "models = []"):  # the settings say whose code runs: not there, and there
+        settings_file = tmp_path / "place" / "settings.toml"
+        if written:
+            settings_file.write_text(written)
+        asked |= {"outside": str(settings_file), "there": written}
+        assert engine.submit(ask("machine", **asked)).result(TIMEOUT) == SEALED
+        assert settings_file.exists() is bool(written)
+    asked = deeds(tmp_path)
     # The control: the worker of all other models.
     assert engine.submit(ask("machine", KNOWN, **asked)).result(TIMEOUT) == ALLOWED
 

@@ -18,6 +18,7 @@ import core
 from core import settings
 from core.attribution import describe
 from core.data.gallery import gallery_item
+from core.engine.call import Call
 from core.engine.process import ProcessExecutor
 from core.engine.verbs import VERBS
 from core.errors import BadModel, BadParameter, UnknownName
@@ -259,10 +260,17 @@ def test_commands(
     assert not factory.permitted("own_code:number")
 
 
+def test_a_sealed_worker_runs_none_of_it(home: Path) -> None:
+    listed(home, NAME)
+    with ProcessExecutor("cpu", workspace(), verbs=VERBS, sealed=True) as worker:
+        handle = worker.submit(Call("open_code", ModelRef(NAME, "")))
+        with pytest.raises(BadModel, match="only where you wrote its name"):
+            handle.result(60)
+
+
 def test_the_worker_runs_what_the_settings_list(home: Path) -> None:
     listed(home, NAME, "own_code:broken")
     with ProcessExecutor("cpu", workspace(), verbs=VERBS) as worker:
-        from core.engine.call import Call
 
         def asked(name: str, **more: Any) -> Any:
             return worker.submit(Call("open_code", ModelRef(name, ""), parameters=more)).result(60)

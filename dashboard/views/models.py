@@ -77,7 +77,8 @@ def main() -> None:
                 "Of several inputs one is looked into, the others are held at values that you say. "
                 "Weights, layers and shapes travel in the file; code does not. Pickles, operators "
                 "of other libraries and objects of your own are refused with a reason. The same "
-                "file brought twice is kept once, on the Workspace page."
+                "file brought twice is kept once, on the Workspace page. No file is needed for a "
+                "function of your own that makes a network, once the settings list it: see there."
             )
         return
     with left:
