@@ -12,7 +12,7 @@ from core.data.textlist import TABLES
 from core.errors import FluoroscopeError
 from core.models import estimator, huggingface
 from core.models.card import ModelCard
-from core.models.exported.held import shown
+from core.models.exported.held import shown, written
 from core.models.huggingface import PREFIX
 from core.paths import located
 from core.tasks import AxisKind
@@ -115,8 +115,12 @@ def draw() -> None:
 
 def _held(card: ModelCard) -> str:
     """What further inputs of a network are held at: it is so on every page."""
-    values = card.raw.get("held") or {}
-    parts = [f"{state.plain(name)} is held at {shown(value)}" for name, value in values.items()]
+    values, start = card.raw.get("held") or {}, written(card.raw.get("found", {}))
+    parts = [
+        f"{state.plain(name)} is held at {shown(value)}"
+        for name, value in values.items()
+        if name != start
+    ]
     return "".join(f"  \n{part}" for part in parts)
 
 

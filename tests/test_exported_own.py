@@ -181,7 +181,8 @@ def test_what_is_not_said_is_told_from_the_program() -> None:
     [
         ("[1]", FOUND, "no JSON object"),
         ("{", FOUND, "no JSON"),
-        ('{"task": "translation"}', FOUND, "no task that can be asked"),
+        ('{"task": "reconstruction"}', FOUND, "no task that can be asked"),
+        ('{"task": "translation"}', FOUND, "what was written so far"),
         ('{"classes": ["a", "a"]}', FOUND, "one name"),
         ('{"classes": ["a"]}', FOUND, "1 names of classes, and the network has 3"),
         ('{"classes": "abc"}', FOUND, "no list"),

@@ -317,9 +317,12 @@ def test_a_text_that_is_held_is_read(tmp_path: Path) -> None:
         torch.testing.assert_close(module(pixels), truth)
 
 
-def test_an_output_beside_its_text_is_not_held() -> None:
+def test_an_output_without_a_text_is_not_held() -> None:
+    said = {**IDS, "name": "decoder_input_ids"}
+    assert choice.written([IDS, said]) == "decoder_input_ids"
+    assert choice.written([IMAGE, said]) == ""
     with pytest.raises(BadModel, match="'decoder_input_ids'") as caught:
-        choice.chosen([IDS, {**IDS, "name": "decoder_input_ids"}], {})
+        choice.chosen([IMAGE, said], {})
     assert "save_pretrained" in caught.value.next_step
     with pytest.raises(BadModel, match="Every input"):
         choice.chosen([IDS], {"ids": 1})

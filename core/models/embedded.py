@@ -34,9 +34,13 @@ def embeddings_of(module: nn.Module) -> list[nn.Module]:
     return [
         part
         for part in module.modules()
-        if part is embedding
-        or (isinstance(part, nn.Embedding) and weight is not None and part.weight is weight)
+        if part is embedding or (looks_up(part) and weight is not None and part.weight is weight)
     ]
+
+
+def looks_up(part: nn.Module) -> bool:
+    """Whether a part looks up vectors in a table, and does no more than scale them."""
+    return isinstance(part, nn.Embedding) or getattr(part, "looks_up", False) is True
 
 
 @contextmanager

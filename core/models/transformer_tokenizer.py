@@ -33,6 +33,7 @@ class TransformerTokenizer:
         ending = tokenizer.eos_token_id  # models without padding pad with it
         self.pad: int | None = ending if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.mask: int | None = tokenizer.mask_token_id
+        self.end: int | None = ending
 
     def encode(self, text: str) -> Encoded:
         """All tokens of a text, never cut, with the special ones that the model expects."""

@@ -12,7 +12,7 @@ import streamlit as st
 from core.errors import FluoroscopeError
 from core.models.catalogue import catalogue, missing
 from core.models.exported import choice, held, own
-from core.models.exported.description import TASKS, Description, guessed
+from core.models.exported.description import TASKS, WRITING, Description, guessed
 from core.tasks import Task
 from dashboard import state
 
@@ -45,7 +45,7 @@ def draw(staged: own.Staged) -> own.Added | None:
         about["title"] = st.text_input(
             "Title", said.title or Path(staged.origin["file"]).stem, max_chars=80
         )
-        if chosen is not Task.CAUSAL_LANGUAGE_MODEL:
+        if chosen not in WRITING:
             names = st.text_area(
                 f"Classes, one per line, in the order of the {found['answer'][0]} outputs",
                 "\n".join(said.classes),
@@ -189,10 +189,13 @@ def _held(staged: own.Staged) -> dict[str, Any]:
             st.caption(f"{state.plain(name)} is held at {held.shown(value)}, as its file says")
             made[name] = value
             continue
+        label, asked = f"{state.plain(name)} is held at", "One number for all, or {} with commas."
+        if each.get("written"):
+            label, asked = "An output begins with token", "Its number, as the tokenizer has it."
         text = st.text_input(
-            f"{state.plain(name)} is held at",
+            label,
             ", ".join(f"{number:g}" for number in numbers),
-            help=f"One number for all, or {held.counted(each)} with commas.",
+            help=asked.format(held.counted(each)),
         )
         said = [_number(part) for part in text.split(",")]
         made[name] = said[0] if len(said) == 1 else said

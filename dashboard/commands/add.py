@@ -34,8 +34,8 @@ def add(
     task: Annotated[
         str,
         typer.Option(
-            help="image-classification, text-classification, tabular-classification or "
-            "causal-language-model; told from the shapes, if left out."
+            help="image-classification, text-classification, tabular-classification, "
+            "causal-language-model or translation; told from the shapes, if left out."
         ),
     ] = "",
     classes: Annotated[

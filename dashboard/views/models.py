@@ -39,6 +39,7 @@ _GIVEN = (
     ("Tables", "floats [example, column], one input or several", "names of columns and classes"),
     ("Texts", "ids [example, token]; masks are filled in", "tokenizer.json, class names"),
     ("Language models", "ids [example, token]", "tokenizer.json"),
+    ("Encoder–decoders", "the same twice: the text, and what was written so far", "tokenizer.json"),
 )
 
 
@@ -74,7 +75,7 @@ def main() -> None:
             kinds = pd.DataFrame(_GIVEN, columns=["", "Input", "Asked for"]).set_index("")
             st.table(kinds)
             st.caption(
-                "Of several inputs one is looked into, the others are held at values that you say. "
+                "Of several inputs you choose the one to look into, and what the others are held at. "
                 "Weights, layers and shapes travel in the file; code does not. Pickles, operators "
                 "of other libraries and objects of your own are refused with a reason. The same "
                 "file brought twice is kept once, on the Workspace page. No file is needed for a "
@@ -137,8 +138,8 @@ def _take(added: own.Added) -> None:
     cached.own_models.clear()
     state.change(model=added.name, brought="", **sidebar.FRESH)
     if added.notes:
-        notes = "; ".join(added.notes)
-        state.tell(f"{notes[0].upper()}{notes[1:]}. Say it better on the left, if it is not so.")
+        told = " ".join(f"{each[0].upper()}{each[1:]}." for each in added.notes)
+        state.tell(f"{told} Say it better on the left, if it is not so.")
     st.rerun()
 
 

@@ -56,7 +56,7 @@ def test_a_network_is_brought_and_described(place: Workspace, tmp_path: Path) ->
     assert "torch.export.save" in app.code[0].value
     dropped(app, exported(tmp_path / "shapes.pt2"))
     assert not app.exception
-    assert "its 3 classes have no names" in words(app)
+    assert "Its 3 classes have no names" in words(app)
     assert "Looked into" not in [each.label for each in app.selectbox]  # there is no choice
     assert param(app, "model") == ["own:shapes"]
     before = own.card("own:shapes")

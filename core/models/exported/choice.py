@@ -50,11 +50,11 @@ def chosen(
                 "the columns of a table.",
                 _NEXT,
             )
-        follows = next((each["name"] for each in left if "decoder" in each["name"].lower()), "")
+        follows = next((each["name"] for each in left if of_output(each["name"])), "")
         if follows:
             raise BadModel(
-                f"The network takes '{shortened(follows, 60)}' beside its text, which is another "
-                "for every text.",
+                f"The network takes '{shortened(follows, 60)}', which is another for every input, "
+                "and no text beside it.",
                 "Give an encoder–decoder as the folder that save_pretrained(folder) writes.",
             )
         kinds = [_kind(each) for each in left]
@@ -71,6 +71,22 @@ def _check(inputs: Sequence[Given], held: Mapping[str, Any], wanted: Sequence[st
             raise _unknown(name, _listed(known))
         if name in held:
             raise BadModel(f"'{name}' is held and looked into.", "Leave out one of the two.")
+
+
+def written(inputs: Sequence[Given], wanted: Sequence[str] = ()) -> str:
+    """The input that takes what an encoder–decoder has written so far, beside the text that is
+    looked into; empty for other networks.
+    """
+    texts = [str(each["name"]) for each in inputs if _kind(each) == "text"]
+    follows = [name for name in texts if of_output(name)]
+    if not follows or len(texts) == len(follows) or {*wanted} & {*follows}:
+        return ""
+    return follows[0]
+
+
+def of_output(name: str) -> bool:
+    """Whether an input is of the output, by what it is called."""
+    return "decoder" in name.lower() or name.lower().startswith(("tgt", "trg", "target"))
 
 
 def choices(inputs: Sequence[Given]) -> list[tuple[str, ...]]:

@@ -23,7 +23,9 @@ TASKS = (
     Task.TEXT_CLASSIFICATION,
     Task.TABULAR_CLASSIFICATION,
     Task.CAUSAL_LANGUAGE_MODEL,
+    Task.TRANSLATION,
 )
+WRITING = (Task.CAUSAL_LANGUAGE_MODEL, Task.TRANSLATION)
 _MOST_CLASSES = 100_000
 _LARGEST_SIDE = 4096
 _NEXT = "Correct the card, or say it again with --task, --classes and --set."
@@ -131,14 +133,20 @@ def completed(said: Description, found: Mapping[str, Any]) -> tuple[Description,
         )
     notes = [] if said.task else [f"taken to be a model for {task.value.replace('-', ' ')}"]
     answer = list(found["answer"])
-    wanted = 2 if task is Task.CAUSAL_LANGUAGE_MODEL else 1
+    wanted = 2 if task in WRITING else 1
+    if (task is Task.TRANSLATION) != bool(held.written(found)):
+        raise BadModel(
+            "A model that answers a text with a text takes the text and what was written so far, "
+            f"and is for translation; this one takes {' and '.join(map(_shape, found['inputs']))}.",
+            "Choose another --task.",
+        )
     if len(answer) != wanted:
         raise BadModel(
             f"The program answers with {answer} numbers per example, which is no {task.value}.",
             "Expected logits [example, class]; of a language model [example, token, vocabulary].",
         )
     classes = said.classes
-    if task is Task.CAUSAL_LANGUAGE_MODEL:
+    if task in WRITING:
         classes = ()
     elif answer[0] < 2:
         raise BadModel(
@@ -165,15 +173,34 @@ def completed(said: Description, found: Mapping[str, Any]) -> tuple[Description,
             "A model for texts needs the tokenizer that it was trained with, and none came along.",
             "Give its tokenizer.json, or make the file with core.pack(…, tokenizer=…).",
         )
-    kept = held.settled(said.held, found)
+    kept = held.settled({**_start(said, found), **said.held}, found)
     if kept:
         notes.append(held.sentence(found, kept)[:-1])
     made = replace(said, task=task, classes=classes, preprocessing=preprocessing, held=kept)
     return made, tuple(notes)
 
 
+def _start(said: Description, found: Mapping[str, Any]) -> dict[str, int]:
+    """What an output begins with, where nothing is said: the tokenizer's padding, as usual."""
+    name, words = held.written(found), said.tokenizer.get("words")
+    if not name or not said.tokenizer:
+        return {}
+    pad = str(said.tokenizer.get("pad", "<pad>"))
+    if isinstance(words, list):
+        return {name: words.index(pad)} if pad in words else {}
+    try:
+        added = json.loads(str(said.tokenizer.get("json")))["added_tokens"]
+        known = {each["content"]: each["id"] for each in added}
+        place = known.get(pad, known.get("[PAD]", 0))
+        return {name: place if type(place) is int else 0}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
 def guessed(found: Mapping[str, Any]) -> Task | None:
     """What a program is for, by the shapes of its input and output."""
+    if held.written(found):
+        return Task.TRANSLATION
     first = found["inputs"][0]
     numbers = first["dtype"].startswith(("float", "bfloat"))
     if numbers and len(first["least"]) == 4 and first["least"][1] in (1, 3):

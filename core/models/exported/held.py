@@ -115,6 +115,11 @@ def settled(said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]
     for name, about in known.items():
         value = said.get(name, about.get("unsaid", 0))
         numbers = value if isinstance(value, list) else [value]
+        if about.get("written") and isinstance(value, list):
+            raise BadModel(
+                f"An output begins with one token, and '{name}' is held at {len(numbers):,}.",
+                _next(name),
+            )
         fixed = [each for each in about["shape"] if each is not None]
         free = len(about["shape"]) - len(fixed)
         count = math.prod(fixed)
@@ -161,10 +166,12 @@ def sentence(found: Mapping[str, Any], said: Mapping[str, Any]) -> str:
     known: Mapping[str, Any] = found.get("held", {})
     if not known:
         return ""
-    parts = [
-        f"'{name}' ({counted(about)}) is held at {shown(said.get(name, about.get('unsaid', 0)))}"
-        for name, about in known.items()
-    ]
+    parts = []
+    for name, about in known.items():
+        value = shown(said.get(name, about.get("unsaid", 0)))
+        begins = f"'{name}' takes what was written so far, which begins with token {value}"
+        kept = f"'{name}' ({counted(about)}) is held at {value}"
+        parts.append(begins if about.get("written") else kept)
     free = looked(found)
     names = " and ".join(f"'{each}'" for each in free)
     verb = "is" if len(free) == 1 else "are"
@@ -172,6 +179,12 @@ def sentence(found: Mapping[str, Any], said: Mapping[str, Any]) -> str:
         f"This network has {len(free) + len(known)} inputs. {names} {verb} looked into; "
         f"{', '.join(parts)}."
     )
+
+
+def written(found: Mapping[str, Any]) -> str:
+    """The input that takes what was written so far; empty for networks that do not write so."""
+    known: Mapping[str, Any] = found.get("held", {})
+    return next((name for name, about in known.items() if about.get("written")), "")
 
 
 def arguments(found: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,8 @@ def restore(root: nn.Module) -> None:
             for table in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
                 getattr(found, table).update(getattr(part, table))
             found.graph = part.graph
+            if (rows := _rows(part)) is not None:
+                found.looks_up, found.num_embeddings = True, rows
         parent, _, last = name.rpartition(".")
         root.get_submodule(parent)._modules[last] = found.eval()
     for part in root.modules():
@@ -90,6 +92,24 @@ def restore(root: nn.Module) -> None:
         if isinstance(part, fx.GraphModule):
             part.recompile()  # a part under a setting of its own runs text made of its graph
     _reunite(root)
+
+
+def _rows(part: InterpreterModule) -> int | None:
+    """How many vectors a part has that looks them up and multiplies them by a number, as BART
+    does; None for others.
+    """
+    nodes = list(part.graph.nodes)
+    steps = [node for node in nodes if node.op == "call_function"]
+    given = [node for node in nodes if node.op == "placeholder"]
+    names = [getattr(getattr(node.target, "_schema", None), "name", "") for node in steps]
+    if names != ["aten::embedding", "aten::mul"] or len(given) != 1:
+        return None
+    found, scaled = steps
+    plain = scaled.args[0] is found and not isinstance(scaled.args[1], fx.Node)
+    weight = getattr(part, "weight", None)
+    if not plain or found.args[1] is not given[0] or not isinstance(weight, torch.Tensor):
+        return None
+    return len(weight)
 
 
 def _standard(part: InterpreterModule, kind: str) -> nn.Module | None:

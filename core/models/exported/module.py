@@ -16,7 +16,10 @@ from torch.export.unflatten import UnflattenedModule
 from torch.utils import _pytree as pytree
 
 from core.device import out_of_memory
-from core.errors import BadModel
+from core.errors import BadInput, BadModel
+from core.models.embedded import looks_up
+from core.models.exported import held as held_inputs
+from core.models.exported.choice import of_output
 from core.models.exported.holding import Held
 from core.models.exported.layers import restore
 from core.models.exported.names import escape, unescape
@@ -50,6 +53,21 @@ class Usage:
     batch: int = 0
     output: int = 0
 
+    @property
+    def written(self) -> str:
+        """The input that takes what an encoder–decoder has written so far; empty for others."""
+        return held_inputs.written({"held": self.held})
+
+    @property
+    def start(self) -> int:
+        """The token that it begins with."""
+        return int(self.held[self.written]["value"]) if self.written else 0
+
+    @property
+    def most(self) -> int:
+        """How many tokens of it are taken at once, 0 for any number."""
+        return int(self.held[self.written]["shape"][0] or 0) if self.written else 0
+
 
 class ExportedModule(nn.Module):
     """The layers of a program under the names they had.
@@ -70,9 +88,9 @@ class ExportedModule(nn.Module):
         held: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
-        ours = {*dir(ExportedModule), "graph", "usage", "_inputs", "_device", "_values"} - {
-            *dir(nn.Module)
-        }
+        usage = Usage(dict(filled), dict(held or {}), tuple(widths), batch, output)
+        ours = {*dir(ExportedModule), "graph", "usage", "_inputs", "_device", "_values"}
+        ours = (ours | ({"start"} if usage.written else set())) - {*dir(nn.Module)}
         escape(program, ours)
         hoist(program)
         if freed:
@@ -83,13 +101,17 @@ class ExportedModule(nn.Module):
         for table in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
             getattr(self, table).update(getattr(whole, table))
         self.graph = whole.graph
-        self.usage = Usage(dict(filled), dict(held or {}), tuple(widths), batch, output)
+        self.usage = usage
         self._inputs = [
             (str(node.name), meta.dtype if isinstance(meta := node.meta["val"], Tensor) else meta)
             for node in self._given()
         ]
+        if usage.written:
+            self.start = usage.start  # which the adapter asks for
         self._values = {
-            n: Held(self.usage.held[n], t) for n, t in self._inputs if n in self.usage.held
+            n: Held(usage.held[n], t)
+            for n, t in self._inputs
+            if n in usage.held and n != usage.written
         }
         self._device = torch.device("cpu")
         restore(self)
@@ -106,28 +128,50 @@ class ExportedModule(nn.Module):
     def _given(self) -> list[fx.Node]:
         return [node for node in self.graph.nodes if node.op == "placeholder"]
 
-    def forward(self, given: Tensor) -> Tensor:
-        """The output ``[example, …]`` that answers."""
+    def forward(self, given: Tensor, said: Tensor | None = None) -> Tensor:
+        """The output ``[example, …]`` that answers. ``said`` is what an encoder–decoder has written
+        so far, ids ``[example, token]``; the start alone, if left out.
+        """
+        if self.usage.written and said is None:
+            said = torch.full_like(given[:, :1], self.usage.start)
+        whole = said if said is None or not self.usage.most else self._filled(said)
         if not self.usage.batch:
-            return self._run(given)
-        count = len(given)
-        answers = []
-        for part in given.split(self.usage.batch):
-            lacking = self.usage.batch - len(part)
+            answer = self._run(given, whole)
+        else:
+            answer = self._in_parts([given] if whole is None else [given, whole])
+        return answer if said is None or whole is said else answer[:, : said.shape[1]]
+
+    def _in_parts(self, several: list[Tensor]) -> Tensor:
+        """The answer of a program that runs with one number of examples only."""
+        count, answers = len(several[0]), []
+        for parts in zip(*(each.split(self.usage.batch) for each in several), strict=True):
+            lacking = self.usage.batch - len(parts[0])
             if lacking:
-                part = torch.cat([part, part[-1:].expand(lacking, *part.shape[1:])])
-            answers.append(self._run(part))
+                parts = tuple(
+                    torch.cat([each, each[-1:].expand(lacking, *each.shape[1:])]) for each in parts
+                )
+            answers.append(self._run(*parts))
         return torch.cat(answers)[:count]
 
-    def _run(self, given: Tensor) -> Tensor:
+    def _filled(self, said: Tensor) -> Tensor:
+        """As many tokens as the program was exported with; those behind change nothing before."""
+        lacking = self.usage.most - said.shape[1]
+        if lacking < 0:
+            raise BadInput(
+                f"The output has {said.shape[1]:,} tokens, the model takes {self.usage.most:,}.",
+                "Give a shorter one, or export with a free number of them.",
+            )
+        return torch.cat([said, said[:, -1:].expand(-1, lacking)], dim=1)
+
+    def _run(self, given: Tensor, said: Tensor | None = None) -> Tensor:
         results = fx.Interpreter(self, graph=self.graph).run(
-            *self._arguments(given), enable_io_processing=False
+            *self._arguments(given, said), enable_io_processing=False
         )
         answer: Tensor = pytree.tree_leaves(results)[self.usage.output]
         single = isinstance(answer, Tensor) and answer.is_floating_point()
         return answer.float() if single else answer
 
-    def _arguments(self, given: Tensor) -> list[Any]:
+    def _arguments(self, given: Tensor, said: Tensor | None) -> list[Any]:
         """Those of the program in its own order, from what an adapter has."""
         ends = list(accumulate(self.usage.widths))
         waiting = [
@@ -139,7 +183,10 @@ class ExportedModule(nn.Module):
             if not isinstance(dtype, torch.dtype):
                 arguments.append(dtype)  # a value that was fixed when it was exported
             elif name in self.usage.filled:
-                arguments.append(_made(self.usage.filled[name], given).to(dtype))
+                like = said if said is not None and of_output(name) else given
+                arguments.append(_made(self.usage.filled[name], like).to(dtype))
+            elif said is not None and name == self.usage.written:
+                arguments.append(said.to(dtype))
             elif name in self.usage.held:
                 arguments.append(self._values[name].beside(given))
             elif waiting:
@@ -151,19 +198,22 @@ class ExportedModule(nn.Module):
                 )
         return arguments
 
+    start: int
     end: int | None = None
 
     def produce(self, ids: Tensor, limit: int) -> Tensor:
-        """What a language model writes after ``ids`` ``[1, token]``, greedily, at most ``limit``
-        tokens.
+        """What a language model writes after ``ids`` ``[1, token]``, or an encoder–decoder in
+        answer to them, greedily, at most ``limit`` tokens.
         """
-        written = ids
-        for _ in range(limit):
-            following = self(written)[:, -1:].argmax(dim=-1)
-            written = torch.cat([written, following], dim=1)
+        said = torch.full_like(ids[:, :1], self.usage.start) if self.usage.written else ids
+        first = said.shape[1]
+        for _ in range(min(limit, self.usage.most or limit)):
+            scores = self(ids, said) if self.usage.written else self(said)
+            following = scores[:, -1:].argmax(dim=-1)
+            said = torch.cat([said, following], dim=1)
             if self.end is not None and int(following) == self.end:
                 break
-        return written[:, ids.shape[1] :]
+        return said[:, first:]
 
     def get_input_embeddings(self) -> nn.Module:
         """The part that turns ids of tokens into vectors. Raises ``BadModel`` without one."""
@@ -220,7 +270,7 @@ def _embedding(module: nn.Module, node: fx.Node) -> nn.Module | None:
     for user in node.users:
         if user.op == "call_module":
             part = module.get_submodule(str(user.target))
-            if isinstance(part, nn.Embedding):
+            if looks_up(part):
                 return part
             graph = getattr(part, "graph", None)
             if not isinstance(graph, fx.Graph):

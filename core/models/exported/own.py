@@ -39,6 +39,7 @@ PREFIX = "own:"
 SUFFIX = ".pt2"
 PROGRAM, CARD, FOUND = "model.pt2", "card.json", "found.json"
 _KEPT = 24 * 3600.0  # seconds that a staged file waits
+_WRITER = "core.models.exported.writing:translation"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -112,6 +113,7 @@ def card(name: str) -> ModelCard:
             tokenizer="core.models.exported.tokens:of" if texts else "",
             own_weights=True,
             independent=said.independent,
+            adapter=_WRITER if said.task is Task.TRANSLATION else "",
         )
     except (ValueError, KeyError, TypeError) as error:
         raise BadModel(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from core.confinement.folders import temporary
 from core.errors import BadInput, BadModel
+from core.models.exported.choice import of_output
 from core.models.exported.clean import CARD, clean
 from core.models.exported.description import Description, completed
 from core.models.exported.trial import tried
@@ -65,6 +67,7 @@ def pack(
         look_into=look_into,
     )
     positional, named = _inputs(example_inputs)
+    said = replace(said, held={**_start(model, named), **said.held})
     program = _exported(model, positional, named)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of itself
@@ -108,6 +111,16 @@ def described(
         "look_into": look_into if isinstance(look_into, str) else list(look_into),
     }
     return Description.read(json.dumps(about))
+
+
+def _start(model: nn.Module, named: dict[str, Any]) -> dict[str, Any]:
+    """What an encoder–decoder of the transformers library begins its outputs with."""
+    config = getattr(model, "config", None)
+    if getattr(config, "is_encoder_decoder", False) and named:
+        named.setdefault("use_cache", False)  # what it keeps for the next token is no tensor
+    start = getattr(config, "decoder_start_token_id", None)
+    name = next((each for each in named if of_output(each) and each.endswith("ids")), "")
+    return {name: start} if name and isinstance(start, int) else {}
 
 
 def _inputs(given: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -34,6 +34,7 @@ class WordList:
         if unknown is None:
             raise BadModel("The list of words has none for those it does not know.", _NEXT)
         self._unknown = unknown
+        self.end = self._index.get(str(about.get("eos", "</s>")))
 
     def encode(self, text: str) -> Encoded:
         """The words of a text and its signs, one by one."""
@@ -59,6 +60,7 @@ class Filled:
     def __init__(self, inner: Tokenizer, least: int) -> None:
         self._inner, self._least = inner, least
         self.limit, self.pad, self.mask = inner.limit, inner.pad, inner.mask
+        self.end = ending(inner)
 
     def encode(self, text: str) -> Encoded:
         """All tokens, and padding as special ones."""
@@ -104,6 +106,17 @@ def of(about: ModelCard) -> Tokenizer:
             "Give the one that the model was trained with.",
         )
     return Filled(found, least) if least > 1 else found
+
+
+def ending(tokenizer: Tokenizer) -> int | None:
+    """The token that ends an output: the one that is called so, else the special one that texts
+    end with; None where there is none.
+    """
+    called: int | None = getattr(tokenizer, "end", None)
+    if called is not None:
+        return called
+    found = tokenizer.encode("a")
+    return found.ids[-1] if len(found) > 1 and found.special[-1] else None
 
 
 def library(said: Mapping[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.errors import BadModel
-from core.models.exported import choice, held
+from core.models.exported import choice, held, writing
 from core.models.exported.clean import Found, Given
 from core.models.exported.description import Description
 from core.models.exported.module import ExportedModule, program
@@ -51,7 +52,8 @@ def _ways(
 ) -> list[dict[str, Any]]:
     """What was seen with each of the inputs looked into, where there are several that can be."""
     made = []
-    free = [each for each in asdict(found)["inputs"] if each["name"] not in _filled(found.inputs)]
+    kept = {*_filled(found.inputs), held.written(usual)}
+    free = [each for each in asdict(found)["inputs"] if each["name"] not in kept]
     wanted = choice.choices(free)
     if choice.looked(usual) not in wanted:
         wanted.insert(0, choice.looked(usual))
@@ -81,7 +83,14 @@ def _way(
     """
     filled = _filled(found.inputs, {**named, **dict.fromkeys(wanted)})
     every = asdict(found)["inputs"]
-    free, others = choice.chosen([e for e in every if e["name"] not in filled], named, wanted)
+    asked = [each for each in every if each["name"] not in filled]
+    written = choice.written(asked, wanted)
+    free, others = choice.chosen(
+        [each for each in asked if each["name"] != written],
+        {name: value for name, value in named.items() if name != written},
+        wanted,
+    )
+    others += [each for each in asked if each["name"] == written]
     names = [each["name"] for each in free]
     masks = {}
     if not _is_text(next(each for each in found.inputs if each.name in names)):
@@ -92,6 +101,8 @@ def _way(
         "inputs": sorted(every, key=lambda each: each["name"] not in names),
         "held": {each["name"]: held.laid_out(each, free[0]) for each in others},
     }
+    if written:
+        about["held"][written]["written"] = True
     for name, kind in masks.items():
         about["held"][name]["unsaid"] = int(kind == "ones")
     values = held.arguments(about, named)
@@ -106,6 +117,8 @@ def _way(
     given = _examples(left, usual)
     output, answers = _answers(module, given)
     module.usage.output = output
+    if written:
+        writing.tried(module, given, partial(_run, module))
     batch, freed = 0, 0
     if not _free(module, given, answers):
         batch = usual
@@ -171,10 +184,10 @@ def _examples(left: Sequence[Given], count: int) -> Tensor:
     return torch.cat(made, dim=1) if len(made) > 1 else made[0]
 
 
-def _run(module: ExportedModule, given: Tensor) -> Tensor:
+def _run(module: ExportedModule, *given: Tensor) -> Tensor:
     try:
         with torch.no_grad():
-            answers: Tensor = module(given)
+            answers: Tensor = module(*given)
             return answers
     except BadModel:
         raise
