@@ -196,7 +196,8 @@ def test_a_graph_is_opened_again(tmp_path: Path) -> None:
 
 
 def test_ones_own_code_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factory, "_permitted", [True])
+    names = {f"{__name__}:{each}" for each in ("second", "nothing")}
+    monkeypatch.setattr(factory, "_typed", names)
     assert core.describe(core.reference(f"{__name__}:second")).layers[0].kind == "Joined"
     with pytest.raises(BadModel, match="looks into x, and its forward takes image"):
         core.reference(f"{__name__}:nothing")

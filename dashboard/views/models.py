@@ -75,7 +75,7 @@ def main() -> None:
             kinds = pd.DataFrame(_GIVEN, columns=["", "Input", "Asked for"]).set_index("")
             st.table(kinds)
             st.caption(
-                "Of several inputs you choose the one to look into, and what the others are held at. "
+                "Of several inputs you choose the one to look into; the others are held at values. "
                 "Weights, layers and shapes travel in the file; code does not. Pickles, operators "
                 "of other libraries and objects of your own are refused with a reason. The same "
                 "file brought twice is kept once, on the Workspace page. No file is needed for a "

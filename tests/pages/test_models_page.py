@@ -134,14 +134,14 @@ def test_what_else_it_takes_is_held(place: Workspace, tmp_path: Path) -> None:
 
 def test_which_input_is_looked_into_is_chosen(place: Workspace, tmp_path: Path) -> None:
     given = (torch.rand(2, 5), torch.rand(2, 3, 16, 16))
-    app = dropped(opened(PAGE, model="digits_cnn"), saved(Joined(), given, tmp_path / "two.pt2"))
-    before = own.card("own:two")
+    app = dropped(opened(PAGE, model="digits_cnn"), saved(Joined(), given, tmp_path / "pair.pt2"))
+    before = own.card("own:pair")
     chosen = next(each for each in app.selectbox if each.label == "Looked into")
     assert chosen.options == ["numbers: 5 numbers", "image: picture, 3 × 16 × 16"]
     assert chosen.value == ("image",)
     chosen.set_value(("numbers",))
     settle(app)
-    assert own.card("own:two") == before  # nothing is changed before it is saved
+    assert own.card("own:pair") == before  # nothing is changed before it is saved
     assert [each.value for each in app.selectbox if each.label == "Task"] == [
         "tabular-classification"
     ]
@@ -150,7 +150,7 @@ def test_which_input_is_looked_into_is_chosen(place: Workspace, tmp_path: Path) 
     next(each for each in app.button if each.label == "Save").click()
     settle(app)
     assert not app.exception
-    after = own.card("own:two")
+    after = own.card("own:pair")
     assert (after.task.axis, after.raw["held"]) == ("columns", {"image": 0.25})
     told = app.table[0].value.loc["several inputs"].item().replace("\\", "")
     assert "'numbers' is looked into; 'image' (3 × 16 × 16 values) is held at 0.25." in told
