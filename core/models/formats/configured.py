@@ -31,6 +31,10 @@ from core.workspace import workspace
 WEIGHTS = "weights.sha256"
 _VERSION = 1  # of what is looked for
 _CARD, _OF = "card.json", "of.json"
+_READ = (
+    "The dashboard calls it again when its code has changed; when the weights that it loads have, "
+    "start the dashboard anew."
+)
 _opened: set[Path] = set()  # by this process
 _failed: set[str] = set()
 
@@ -60,7 +64,7 @@ def carded(name: str, said: Description, found: Mapping[str, Any], folder: Path)
     from core.models.formats import cards
 
     kept = Staged(folder, found, said, {"file": name}, False, cards.WEIGHTS_KIND)
-    summary = said.summary or f"Your own network, made by {name}."
+    summary = said.summary or f"Your own network, made by {name}. {_READ}"
     return replace(
         cards.card(name, folder, kept),
         summary=f"{summary} {held.sentence(found, said.held)}".rstrip(),
