@@ -164,6 +164,8 @@ def main() -> None:
         process.answer(lambda: {"none": probe.probed(encode)}, deed)
     if deed in ("leave", "hang"):
         stuck(None, (), {"pipe": sys.argv[2]} if deed == "hang" else {})
+    if deed == "machine":
+        process.answer(lambda: machine_job(json.loads(sys.argv[2])), deed)
     if deed == "tell":
         process.answer(lambda: {"args": sys.argv[1:], "home": tempfile.gettempdir()}, deed)
 

@@ -485,12 +485,24 @@ def test_what_a_process_tells_and_where_it_may_leave_things() -> None:
     assert not Path(found["home"]).exists()
 
 
+@needs_seal
+def test_a_confined_process_is_sealed_before_it_opens_anything(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    asked = {**deeds(tmp_path), "inside": str(mine / "x")}
+    ended = process.run("confined_verbs", ["machine", json.dumps(asked)], places=[mine])
+    assert ended.told == {"found": SEALED}
+
+
 def test_a_process_that_is_cancelled_is_gone_and_leaves_nothing(pipe: Path) -> None:
     found: list[int] = []
     waiting = threading.Thread(target=lambda: found.append(int(pipe.read_text())))
     waiting.start()
     with pytest.raises(Cancelled):
-        process.run("confined_verbs", ["hang", str(pipe)], Meter(cancelled=lambda: bool(found)))
+        process.run(
+            "confined_verbs", ["hang", str(pipe)], Meter(cancelled=lambda: bool(found)),
+            places=[pipe],
+        )  # fmt: skip
     waiting.join()
     with pytest.raises(ProcessLookupError):
         os.kill(found[0], 0)

@@ -67,7 +67,9 @@ def confined(ref: ModelRef, seed: int, meter: Meter) -> CheckUp:
     with temporary() as folder:
         target = folder / "checkup.npz"
         given = [str(target), ref.name, ref.fingerprint, str(seed)]
-        ended = process.run(__name__, given, meter, _USUAL, "Check-up in a process of its own")
+        ended = process.run(
+            __name__, given, meter, _USUAL, "Check-up in a process of its own", [folder]
+        )
         try:
             found = decode(target.read_bytes())
         except (OSError, StorageError):
@@ -99,7 +101,7 @@ def main(target: Path, ref: ModelRef, seed: int, seconds: int, memory: int) -> N
     """Load, look over, store. Raises what loading raises. On the CPU: limits on memory would also
     count what a GPU only reserves.
     """
-    confine(seconds, memory, _LARGEST, target.parent)
+    confine(seconds, memory, _LARGEST)
     from core.checkup.check import examined
     from core.device import out_of_memory
     from core.models.loader import load

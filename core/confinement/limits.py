@@ -5,31 +5,20 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import tempfile
 from contextlib import suppress
 from pathlib import Path
-
-from core.confinement.kernel import keep_to
 
 GIB = 2**30
 
 
-def confine(
-    seconds: int, memory: int, largest_file: int, folder: Path | None = None, links: bool = False
-) -> None:
+def confine(seconds: int, memory: int, largest_file: int) -> None:
     """Limits of the system for this process, from now on: ``seconds`` of the processor (and half a
-    minute more by the clock), ``memory`` in GiB, ``largest_file`` in bytes, and, where the system
-    knows how, nothing written but to ``folder`` and to temporary ones. It is the first to go where
-    memory runs out for all.
+    minute more by the clock), ``memory`` in GiB, ``largest_file`` in bytes.
     """
-    with suppress(OSError):  # only Linux has it
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     lower(resource.RLIMIT_CPU, seconds)
     lower(resource.RLIMIT_AS, memory * GIB)
     lower(resource.RLIMIT_FSIZE, largest_file)
     lower(resource.RLIMIT_CORE, 0)
-    if folder is not None:
-        keep_to([folder, Path(tempfile.gettempdir())], links=links)
     signal.alarm(seconds + 30)  # even where nobody is left to end it
 
 

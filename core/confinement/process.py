@@ -1,8 +1,9 @@
 """A stranger's file is opened, and a stranger's network looked over, in a process of its own, with
 limits on memory, time and disk. This is the one way to start such a process.
 
-It is ``python -m MODULE …`` with seconds and GiB as its last two arguments. Whatever goes wrong in
-there, whoever asked gets an ``Ended``.
+It is ``python -m MODULE …`` with seconds and GiB as its last two arguments, sealed by the kernel
+before it imports anything (``core.confinement.seal``). Whatever goes wrong in there, whoever asked
+gets an ``Ended``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +21,7 @@ from typing import Any
 
 import core
 from core import settings
+from core.confinement import seal
 from core.confinement.folders import sweep, temporary
 from core.errors import UserError, shortened
 from core.progress import Meter
@@ -30,7 +31,7 @@ RAISE = "raise FLUOROSCOPE_OPEN_SECONDS or FLUOROSCOPE_OPEN_GIB."
 _SAID = "FLUOROSCOPE "
 _MORE_SECONDS = 30  # by the clock than of the processor
 _PATIENCE = 0.2  # seconds between two looks whether somebody cancelled
-_MOST_SAID = 2**28  # bytes
+_MOST_SAID = 2**26  # bytes
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Ended:
 
 
 def run(module: str, arguments: Sequence[str], meter: Meter | None = None, usual: float = 12.0,
-        note: str = "") -> Ended:  # fmt: skip
+        note: str = "", places: Sequence[Path] = ()) -> Ended:  # fmt: skip
     """Run ``module`` in a confined process and wait for its end; ``usual`` seconds are expected.
+    It writes to ``places`` and to its temporary folder only.
 
     The settings ``open_seconds`` and ``open_gib`` are its limits. What it leaves in its temporary
     folder goes with it. Raises ``Cancelled``, ``BadParameter`` for settings that are no numbers,
@@ -68,10 +70,10 @@ def run(module: str, arguments: Sequence[str], meter: Meter | None = None, usual
     meter = meter or Meter()
     meter.expect(usual, note)
     sweep()
-    # -P: what lies in the current folder must not stand in for a library.
-    command = [sys.executable, "-P", "-m", module, *arguments, str(seconds), str(memory)]
     try:
         with temporary() as folder:
+            command = seal.start(module, [folder, *places])
+            command += [*arguments, str(seconds), str(memory)]
             said = folder / "said"
             with said.open("wb") as out:
                 process = subprocess.Popen(  # noqa: S603 - our own command
@@ -82,6 +84,8 @@ def run(module: str, arguments: Sequence[str], meter: Meter | None = None, usual
                     env={**environment(), "TMPDIR": str(folder)},
                     start_new_session=True,
                 )
+            with suppress(OSError):  # only Linux has it: the first to go where memory runs out
+                Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000", encoding="ascii")
             started = time.monotonic()
             status = _awaited(process, started + seconds + _MORE_SECONDS, meter)
             took = time.monotonic() - started

@@ -1,9 +1,9 @@
 """A process that the kernel seals before it imports any library, and so before any thread of it.
 
-Run as ``python -m core.confinement.seal PLACES MODULE …``: from then on the process writes to the
-``PLACES`` only, starts no program and opens no socket, whatever it comes to run; then it is
-``python -m MODULE …``. Where the system cannot do that, the audit hook of the module is what there
-is.
+Run as ``python -m core.confinement.seal HELD MODULE …``: from then on the process writes to the
+places that ``HELD`` names only, starts no program and opens no socket, whatever it comes to run;
+then it is ``python -m MODULE …``. Where the system cannot do that, the audit hook of the module is
+what there is.
 """
 
 from __future__ import annotations
@@ -44,14 +44,24 @@ def command(
         "HF_HUB_OFFLINE": "1",
         "JOBLIB_MULTIPROCESSING": "0",
     }
-    given = json.dumps([str(each) for each in written])
-    return [sys.executable, "-P", "-m", "core.confinement.seal", given, module], environment
+    return start(module, written, graphics=True), environment
+
+
+def start(module: str, places: Sequence[Path], *, graphics: bool = False) -> list[str]:
+    """The command line of ``python -m module`` sealed, which writes to ``places`` only and, where
+    it needs ``graphics``, to their devices.
+    """
+    held = json.dumps({"places": [str(each) for each in places], "graphics": graphics})
+    # -P: what lies in the current folder must not stand in for a library.
+    return [sys.executable, "-P", "-m", "core.confinement.seal", held, module]
 
 
 def main() -> None:
     """Seal this process and become the module that the command line names."""
-    places = [Path(each) for each in json.loads(sys.argv[1])]
-    devices = [each for name in _GRAPHICS for each in Path("/dev").glob(name)]
+    held = json.loads(sys.argv[1])
+    places = [Path(each) for each in held["places"]]
+    names = _GRAPHICS if held["graphics"] else ()
+    devices = [each for name in names for each in Path("/dev").glob(name)]
     if devices:
         devices.append(Path("/dev/shm"))  # noqa: S108 - which the drivers use
     kept = keep_to([each for each in (*places, *devices) if each.exists()])

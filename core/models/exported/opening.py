@@ -36,7 +36,11 @@ def opened(
     name = shortened(source.name, 80)
     try:
         ended = process.run(
-            worker or _HERE, [str(source), str(target)], meter, note="In a process of its own"
+            worker or _HERE,
+            [str(source), str(target)],
+            meter,
+            note="In a process of its own",
+            places=[target.parent],
         )
     except BaseException:
         target.unlink(missing_ok=True)
@@ -64,7 +68,7 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
     from core.models.exported.clean import clean
 
     def work() -> dict[str, Any]:
-        confine(seconds, memory, 2 * source.stat().st_size + 2**26, target.parent)
+        confine(seconds, memory, 2 * source.stat().st_size + 2**26)
         found = clean(source, target)
         from core.models.exported.trial import tried  # torch, only for what was let through
 

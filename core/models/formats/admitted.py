@@ -23,6 +23,7 @@ from core.confinement.kernel import calls_refused
 from core.errors import BadModel, StorageError, shortened
 from core.models.exported.description import Description
 from core.models.exported.opening import opened
+from core.models.formats.folder import link
 from core.progress import Meter
 from core.provenance import sha256_of_json
 from core.store import write_atomically
@@ -30,7 +31,7 @@ from core.workspace import workspace
 
 WORKER = "core.models.formats.taking"
 LINKED = "linked"
-"""A file that says that weights are to be linked, not copied."""
+"""A file that says that weights are linked already, and not copied."""
 _VERSION = 1  # of what is looked for: what was let in before is looked at again
 _CARD, _SAID, _OF = "card.json", "said.json", "of.json"
 _no_waiting: ContextVar[bool] = ContextVar("no_waiting", default=False)
@@ -56,6 +57,7 @@ def home(folder: Path, meter: Meter | None = None) -> Path:
         draft.mkdir(parents=True)
         (draft / _SAID).write_text(Description().written(), encoding="utf-8")
         (draft / LINKED).touch()
+        link(folder, draft)
         notes = opened(folder, draft / _CARD, WORKER, meter)["notes"]
         of = {"folder": str(folder.absolute()), "notes": notes}
         write_atomically(draft / _OF, json.dumps(of).encode())  # never through a link

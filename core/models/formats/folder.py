@@ -44,7 +44,7 @@ _AGAIN = "Save it again with model.save_pretrained(folder) and tokenizer.save_pr
 
 def cleaned(source: Path, target: Path, linked: bool = False) -> list[str]:
     """Write to ``target`` what is taken of the folder ``source``; notes on what is not. Weights are
-    copied, or ``linked`` to.
+    copied, unless they are ``linked`` to already (``link``).
 
     Raises ``BadModel`` for links that lead out of it, weights that only pickle can read, damaged
     or too large files, and models that need code or weights from elsewhere.
@@ -73,9 +73,7 @@ def cleaned(source: Path, target: Path, linked: bool = False) -> list[str]:
             _rewritten(part, target / part.name)
         else:
             checked(part)
-            if linked:
-                (target / part.name).symlink_to(part.resolve())
-            else:
+            if not linked:
                 shutil.copyfile(part, target / part.name)
     taken = {*_JSON, *_PLAIN, *(each.name for each in parts)}
     left = [each.name for each in files if each.name not in taken and not _harmless(each)]
@@ -84,6 +82,15 @@ def cleaned(source: Path, target: Path, linked: bool = False) -> list[str]:
         shown = ", ".join(shortened(each, 40) for each in left[:6])
         notes.append(f"left out {shown}{more}: no code, pickle or folder is taken over")
     return notes
+
+
+def link(source: Path, target: Path) -> None:
+    """Make links in ``target`` to all that may be weights in ``source``. The process that opens
+    them makes none: where it was taken over, they would lead anywhere.
+    """
+    for each in source.glob("*.safetensors"):
+        if each.is_file() and _inside(each, source):
+            (target / each.name).symlink_to(each.resolve())
 
 
 def _harmless(path: Path) -> bool:

@@ -48,8 +48,7 @@ def main(source: Path, target: Path, seconds: int, memory: int) -> dict[str, Any
     """Take what may be taken of ``source``, load it, run it. Raises ``BadModel``."""
 
     def work() -> dict[str, Any]:
-        linked = (target.parent / LINKED).exists()  # weights that stay where they are
-        confine(seconds, memory, 4 * size_of(source) + 2**26, target.parent, linked)
+        confine(seconds, memory, 4 * size_of(source) + 2**26)
         kind = kind_of(source)
         said = Description.read((target.parent / SAID).read_text(encoding="utf-8"))
         take = _WAYS.get(kind, _weights)
