@@ -122,6 +122,7 @@ def test_an_export_is_the_folder(
     for one, other in zip(maps[0].maps, maps[1].maps, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
     report = examined(ours, 0, Meter())
+    assert len(report.layers) > 20
     assert not [each for each in report.findings if each.level == "bad"]
 
 
@@ -236,3 +237,30 @@ def test_what_does_not_write_so_is_told(tmp_path: Path) -> None:
     path = core.pack(writer(), (IDS, TGT), tmp_path / "net.pt2", tokenizer=WORDS)
     with pytest.raises(BadModel, match="cannot be looked into"):
         own.settle(own.at(own.card(door.add(path).name).folder), Description(look_into=("tgt",)))
+
+
+class Aspect(nn.Module):
+    """What a text says of a target: no output of a decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(len(WORDS), 6)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, ids: Tensor, target_ids: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        return self.head(self.embedding(ids).mean(1) * self.embedding(target_ids).mean(1))
+
+
+def test_an_input_may_only_be_called_so(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Aspect().eval()
+    path = core.pack(
+        network, (IDS, TGT), tmp_path / "net", tokenizer=WORDS, held={"target_ids": [7, 8, 4]}
+    )
+    ref = core.reference(door.add(path).name)
+    assert own.card(ref.name).task is Task.TEXT_CLASSIFICATION
+    (found,) = core.predict(ref, [core.text("the cat")])
+    with torch.no_grad():
+        truth = network(torch.tensor([[3, 4]]), torch.tensor([[7, 8, 4]]))[0]
+    assert found.logits.tolist() == pytest.approx(truth.tolist(), abs=1e-6)

@@ -19,7 +19,7 @@ import core
 from core.checkup.check import examined
 from core.engine.call import Call
 from core.errors import BadModel
-from core.models.exported import choice, own
+from core.models.exported import choice, own, trial
 from core.models.exported.description import Description
 from core.models.formats import door, factory
 from core.models.loader import load
@@ -212,6 +212,16 @@ def second() -> Any:
 def nothing() -> Any:
     """Names what there is not."""
     return Joined().eval(), {"held": {"numbers": [0] * 5}, "look_into": "x"}
+
+
+def test_a_slow_network_is_not_tried_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "_PATIENCE", -1.0)
+    name = door.add(plain(tmp_path)).name
+    assert choice.offered(own.card(name).raw["found"]) == []
+    with pytest.raises(BadModel, match="'a' cannot be looked into: there was no time"):
+        own.settle(own.at(own.card(name).folder), Description(look_into=("a",)))
 
 
 def test_what_cannot_be_looked_into_says_why() -> None:

@@ -50,8 +50,8 @@ def chosen(
                 "the columns of a table.",
                 _NEXT,
             )
-        follows = next((each["name"] for each in left if of_output(each["name"])), "")
-        if follows:
+        follows = next((each["name"] for each in left if "decoder" in each["name"].lower()), "")
+        if follows and all(_kind(each) != "text" or of_output(each["name"]) for each in left):
             raise BadModel(
                 f"The network takes '{shortened(follows, 60)}', which is another for every input, "
                 "and no text beside it.",

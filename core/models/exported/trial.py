@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -21,6 +22,7 @@ _EXPORT = "Call model.eval() and export it again with torch.export.export(model,
 _FEW = (1, 3)
 _LENGTH = 8
 _VOCABULARY = 2
+_PATIENCE = 30.0  # seconds for inputs that are tried besides the usual one
 _LENGTHS = (64, 512, 1024)
 
 
@@ -44,6 +46,7 @@ def tried(found: Found, path: Path) -> dict[str, Any]:
             )
     said = Description.read(found.card)
     usual = _way(found, path, whole, said.look_into, said.held)
+    del whole  # each of the others is rebuilt for itself
     return {**asdict(found), **usual, "ways": _ways(found, path, usual, said.held)}
 
 
@@ -51,7 +54,7 @@ def _ways(
     found: Found, path: Path, usual: Mapping[str, Any], named: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """What was seen with each of the inputs looked into, where there are several that can be."""
-    made = []
+    made, until = [], time.monotonic() + _PATIENCE
     kept = {*_filled(found.inputs), held.written(usual)}
     free = [each for each in asdict(found)["inputs"] if each["name"] not in kept]
     wanted = choice.choices(free)
@@ -63,6 +66,8 @@ def _ways(
         try:
             if names == choice.looked(usual):
                 way = usual
+            elif time.monotonic() > until:
+                raise BadModel("there was no time to try it, the network is slow.", _EXPORT)
             else:
                 way = _way(found, path, program(path), names, rest)
             order = [each["name"] for each in way["inputs"]]
@@ -76,15 +81,23 @@ def _ways(
 
 
 def _way(
-    found: Found, path: Path, whole: Any, wanted: Sequence[str], named: Mapping[str, Any]
+    found: Found,
+    path: Path,
+    whole: Any,
+    wanted: Sequence[str],
+    named: Mapping[str, Any],
+    writes: bool = True,
 ) -> dict[str, Any]:
     """How the program is called, and what it answers, where the ``wanted`` inputs are looked into,
-    or those that usually are, and others are held as they are ``named``.
+    or those that usually are, and others are held as they are ``named``; whether it ``writes`` is
+    seen by its answer.
     """
     filled = _filled(found.inputs, {**named, **dict.fromkeys(wanted)})
     every = asdict(found)["inputs"]
     asked = [each for each in every if each["name"] not in filled]
-    written = choice.written(asked, wanted)
+    written = choice.written(asked, wanted) if writes else ""
+    if isinstance(named.get(written), list):  # no start of an output
+        written = ""
     free, others = choice.chosen(
         [each for each in asked if each["name"] != written],
         {name: value for name, value in named.items() if name != written},
@@ -117,6 +130,8 @@ def _way(
     given = _examples(left, usual)
     output, answers = _answers(module, given)
     module.usage.output = output
+    if written and answers.ndim == 2:  # it only is called so
+        return _way(found, path, program(path), wanted, named, False)
     if written:
         writing.tried(module, given, partial(_run, module))
     batch, freed = 0, 0
