@@ -11,7 +11,7 @@ import pytest
 import torch
 from test_exported_clean import saved
 from test_held_inputs import NUMBERS, Pictures, inside  # noqa: F401 - a fixture
-from test_ways_in import SIDES, Joined
+from test_ways_in import SIDES, WORDS, Joined
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -172,6 +172,48 @@ def test_it_is_said_in_the_card_and_on_the_command_line(tmp_path: Path) -> None:
         core.pack(network, given, tmp_path / "no", look_into="after", held={"after": 0})
 
 
+class Pair(nn.Module):
+    """Two texts in one table: the mean of one by that of the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(len(WORDS), 4)
+        self.head = nn.Linear(4, 2, bias=False)
+
+    def forward(self, premise: Tensor, hypothesis: Tensor) -> Tensor:
+        """Logits ``[example, class]``."""
+        return self.head(self.embedding(hypothesis).mean(1) * self.embedding(premise).mean(1))
+
+
+@pytest.mark.parametrize("held", [[3, 4, 5], [7, 6, 8, 9]])
+def test_two_texts_in_one_table(held: list[int], tmp_path: Path) -> None:
+    """Only the one that is looked into is explained, though the other be the same: the network is
+    linear in each, so integrated gradients from 0 are the parts of the sum.
+    """
+    torch.manual_seed(0)
+    network = Pair().eval()
+    table, head = network.embedding.weight.detach(), network.head.weight.detach()
+    ids = [3, 4, 5]
+    path = core.pack(
+        network, (torch.ones(2, 5).long(), torch.ones(2, 6).long()), tmp_path / "n", tokenizer=WORDS
+    )
+    name = door.add(path).name
+    for looked, other in (("premise", "hypothesis"), ("hypothesis", "premise")):
+        said = Description(look_into=(looked,), held={other: held})
+        own.settle(own.at(own.card(name).folder), said)
+        ref = core.reference(name)
+        words = core.text(" ".join(WORDS[each] for each in ids))
+        (found,) = core.predict(ref, [words])
+        beside = table[held].mean(0)
+        truth = head @ (table[ids].mean(0) * beside)
+        assert found.logits.tolist() == pytest.approx(truth.tolist(), abs=1e-6)
+        (why,) = core.attribute(
+            ref, [words], "integrated_gradients", target=0, baseline="zero", n_steps=2
+        )
+        parts = (table[ids] * beside * head[0]).sum(1) / len(ids)
+        assert why.values == pytest.approx(parts.numpy(), abs=1e-6)
+
+
 def test_a_graph_is_opened_again(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     torch.manual_seed(0)
@@ -185,10 +227,10 @@ def test_a_graph_is_opened_again(tmp_path: Path) -> None:
     sides = {"height": 8, "width": 8, "channels": 1}
     name = door.add(path, Description(preprocessing=sides)).name
     first = core.reference(name)
-    assert own.card(name).arguments["looked"] == "before"
+    assert own.card(name).raw["found"]["inputs"][0]["name"] == "before"
     again = door.add(path, Description(look_into=("after",)))
     assert (again.name, again.known) == (name, True)
-    assert own.card(name).arguments["looked"] == "after"
+    assert own.card(name).raw["found"]["inputs"][0]["name"] == "after"
     assert core.reference(name).fingerprint != first.fingerprint
     pixels = torch.rand(2, 1, 8, 8)
     with load(core.reference(name), "cpu").exclusive() as module, torch.no_grad():

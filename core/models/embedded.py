@@ -49,14 +49,19 @@ def everywhere(module: nn.Module, part: Tensor, ids: Tensor) -> Iterator[None]:
     ``[example, token, width]``: as they are, transposed, padded at the end, or moved on by one as
     in the decoder of a classifier.
 
-    Raises ``BadModel`` for look-ups of anything else, or when there is none.
+    Another text beside it, that ``module.texts_held`` tells, is looked up as it is. Raises
+    ``BadModel`` for look-ups of anything else, or when there is none.
     """
     found = 0
+    others: Sequence[Any] = getattr(module, "texts_held", ())
 
     def answer(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         nonlocal found
+        if any(each.gave(args[0]) for each in others):
+            return output
         found += 1
-        if found == 1 and output.shape == part.shape and len(ids) != ids.shape[1]:
+        usual = found == 1 and not others
+        if usual and output.shape == part.shape and len(ids) != ids.shape[1]:
             return part  # the usual case, without waiting for the device
         placed = _placed(args[0], output, ids, part)
         if placed is None:

@@ -18,6 +18,18 @@ class Held:
         self._dtype = dtype
         self._made: dict[torch.device, Tensor] = {}
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it may be ids of tokens."""
+        return not self._dtype.is_floating_point and self._dtype is not torch.bool
+
+    def gave(self, tensor: Tensor) -> bool:
+        """Whether these numbers are its own, in its own memory: equal ones of another text are
+        not.
+        """
+        place = tensor.untyped_storage().data_ptr()
+        return any(each.untyped_storage().data_ptr() == place for each in self._made.values())
+
     def beside(self, like: Tensor) -> Tensor:
         """Its value on the device of ``like``, for each of its examples where it has one each."""
         about = self._about

@@ -121,6 +121,11 @@ class ExportedModule(nn.Module):
             self.__class__ = type(kind, (ExportedModule,), {"__module__": __name__})
 
     @property
+    def texts_held(self) -> list[Held]:
+        """Inputs that may be looked up in the table of the text that is looked into."""
+        return [each for each in self._values.values() if each.is_text]
+
+    @property
     def outputs(self) -> int:
         """How many values the program answers with."""
         return len(pytree.tree_leaves(list(self.graph.nodes)[-1].args))

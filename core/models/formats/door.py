@@ -15,7 +15,7 @@ from typing import Any
 
 from core.data.archive import Archive
 from core.errors import BadModel, StorageError, shortened
-from core.models.exported import own
+from core.models.exported import choice, own
 from core.models.exported.description import Description
 from core.models.exported.opening import opened
 from core.models.formats.kind import KNOWN, Kind, graphs_in, kind_of
@@ -75,10 +75,11 @@ def _taken(
         return own.Added(f"{own.PREFIX}{known.name}", about["found"], (), True)
     whole = (said or Description()).over(beside or Description())
     if known is not None:
-        before = json.loads((known / own.CARD).read_bytes())["description"]
-        earlier = Description.read(json.dumps(before))
-        kept = {n: value for n, value in earlier.held.items() if n not in whole.look_into}
-        whole = whole.over(replace(earlier, held=kept))
+        before = own.at(known)
+        if choice.offered(before.found):
+            before = own.looking(before, whole.look_into)
+        kept = {n: v for n, v in before.said.held.items() if n not in whole.look_into}
+        whole = whole.over(replace(before.said, held=kept))
     chosen = own.chosen_name(root, name, file, known)
     draft = root / f".new-{secrets.token_hex(20)}"
     try:

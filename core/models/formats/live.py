@@ -164,6 +164,7 @@ def _hold(
         return kind.forward(self, **{looked: given}, **more)
 
     about = {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    about["texts_held"] = [each for each in values_of.values() if each.is_text]
     network.__class__ = type(kind.__name__, (kind,), about)
 
 
