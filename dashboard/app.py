@@ -52,12 +52,14 @@ def main() -> None:
     cached.engine()  # starts and warms up the worker while the page draws
     if opened := arriving.is_opened(state.selection().model):
         sidebar.draw()
+        state.addressed()
     with st.sidebar:
         jobstrip.draw()
     if opened:
         page.run()
     cached.let_go()
     ruler.draw()
+    state.addressed()
 
 
 main()

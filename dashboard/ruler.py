@@ -5,10 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import state
+from dashboard.front import WINDOW
 
-# Until the browser has told: what a window of 1440 pixels leaves beside the sidebar.
+# Where not even the window is known: what one of 1440 pixels leaves beside the sidebar.
 USUAL = 1040
 _STEP = 40
+_SIDEBAR, _BESIDE = 281, 768  # Streamlit's, which lies over the page where the window is narrower
+_LEAST, _MOST = 15, 75  # padding on each side, which is 4 % of the window (page.css)
 _KEY = "ruler"
 
 _JS = """
@@ -30,7 +33,18 @@ def width() -> int:
     """Pixels across the page, rounded down to a multiple of 40, so that a scroll bar that comes
     and goes redraws nothing.
     """
-    return state.reported(_KEY, "width", USUAL)
+    return state.reported(_KEY, "width", _beside_the_sidebar())
+
+
+def _beside_the_sidebar() -> int:
+    """What the window leaves to the page, before the page itself was measured."""
+    told = str(st.context.cookies.get(WINDOW, ""))
+    if not told.isdecimal() or len(told) > 5:
+        return USUAL
+    window = int(told)
+    padding = min(_MOST, max(_LEAST, 0.04 * window))
+    page = window - 2 * padding - (_SIDEBAR if window > _BESIDE else 0)
+    return max(_STEP, int(page) // _STEP * _STEP)
 
 
 def draw() -> None:

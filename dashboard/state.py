@@ -1,9 +1,10 @@
 """What is in hand: one frozen selection shared by all pages, kept in the URL.
 
-The address bar is the truth: widgets are filled from it before they are drawn and write to it when
-they change, so a copied link, a reload and the browser's back button all show the same view.
-A request that the browser sent before it heard of a change still has the old address; it does not
-take the change back.
+The address bar is the truth: widgets are filled from it before they are drawn, and it is written
+once the model and the example are settled, so that each change is one step of the browser's back
+button. A copied link, a reload and that button all show the same view.
+A request that the browser sent before it heard of a change still has the old address, and values
+of widgets that were drawn for another model; neither takes the change back.
 This is the only file that touches ``st.session_state``.
 """
 
@@ -26,21 +27,40 @@ _KEPT = "selection"
 _NOTICE = "notice"
 _STASH = "stash"
 _LEFT = "left"  # selections that changes replaced
+_READ = "read"  # the address as it was read or written last
 _MOST_LEFT = 16
 _MOST_HANDLES = 64
 
 
 def selection() -> Selection:
-    """The selection in hand: from the address, or, after a change of page, the one kept."""
-    query = {name: st.query_params.get_all(name) for name in st.query_params}
+    """The selection in hand: from the address where the browser brings another one, else the one
+    kept.
+    """
+    query = _query()
+    kept: Selection | None = st.session_state.get(_KEPT)
+    if kept is not None and query == st.session_state.get(_READ):
+        return kept
+    st.session_state[_READ] = query
     known = {item.name for item in fields(Selection)} | {"set"}
-    if any(name in known for name in query):
-        chosen = Selection.from_query(query)
-        if chosen in st.session_state.get(_LEFT, ()) and not _by_history():
-            chosen = st.session_state[_KEPT]
-    else:
-        chosen = st.session_state.get(_KEPT, Selection())
-    return keep(chosen)
+    if not known.intersection(query):
+        if kept is None:
+            return keep(Selection())
+        addressed()  # another page: its step back has the whole address from the first
+        return kept
+    chosen = Selection.from_query(query)
+    stale = kept is not None and chosen in st.session_state.get(_LEFT, ())
+    return keep(kept if kept is not None and stale and not _by_history() else chosen)
+
+
+def _overtaken(model: str) -> bool:
+    """Whether a widget that was drawn for this model speaks though another one is in hand by now:
+    browsers send what it last held until they are told that it is gone.
+    """
+    return selection().model != model
+
+
+def _query() -> dict[str, list[str]]:
+    return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
 def _by_history() -> bool:
@@ -49,18 +69,29 @@ def _by_history() -> bool:
     return context is not None and context.is_history_navigation
 
 
+def _partly() -> bool:
+    """Whether only a part of the page is drawn anew, after which nothing shows the address."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context is not None and bool(context.fragment_ids_this_run)
+
+
 def keep(chosen: Selection) -> Selection:
-    """Make this the selection in hand and show it in the address bar."""
+    """Make this the selection in hand."""
     st.session_state[_KEPT] = chosen
-    wanted = chosen.to_query()
+    return chosen
+
+
+def addressed() -> None:
+    """Show what is in hand in the address bar. The browser makes a step for its back button of each
+    address that it is told, so it is told what a change led to, and not each part of it.
+    """
+    wanted = selection().to_query()
     shown = {
-        name: values if name == "set" else values[-1]
-        for name in st.query_params
-        if (values := st.query_params.get_all(name))
+        name: values if name == "set" else values[-1] for name, values in _query().items() if values
     }
     if shown != wanted:
         st.query_params.from_dict(wanted)
-    return chosen
+    st.session_state[_READ] = _query()
 
 
 def change(**changes: Any) -> Selection:
@@ -71,7 +102,10 @@ def change(**changes: Any) -> Selection:
     if after != before:
         left = [each for each in st.session_state.get(_LEFT, ()) if each not in (before, after)]
         st.session_state[_LEFT] = [*left, before][-_MOST_LEFT:]
-    return keep(after)
+    keep(after)
+    if _partly():
+        addressed()
+    return after
 
 
 def stash() -> None:
@@ -96,11 +130,11 @@ def bind(
 
     >>> st.selectbox("Model", names, **bind("model", selection.model))
     """
-    key = f"bound:{name}"
+    key, drawn_for = f"bound:{name}", selection().model
 
     def write() -> None:
         new = st.session_state[key]
-        if new is not None:
+        if new is not None and (name == "model" or not _overtaken(drawn_for)):
             change(**{name: convert(new) if convert else new}, **(also or {}))
 
     st.session_state[key] = value
@@ -110,9 +144,11 @@ def bind(
 def bind_setting(method: str, parameter: str, value: Any, default: Any) -> dict[str, Any]:
     """Like ``bind`` for one parameter of one method; the default is not kept in the address."""
     name = f"{method}.{parameter}"
-    key = f"bound:set:{name}"
+    key, drawn_for = f"bound:set:{name}", selection().model
 
     def write() -> None:
+        if _overtaken(drawn_for):
+            return
         settings = {k: v for k, v in selection().settings.items() if k != name}
         if st.session_state[key] not in (None, default):
             settings[name] = str(st.session_state[key])

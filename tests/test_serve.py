@@ -53,3 +53,47 @@ def test_only_an_open_door_is_warned_of(host: str, tmp_path: Path) -> None:
     )
     assert host in done.stdout
     assert ("no password" in done.stderr) is (host != "127.0.0.1")
+
+
+def test_the_browser_is_told_where_the_server_is() -> None:
+    """Every page by its address begins with Streamlit's own page and our script before all others;
+    what is not a page is left to Streamlit.
+    """
+    from starlette.applications import Starlette
+    from starlette.testclient import TestClient
+
+    from dashboard import front
+
+    client = TestClient(Starlette(routes=front.routes()))
+    stems = {each.stem for each in Path(dashboard.__file__).parent.glob("views/*.py")}
+    for name in ("", *stems - {"__init__"}):
+        text = client.get(f"/{name}").text
+        first = text.index("<script")
+        assert first < text.index("BACKEND_BASE_URL") < text.index("</script>")
+        assert 'src="./static/js/' in text[first:]
+    assert client.get("/elsewhere").status_code == 404
+    assert client.get("/layers/_stcore/health").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("told", "width"),
+    [
+        ("1440", 1040),
+        ("900", 520),
+        ("700", 640),
+        ("20", 40),
+        ("", 1040),
+        ("-5", 1040),
+        ("9" * 9, 1040),
+    ],
+)
+def test_a_page_is_as_wide_as_its_window_leaves_it(
+    told: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import streamlit as st
+
+    from dashboard import front, ruler
+
+    told_as = property(lambda _: {front.WINDOW: told} if told else {})
+    monkeypatch.setattr(type(st.context), "cookies", told_as)
+    assert ruler.width() == width

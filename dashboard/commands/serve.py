@@ -34,7 +34,7 @@ def serve(
     _ = place.logs  # says so when it cannot be used
     environment = dict(os.environ, FLUOROSCOPE_DEVICE=device)
     environment.setdefault(factory.FOLDER, str(Path.cwd()))
-    command = [sys.executable, "-m", "streamlit", "run", str(_DASHBOARD / "app.py")]
+    command = [sys.executable, "-m", "streamlit", "run", str(_DASHBOARD / "served.py")]
     command += ["--server.address", host, "--server.port", str(port)]
     command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
     command += ["--server.maxUploadSize", f"{setting('upload_mb', place.root).value:.0f}"]

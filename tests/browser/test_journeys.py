@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser.moving import addressed, follow
+from tests.browser.moving import addressed, follow, quiet
 from tests.conftest import ARTIFACTS, Dashboard
 from tests.images import HOSTILE, photographed
 
@@ -285,6 +285,27 @@ def test_another_model_and_page_keep_the_selection(page: Page, served: str) -> N
     answer(page, "Bag")
     shows(page, "DeepLIFT")
     addressed(page, model="fashion_cnn", example="fashion-bag.png")
+
+
+def test_each_change_is_one_step_back(page: Page, served: str) -> None:
+    """Also from a text to a picture, where nothing that stood on the page stays; and a page that is
+    opened by its address leaves nothing on the console.
+    """
+    page.goto(f"{served}/overview?model=text_rnn")
+    addressed(page, model="text_rnn", example="software-game.txt")
+    quiet(page)
+    steps = page.evaluate("history.length")
+    pick(page, "Model", re.compile(r"^Handwritten digits .CNN.$"))
+    addressed(page, model="digits_cnn", example="digit-3.png")
+    follow(page, "Attribution")
+    quiet(page)
+    assert page.evaluate("history.length") == steps + 2
+    page.go_back()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=SOON)
+    addressed(page, model="digits_cnn", example="digit-3.png")
+    page.go_back()
+    addressed(page, model="text_rnn", example="software-game.txt")
+    quiet(page)
 
 
 SCRIPT_NAME = "<img src=x onerror=alert(1)>.png"
