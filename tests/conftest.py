@@ -144,7 +144,14 @@ def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     context.set_default_timeout(60_000)
     page = context.new_page()
     complaints: list[str] = []
-    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    page.on(
+        "console",
+        lambda line: (
+            complaints.append(f"{line.text} {line.location['url']}")
+            if line.type == "error"
+            else None
+        ),
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     try:
         yield page
