@@ -212,17 +212,17 @@ def test_the_dashboard_knows_what_its_worker_told(home: Path) -> None:
 
 
 def test_a_forged_card_runs_nothing(home: Path) -> None:
-    """A sealed worker may write to the folder of compressed models."""
+    """A sealed worker may write to a folder of compressed models; and one may be a stranger's."""
     listed(home, NAME)
     factory.permit_listed()
-    for of in ("own_code:broken", "os:getcwd", "antigravity:fly_mode"):
-        folder = workspace().compressed / of.partition(":")[0]
+    for of, own in (("own_code:broken", ""), ("os:getcwd", ""), ("antigravity:fly_mode", "own/")):
+        folder = workspace().of(bool(own)).compressed / of.partition(":")[0]
         folder.mkdir(parents=True)
         about = {"of": of, "structure": [], "titles": ["forged"], "steps": []}
         (folder / "card.json").write_text(json.dumps(about))
         save_file({"0.weight": np.zeros(1, np.float32)}, folder / "weights.safetensors")
         with pytest.raises(BadModel, match="only where you wrote its name"):
-            core.reference(f"compressed:{folder.name}")
+            core.reference(f"compressed:{own}{folder.name}")
     assert not {"own_code", "antigravity"} & set(sys.modules)
 
 
