@@ -287,6 +287,22 @@ def test_reasons(name: str, pairs: Any) -> None:
     assert ours.abs().max() > 0
 
 
+def test_pooling_keeps_its_settings(tmp_path: Path) -> None:
+    """What is at the edges is counted as the author said."""
+    pools = {
+        "inside": nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+        "up": nn.AvgPool2d(2, 2, ceil_mode=True),
+        "by": nn.AvgPool2d(2, divisor_override=3),
+        "largest": nn.MaxPool2d(2, 2, ceil_mode=True),
+    }
+    case = Case(lambda: nn.Sequential(*pools.values(), nn.Flatten()), (torch.rand(2, 3, 30, 30),))
+    pair = taken_in(case, tmp_path / "pools.pt2")
+    with torch.no_grad():
+        assert torch.equal(pair.taken(*pair.given), pair.live(*pair.given))
+    for number, pool in enumerate(pools.values()):
+        assert type(pair.taken.get_submodule(str(number))) is type(pool)
+
+
 def test_a_module_used_twice_is_used_twice(pairs: Any) -> None:
     pair = pairs("residual, of a fixed batch")
     calls = []

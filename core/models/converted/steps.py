@@ -63,12 +63,13 @@ class Step(nn.Module):
                     self.taken.append(name)
                     self._slots.append(place)
             elif built is None or (node.kind in RECURRENT and place > 4):
-                self._hold(place, array)
+                self._hold(place, array, node.kind in ("Resize", "Upsample"))
         self._count = len(node.inputs)
 
-    def _hold(self, place: int, array: Array) -> None:
+    def _hold(self, place: int, array: Array, scale: bool) -> None:
+        """A constant: numbers that may be sizes or scales as they are, others as a weight."""
         few = array.ndim < 2 and array.size <= (1 if array.dtype.kind == "f" else _FEW)
-        if few:
+        if few or scale:
             self._known[place] = array
             return
         name = f"constant_{place}"

@@ -19,6 +19,7 @@ from core.models.exported.steps import spoken
 Arguments = Mapping[str, Any]
 Maker = Callable[[nn.Module, Arguments], nn.Module | None]
 
+_WINDOW = ("kernel_size", "stride", "padding")
 _POINTWISE: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "relu": (nn.ReLU, ()),
     "relu6": (nn.ReLU6, ()),
@@ -39,10 +40,10 @@ _POINTWISE: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "adaptive_avg_pool1d": (nn.AdaptiveAvgPool1d, ("output_size",)),
     "adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d, ("output_size",)),
     "adaptive_max_pool2d": (nn.AdaptiveMaxPool2d, ("output_size",)),
-    "max_pool1d": (nn.MaxPool1d, ("kernel_size", "stride", "padding", "dilation")),
-    "max_pool2d": (nn.MaxPool2d, ("kernel_size", "stride", "padding", "dilation")),
-    "avg_pool1d": (nn.AvgPool1d, ("kernel_size", "stride", "padding")),
-    "avg_pool2d": (nn.AvgPool2d, ("kernel_size", "stride", "padding")),
+    "max_pool1d": (nn.MaxPool1d, (*_WINDOW, "dilation", "ceil_mode")),
+    "max_pool2d": (nn.MaxPool2d, (*_WINDOW, "dilation", "ceil_mode")),
+    "avg_pool1d": (nn.AvgPool1d, (*_WINDOW, "ceil_mode", "count_include_pad")),
+    "avg_pool2d": (nn.AvgPool2d, (*_WINDOW, "ceil_mode", "count_include_pad", "divisor_override")),
 }
 """Without weights: the module, and which arguments of the operator it is made with."""
 _NAMED = {"alpha": "alpha", "self": "input", "dim": "dim"}
@@ -144,8 +145,6 @@ def _standard(part: InterpreterModule, kind: str) -> nn.Module | None:
             settings["inplace"] = in_place
         if settings.get("stride") == []:
             settings["stride"] = None
-        if any(arguments.get(each) for each in ("ceil_mode",)):
-            return None
         found = make(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
     elif name in _WITH_WEIGHTS:
         try:
