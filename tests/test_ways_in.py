@@ -37,12 +37,14 @@ from core.models import transformer
 from core.models.adapter import Batch
 from core.models.exported import opening, own
 from core.models.exported.description import Description
-from core.models.formats import architecture, door, factory, graphs, taking
+from core.models.formats import architecture, arrival, door, factory, graphs, taking
+from core.models.formats.onnxbytes import whole
 from core.models.loaded import LoadedModel
 from core.models.loader import adapter, load, placed
 from core.models.predict import predict
 from core.progress import Meter
 from core.tasks import Example, Task
+from core.workspace import workspace
 
 AUTO = torch.export.Dim.AUTO
 WORDS = ["<pad>", "<unk>", "the", "cat", "sat", "on", "a", "mat", "and", "it", "slept"]
@@ -397,6 +399,7 @@ class Pair:
     twin: LoadedModel
     live: nn.Module
     examples: tuple[Example, ...]
+    path: Path
 
     @property
     def exact(self) -> bool:
@@ -427,7 +430,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             "opened",
             lambda source, to: json.loads(json.dumps(opening.main(source, to, 60, 8))),
         )
-        patch.setattr(door, "opened", lambda source, to, _: taking.main(source, to, 60, 8))
+        patch.setattr(
+            door, "opened", lambda source, to, _, meter=None: taking.main(source, to, 60, 8)
+        )
         patch.setattr(factory, "permitted", lambda name: True)
         # How many examples are fastest at once is not asked here: finding it out takes longest.
         patch.setattr(describe, "best_batch", lambda forward, device: (2, 0.001))
@@ -444,7 +449,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             taken = load(core.reference(known), "cpu")
             live = placed(asked(copy.deepcopy(saved.live)), torch.device("cpu"))
             twin = LoadedModel(taken.ref, taken.card, adapter(taken.card, live), taken.device, live)
-            return Pair(way, name, taken, twin, saved.live, given(name))
+            return Pair(way, name, taken, twin, saved.live, given(name), saved.path)
 
         yield pair
 
@@ -620,6 +625,30 @@ def test_a_graph_without_layers_is_only_asked(pairs: Any, tmp_path: Path) -> Non
         run(attention, model, examples)
 
 
+def test_a_graph_that_fills_the_memory(pairs: Any, tmp_path: Path) -> None:
+    """A table of 20 GB made of nothing: a sentence, and no other way is tried."""
+    pairs("onnx", "cnn")
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    info = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Expand", ["one", "sizes"], ["a"]),
+        helper.make_node("MatMul", ["x", "a"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "net", [info("x", TensorProto.FLOAT, ["n", 50_000])],
+        [info("y", TensorProto.FLOAT, ["n", 100_000])],
+        [
+            numpy_helper.from_array(np.float32([[1]]), "one"),
+            numpy_helper.from_array(np.int64([50_000, 100_000]), "sizes"),
+        ],
+    )  # fmt: skip
+    opset = helper.make_opsetid("", 17)
+    save(helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "n.onnx")
+    with pytest.raises(BadModel, match=r"Expand makes a tensor of 37 GiB, of 50,000 × 100,000"):
+        door.add(tmp_path / "n.onnx")
+
+
 def test_what_is_said_of_a_graph_changes_its_fingerprint(pairs: Any) -> None:
     """So that nothing remembered of one is taken for the other."""
     pair = pairs("onnx", "several")
@@ -629,6 +658,30 @@ def test_what_is_said_of_a_graph_changes_its_fingerprint(pairs: Any) -> None:
     assert ref.fingerprint != pair.taken.ref.fingerprint
     one, other = (run(predict, each, pair.examples) for each in (load(ref, "cpu"), pair.taken))
     assert not np.allclose(one[0].logits, other[0].logits)
+
+
+def test_a_graph_over_texts_waits_for_its_tokenizer(
+    pairs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page asks for it, and need not open the file again."""
+    pair = pairs("onnx", "lstm")
+    monkeypatch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path / "place"))
+    path = tmp_path / "words.onnx"
+    path.write_bytes(whole(pair.path))  # in one file
+    place = workspace()
+    digest = arrival.keep(place, path.name, path.read_bytes())
+    waits = arrival.waiting(place, digest)
+    assert waits is not None
+    asked_for = {"path": str(waits.path), "root": str(place.root)}
+    arrived = arrival.bring(None, None, asked_for, 0, Meter())
+    assert arrived.added is None and "tokenizer" in arrived.missing
+    staged = own.at(place.models / f".new-{digest[:32]}")
+    assert not staged.known
+    added = own.settle(staged, said("lstm"))
+    (found,) = run(predict, load(core.reference(added.name), "cpu"), pair.examples[:1])
+    (truth,) = run(predict, pair.twin, pair.examples[:1])
+    np.testing.assert_allclose(found.logits, truth.logits, rtol=1e-5, atol=1e-5)
+    assert door.add(path).known
 
 
 def test_weights_of_ones_own_architecture(pairs: Any, tmp_path: Path) -> None:

@@ -79,9 +79,8 @@ def beside() -> str:
     empty when nothing is said.
     """
     st.caption(
-        "Weights (.safetensors, .pt, .pth, .ckpt) need an architecture, an .onnx graph its "
-        "classes. Say it here, then choose the file; where a graph has its weights in other files, "
-        "a zip of all of them."
+        "Weights (.safetensors, .pt, .pth, .ckpt) need an architecture: say it here, then choose "
+        "the file. Where an .onnx graph has its weights in other files, choose a zip of all of them."
     )
     known = catalogue().items()
     name = st.selectbox(

@@ -101,10 +101,10 @@ def main() -> None:
 
 def _upload() -> None:
     above = st.container()
-    with st.popover("Weights alone, or a graph", type="tertiary", icon=":material/tune:"):
+    with st.popover("Weights alone, or in other files", type="tertiary", icon=":material/tune:"):
         card = form.beside()
     upload = above.file_uploader(
-        "A .pt2 file, as torch.export.save writes it, or a zip of a folder of transformers",
+        "A .pt2 file of torch.export.save, an .onnx graph, or a zip of a folder of transformers",
         type=_ENDINGS,
         key="bring",
         help="It stays on the machine that runs Fluoroscope, where `fluoroscope add` takes larger "

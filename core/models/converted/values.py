@@ -19,6 +19,11 @@ from core.models.converted.graph import Array, Unconverted
 
 Value = Tensor | Array | None
 
+
+class TooLarge(BadModel):
+    """A graph that makes of nothing what fills the memory: it is not run by any other way."""
+
+
 LARGEST: Final = 2**30  # bytes of a tensor that a graph makes of nothing
 _WIDTH: Final = 8
 
@@ -77,7 +82,7 @@ def bounded(shape: Sequence[Any], what: str) -> list[Any]:
     if all(isinstance(each, int) for each in sizes):
         size = _WIDTH * math.prod(max(0, each) for each in sizes)
         if size > LARGEST:
-            raise BadModel(
+            raise TooLarge(
                 f"{what} makes a tensor of {size / 2**30:,.0f} GiB, of {_shape(sizes)} numbers.",
                 "Make it smaller in the network, and export it again.",
             )

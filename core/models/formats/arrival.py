@@ -24,7 +24,7 @@ from core.models.formats import admitted, door
 from core.models.formats.kind import Kind, kind_of
 from core.models.reference import ModelRef
 from core.progress import Meter
-from core.provenance import sha256
+from core.provenance import sha256, sha256_of_file
 from core.store import write_atomically
 from core.workspace import Workspace
 
@@ -95,7 +95,12 @@ def bring(_: Any, __: Any, parameters: Mapping[str, Any], seed: int, meter: Mete
     card = (path.parents[1] / _SAID).read_text(encoding="utf-8")
     said = Description.read(card) if card else None
     if kind_of(path) is not Kind.PROGRAM:
-        return Arrived(door.add(path, said, "", place, meter))
+        try:
+            return Arrived(door.add(path, said, "", place, meter))
+        except UserError as error:
+            if (place.models / f".new-{sha256_of_file(path)[:32]}" / own.FOUND).is_file():
+                return Arrived(None, str(error))
+            raise
     staged = own.stage(path, place, meter)
     if staged.known:
         return Arrived(own.Added(f"{own.PREFIX}{staged.folder.name}", staged.found, (), True))

@@ -90,6 +90,9 @@ def _taken(
         (draft / "said.json").unlink()
         about = json.loads((draft / own.CARD).read_bytes())
         about["origin"] |= {"file": shortened(file), "sha256": key}
+        if missing := about.pop("missing", ()):
+            _wait(draft, about, root / f".new-{key[:32]}")
+            raise BadModel(*map(str, missing))
         write_atomically(draft / own.CARD, json.dumps(about, indent=1).encode())
         if known is not None:
             known.rename(draft / ".before")
@@ -104,6 +107,14 @@ def _taken(
         shutil.rmtree(draft, ignore_errors=True)
     notes = tuple(found.pop("notes"))
     return own.Added(f"{own.PREFIX}{chosen.name}", about["found"], notes, known is not None)
+
+
+def _wait(draft: Path, about: dict[str, Any], place: Path) -> None:
+    """Let what was opened wait for what a person has still to say of it, as a program does."""
+    write_atomically(draft / own.FOUND, json.dumps(about, indent=1).encode())
+    (draft / own.CARD).unlink()
+    shutil.rmtree(place, ignore_errors=True)
+    draft.rename(place)
 
 
 def _unpacked(path: Path) -> tuple[Archive, Path]:

@@ -19,6 +19,7 @@ from core.errors import BadModel, shortened
 from core.models import estimator
 from core.models.catalogue import resolve
 from core.models.converted.graph import Unconverted
+from core.models.converted.values import TooLarge
 from core.models.exported import held
 from core.models.exported.choice import chosen
 from core.models.exported.description import Description, completed
@@ -52,6 +53,8 @@ def taken(
         return layered(source, said, folder, partial(forbid, "ctypes.dlopen"))
     except Unconverted as error:
         reason = str(error)
+    except TooLarge:
+        raise
     except BadModel:
         if not columns:
             raise

@@ -16,7 +16,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from core.confinement.probe import probed
-from core.errors import shortened
+from core.errors import BadModel, shortened
 from core.models.converted.graph import Graph, Unconverted, read
 from core.models.converted.program import exported
 from core.models.converted.steps import examples
@@ -41,8 +41,9 @@ def layered(
     """What is kept of a graph, with its program in ``folder``, and notes. ``seal`` is called when
     all is at hand and before the program runs.
 
-    Raises ``Unconverted`` with the reason why it has no layers that answer as it does, ``BadModel``
-    for what no network may have, and as ``completed`` does.
+    What is ``missing`` for a text is told beside it. Raises ``Unconverted`` with the reason why it
+    has no layers that answer as it does, ``BadModel`` for what no network may have, and as
+    ``completed`` does.
     """
     graph = read(whole(source))
     sides = [said.preprocessing.get(name) for name in ("height", "width")]
@@ -62,7 +63,18 @@ def layered(
         target.unlink()
         raise Unconverted(reason)
     about.pop("card")
-    final, notes = completed(said, about)
+    about["left_out"] = []  # of the graph nothing was
+    missing: tuple[str, ...] = ()
+    try:
+        final, notes = completed(said, about)
+    except BadModel as error:
+        if about["inputs"][0]["dtype"].startswith("float"):
+            raise
+        final, notes, missing = (
+            said,
+            (),
+            (error.message, error.next_step),
+        )  # a text lacks its tokenizer
     with zipfile.ZipFile(target, "a") as archive:
         archive.comment = sha256(final.written().encode()).encode()
     return {
@@ -70,6 +82,7 @@ def layered(
         "origin": {"file": shortened(source.name)},
         "found": about,
         "description": json.loads(final.written()),
+        **({"missing": missing} if missing else {}),
     }, list(notes)
 
 
