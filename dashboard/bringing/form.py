@@ -80,7 +80,7 @@ def beside() -> str:
     """
     st.caption(
         "Weights (.safetensors, .pt, .pth, .ckpt) need an architecture: say it here, then choose "
-        "the file. Where an .onnx graph has its weights in other files, choose a zip of all of them."
+        "the file. Where an .onnx graph has its weights in other files, choose a zip of them all."
     )
     known = catalogue().items()
     name = st.selectbox(

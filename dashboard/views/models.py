@@ -101,7 +101,7 @@ def main() -> None:
 
 def _upload() -> None:
     above = st.container()
-    with st.popover("Weights alone, or in other files", type="tertiary", icon=":material/tune:"):
+    with st.popover("Weights alone, or a graph", type="tertiary", icon=":material/tune:"):
         card = form.beside()
     upload = above.file_uploader(
         "A .pt2 file of torch.export.save, an .onnx graph, or a zip of a folder of transformers",
