@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from core.attribution.compute import attribute
 from core.checkup.check import examined
 from core.errors import BadInput, BadModel
 from core.models.exported import own
-from core.models.exported.description import Description
+from core.models.exported.description import Description, token
 from core.models.formats import door
 from core.models.loaded import LoadedModel
 from core.models.loader import load
@@ -264,3 +265,37 @@ def test_an_input_may_only_be_called_so(tmp_path: Path) -> None:
     with torch.no_grad():
         truth = network(torch.tensor([[3, 4]]), torch.tensor([[7, 8, 4]]))[0]
     assert found.logits.tolist() == pytest.approx(truth.tolist(), abs=1e-6)
+
+
+def test_a_token_has_a_number() -> None:
+    raw = {"added_tokens": [{"id": 3, "content": "</s>"}], "model": {"vocab": {"cat": 7}}}
+    for about in ({"json": json.dumps(raw)}, {"json": raw}):
+        assert [token(about, each) for each in ("</s>", "cat", "dog")] == [3, 7, None]
+    assert token({"words": WORDS}, "mat") == 8
+    for broken in ({}, {"json": "{"}, {"json": "[]"}, {"json": '{"added_tokens": 3}'}):
+        assert token(broken, "cat") is None
+
+
+def test_masks_and_fixed_lengths_of_the_library(tmp_path: Path) -> None:
+    """Exported with both masks, for two texts of seven tokens and outputs of five."""
+    torch.manual_seed(5)
+    network = bart().eval()
+    ones = torch.ones(2, 7, dtype=torch.int64)
+    given = {
+        "input_ids": ones,
+        "attention_mask": ones.clone(),
+        "decoder_input_ids": ones[:, 2:].clone(),
+        "decoder_attention_mask": ones[:, 2:].clone(),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of itself
+        program = torch.export.export(network, (), {**given, "use_cache": False})
+        torch.export.save(program, tmp_path / "net.pt2")
+    about = Description(tokenizer={"words": [*WORDS, *"abcdefghi"]})
+    ref = core.reference(door.add(tmp_path / "net.pt2", about).name)
+    found = own.card(ref.name).raw["found"]
+    assert found["filled"] == {"attention_mask": "ones", "decoder_attention_mask": "ones"}
+    ids, said = torch.tensor([[2, 5, 6, 7, 8, 9, 3]] * 3), torch.tensor([[3, 4, 5]] * 3)
+    with load(ref, "cpu").exclusive() as module, torch.no_grad():
+        truth = network(input_ids=ids, decoder_input_ids=said).logits
+        torch.testing.assert_close(module(ids, said), truth)

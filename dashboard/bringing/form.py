@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import streamlit as st
 from core.errors import FluoroscopeError
 from core.models.catalogue import catalogue, missing
 from core.models.exported import choice, held, own
-from core.models.exported.description import TASKS, WRITING, Description, guessed
+from core.models.exported.description import TASKS, WRITING, Description, guessed, token
 from core.tasks import Task
 from dashboard import state
 
@@ -62,7 +63,7 @@ def draw(staged: own.Staged) -> own.Added | None:
                 about["tokenizer"] = {"json": upload.getvalue().decode(errors="replace")}
             elif said.tokenizer:
                 st.caption("Its tokenizer came along.")
-        about["held"] = _held(staged)
+        about["held"] = _held(staged, about.get("tokenizer") or said.tokenizer)
         label = "Save" if staged.known else "Use this model"
         sent = st.form_submit_button(label, type="primary")
     if not sent:
@@ -177,7 +178,7 @@ def _looked_into(staged: own.Staged) -> own.Staged:
     return own.looking(staged, wanted)
 
 
-def _held(staged: own.Staged) -> dict[str, Any]:
+def _held(staged: own.Staged, tokenizer: Mapping[str, Any]) -> dict[str, Any]:
     """What the inputs that are not looked into are held at."""
     known = staged.found.get("held", {})
     made = {}
@@ -190,13 +191,18 @@ def _held(staged: own.Staged) -> dict[str, Any]:
             continue
         label, asked = f"{state.plain(name)} is held at", "One number for all, or {} with commas."
         if each.get("written"):
-            label, asked = "An output begins with token", "Its number, as the tokenizer has it."
+            label, asked = (
+                "An output begins with token",
+                "Its number or name, as the tokenizer has it.",
+            )
         text = st.text_input(
             label,
             ", ".join(f"{number:g}" for number in numbers),
             help=asked.format(held.counted(each)),
         )
         said = [_number(part) for part in text.split(",")]
+        if each.get("written") and (place := token(tokenizer, text.strip())) is not None:
+            said = [place]
         made[name] = said[0] if len(said) == 1 else said
     return made
 

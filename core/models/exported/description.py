@@ -182,19 +182,30 @@ def completed(said: Description, found: Mapping[str, Any]) -> tuple[Description,
 
 def _start(said: Description, found: Mapping[str, Any]) -> dict[str, int]:
     """What an output begins with, where nothing is said: the tokenizer's padding, as usual."""
-    name, words = held.written(found), said.tokenizer.get("words")
-    if not name or not said.tokenizer:
+    name = held.written(found)
+    if not name or name in said.held or not said.tokenizer:
         return {}
-    pad = str(said.tokenizer.get("pad", "<pad>"))
+    wanted = (said.tokenizer.get("pad"), "<pad>", "[PAD]")
+    places = (token(said.tokenizer, each) for each in wanted if isinstance(each, str))
+    return {name: next((each for each in places if each is not None), 0)}
+
+
+def token(tokenizer: Mapping[str, Any], name: str) -> int | None:
+    """The number of a token by its name, as a card's tokenizer has it; None where it has none."""
+    words = tokenizer.get("words")
     if isinstance(words, list):
-        return {name: words.index(pad)} if pad in words else {}
+        return words.index(name) if name in words else None
     try:
-        added = json.loads(str(said.tokenizer.get("json")))["added_tokens"]
-        known = {each["content"]: each["id"] for each in added}
-        place = known.get(pad, known.get("[PAD]", 0))
-        return {name: place if type(place) is int else 0}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
+        content = tokenizer["json"]
+        raw = json.loads(content) if isinstance(content, str) else content
+        known = {each["content"]: each["id"] for each in raw.get("added_tokens", ())}
+        vocabulary = raw["model"].get("vocab", {})
+        if isinstance(vocabulary, dict):
+            known = {**vocabulary, **known}
+        place = known.get(name)
+        return place if type(place) is int else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def guessed(found: Mapping[str, Any]) -> Task | None:
