@@ -3,7 +3,7 @@
 The archive holds arrays as ``0.npy``, ``1.npy`` …, byte strings as ``2.bin``, and
 ``document.json``, in which everything that JSON does not know carries a type tag ``"~"``. Only the
 types that a codec was made with can come out of it, so bytes from a stranger or from a hijacked
-worker cannot run code or grow beyond their own size.
+worker cannot run code; arrays grow no larger than they are there, and the document is limited.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from core.errors import StorageError
+from core.paths import LARGEST_JSON
 from core.progress import Progress
 from core.provenance import Provenance
 from core.results import (
@@ -179,6 +180,8 @@ class Codec:
         """The bytes of ``value``. Raises ``TypeError`` for a type that is not known."""
         members: dict[int, tuple[str, Any]] = {}
         document = json.dumps(self._pack(value, members), separators=(",", ":"))
+        if len(document) > LARGEST_JSON:
+            raise TypeError(f"{len(document):,} characters are too many: keep numbers in arrays")
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
             for name, content in members.values():
@@ -272,6 +275,8 @@ def _members(archive: zipfile.ZipFile, size: int) -> tuple[Any, dict[str, Any]]:
         raise _damaged("compressed or doubled members")
     if sum(info.file_size for info in infos) > min(size, _LARGEST):  # members that overlap
         raise _damaged("members larger than the whole")
+    if archive.getinfo(_DOCUMENT).file_size > LARGEST_JSON:
+        raise _damaged("a document that is too large")
     members: dict[str, Any] = {}
     for name in names - {_DOCUMENT}:
         content = archive.read(name)

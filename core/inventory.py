@@ -7,6 +7,7 @@ are finished jobs and logs.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -21,9 +22,11 @@ from typing import Any, Final
 
 from core.activations.shelf import LOCK
 from core.compression.source import OWN
+from core.confinement.folders import remove
 from core.data.kept import all_kept, rename_data
 from core.engine.job import FINISHED, UNFINISHED, jobs
 from core.errors import BadInput, BadParameter, StorageError, UnknownName
+from core.paths import read_json
 from core.store import write_atomically
 from core.training.run import runs
 from core.workspace import Workspace
@@ -112,7 +115,9 @@ def delete(thing: Kept) -> int:
             if path.is_dir():
                 gone = path.with_name(f".{path.name[:40]}-{secrets.token_hex(4)}.deleted")
                 path.rename(gone)  # at once: nobody finds half of it
-                shutil.rmtree(gone)
+                remove(gone)
+                if gone.exists():
+                    raise OSError(errno.ENOTEMPTY, "not all of it can be removed")
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
@@ -253,11 +258,12 @@ def _weighed(path: Path) -> tuple[int, float]:
         status = path.lstat()
         used = status.st_mtime
         size = 0 if path.is_dir() else status.st_size
-    for where, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):
-                status = (Path(where) / name).lstat()
-                size, used = size + status.st_size, max(used, status.st_mtime)
+    with suppress(RecursionError):  # whoever made it so deep wants no sum
+        for where, _, names in os.walk(path):
+            for name in names:
+                with suppress(OSError):
+                    status = (Path(where) / name).lstat()
+                    size, used = size + status.st_size, max(used, status.st_mtime)
     return size, used
 
 
@@ -265,7 +271,8 @@ def _visible(root: Path) -> list[Path]:
     """What lies in a folder; nothing where there is none."""
     if not root.is_dir():
         return []
-    return sorted(each for each in root.iterdir() if not each.name.startswith("."))
+    seen = (each for each in root.iterdir() if each.name.isprintable())
+    return sorted(each for each in seen if not each.name.startswith("."))
 
 
 def _used(path: str, texts: Iterable[str]) -> str:
@@ -287,7 +294,7 @@ def _locked(path: Path) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_bytes())
+        raw = read_json(path)
     except (OSError, ValueError):
         return {}
     return raw if isinstance(raw, dict) else {}

@@ -22,6 +22,7 @@ from typing import Any
 
 from core.codec import decode, encode
 from core.errors import StorageError
+from core.paths import read_file
 
 __all__ = ["Store", "decode", "encode", "write_atomically"]
 
@@ -56,12 +57,12 @@ class Store:
         """
         path = self._path(key)
         try:
-            raw = path.read_bytes()
+            raw = read_file(path, self.limit + _DIGEST)
             with suppress(OSError):
                 os.utime(path)  # used just now
         except FileNotFoundError:
             return None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             _log.warning("The stored result %s cannot be read: %s", path.name, error)
             return None
         try:

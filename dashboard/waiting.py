@@ -53,7 +53,7 @@ def _lines(handles: Mapping[str, Handle]) -> None:
         left = progress.remaining
         note = progress.note if progress.note != title else ""
         note = "waiting" if handle.state == "waiting" else note or "computing"
-        text.markdown(f"{title} · :gray[{note.lower()}]")
+        text.markdown(f"{title} · :gray[{state.plain(note.lower())}]")
         bar.progress(progress.fraction, "" if left is None else f"{duration(left)} left")
         if stop.button("Cancel", key=f"cancel:{handle.call.key}", type="tertiary"):
             cached.cancel(handle)

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.confinement.folders import remove
 from core.data.dataset import Dataset
 from core.errors import BadInput, StorageError
 from core.models.reference import ModelRef
@@ -129,10 +130,10 @@ def _removed(folder: Path) -> bool:
         with (folder / LOCK).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             (folder / MANIFEST).unlink(missing_ok=True)  # from here on it is no capture any more
-            shutil.rmtree(folder)
+            remove(folder)
     except OSError:
         return False
-    return True
+    return not folder.exists()
 
 
 def opened(model: ModelRef, parameters: Mapping[str, Any]) -> Capture:

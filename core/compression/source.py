@@ -11,7 +11,6 @@ weights.safetensors   all tensors
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Final
@@ -20,6 +19,7 @@ from core.errors import BadModel, UnknownName
 from core.models.card import ModelCard
 from core.models.catalogue import card as card_of
 from core.models.reference import COMPRESSED, ModelRef
+from core.paths import read_json
 from core.workspace import Workspace, workspace
 
 PREFIX = COMPRESSED
@@ -46,8 +46,8 @@ def card(name: str) -> ModelCard:
     """
     folder = _folder(name)
     try:
-        about = json.loads((folder / CARD).read_bytes())
-        original = card_of(str(about["of"]))
+        about = read_json(folder / CARD)
+        original = _original(name, str(about["of"]))
         structure = [dict(each) for each in about["structure"]]
         titles = ", ".join(str(each) for each in about["titles"])
         title = str(about.get("title") or "") or f"{titles} · {original.title}"
@@ -55,8 +55,6 @@ def card(name: str) -> ModelCard:
         raise BadModel(
             f"The card of '{name}' cannot be read: {error!r}.", "Compress the model again."
         ) from error
-    if original.name.startswith(PREFIX):
-        raise BadModel(f"'{name}' is made of a compressed model.", "Chain the steps instead.")
     if ModelRef(original.name, "").brought and not ModelRef(name, "").brought:
         raise BadModel(
             f"'{name}' is made of '{original.name}', which somebody brought, and lies among the "
@@ -84,6 +82,18 @@ def card(name: str) -> ModelCard:
             "parameters": int(about.get("parameters", original.raw.get("parameters", 0))),
         },
     )
+
+
+def _original(name: str, of: str) -> ModelCard:
+    """The card of the model that it is made of, which is there already: what a sealed process may
+    have written has nothing fetched or opened.
+    """
+    from core.models.formats.admitted import at_once
+
+    if of.startswith(PREFIX):
+        raise BadModel(f"'{name}' is made of a compressed model.", "Chain the steps instead.")
+    with at_once():
+        return card_of(of)
 
 
 def names(newest: int = 0) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import subprocess
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -56,13 +57,26 @@ def sweep() -> int:
                 if os.fstat(handle).st_uid != os.getuid():
                     continue
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path)
                 swept += 1
             finally:
                 os.close(handle)
     return swept
 
 
+def remove(path: Path) -> None:
+    """Remove a folder with all in it as far as that can be done, however deep a process that was
+    taken over made it.
+    """
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+    except RecursionError:
+        with suppress(OSError):
+            subprocess.run(  # noqa: S603 - a folder of our own
+                ["/bin/rm", "-rf", "--", str(path)], stderr=subprocess.DEVNULL, check=False
+            )
+
+
 def _remove(path: Path, handle: int) -> None:
-    shutil.rmtree(path, ignore_errors=True)
+    remove(path)
     os.close(handle)

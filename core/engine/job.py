@@ -31,6 +31,7 @@ from typing import Any, Literal
 
 from core.errors import BadInput, EngineError, StorageError, UnknownName
 from core.models.reference import ModelRef
+from core.paths import read_file, read_json
 from core.progress import Progress
 from core.store import decode, write_atomically
 from core.workspace import Workspace
@@ -48,7 +49,6 @@ JOB_VERBS: Mapping[str, str] = {
 
 _ABOUT, _STATUS, _LOG, _CANCEL = "job.json", "status.json", "log.txt", "cancel"
 LOCK, RESULT = "lock", "result.npz"
-_TAIL_BYTES = 16_000
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Job:
         Raises ``BadInput`` when it is not there or damaged.
         """
         try:
-            about = json.loads((self.folder / _ABOUT).read_bytes())
+            about = read_json(self.folder / _ABOUT)
             kinds = {"verb": str, "parameters": dict, "device": str, "line": str, "created": str}
             for name, kind in kinds.items():
                 if not isinstance(about[name], kind):
@@ -143,7 +143,7 @@ class Job:
     def status(self) -> JobStatus:
         """What its process last wrote; a damaged file counts as a job that failed."""
         try:
-            return JobStatus.from_json(json.loads((self.folder / _STATUS).read_bytes()))
+            return JobStatus.from_json(read_json(self.folder / _STATUS))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             return JobStatus("failed", message=f"Its {_STATUS} cannot be read: {error}.")
 
@@ -189,7 +189,10 @@ class Job:
         Raises ``StorageError`` when it is damaged.
         """
         path = self.folder / RESULT
-        return decode(path.read_bytes()) if path.is_file() else None
+        try:
+            return decode(read_file(path, 2**30)) if path.is_file() else None
+        except ValueError as error:
+            raise StorageError(f"It cannot be read: {error}.") from None
 
     @property
     def cancelled(self) -> bool:
@@ -215,22 +218,19 @@ class Job:
             fcntl.flock(file, fcntl.LOCK_SH)
         return self.state
 
-    def log(self) -> str:
-        """All that its process printed."""
+    def log(self, most: int = 2**24) -> str:
+        """What its process printed, the last so many bytes of it."""
         try:
-            return (self.folder / _LOG).read_text(errors="replace")
+            with (self.folder / _LOG).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+                return file.read(most).decode(errors="replace")
         except OSError:
             return ""
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines that its process printed."""
-        try:
-            with (self.folder / _LOG).open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-                text = file.read().decode(errors="replace")
-        except OSError:
-            return ""
-        return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+        said = [line for line in self.log(16_000).splitlines() if line.strip()]
+        return "\n".join(said[-lines:])
 
     def write(self, status: JobStatus, *, durable: bool = True) -> None:
         """Replace the status: for the process that does the job.

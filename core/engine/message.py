@@ -6,6 +6,7 @@ numbers, but cannot run code in the server.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -13,12 +14,13 @@ from core import errors
 from core.codec import RESULT_TYPES, Codec
 from core.engine.call import Call
 from core.engine.verbs import Verbs
-from core.errors import EngineError, FluoroscopeError, StorageError
+from core.errors import EngineError, FluoroscopeError, StorageError, shortened
 from core.models.reference import ModelRef
 from core.progress import Progress
 
 _LENGTH = 8
 _LARGEST = 1024**3
+_LONGEST = 20_000  # characters of what people are told
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,12 @@ class Ticked:
     number: int
     progress: Progress
 
+    def __post_init__(self) -> None:
+        said = self.progress
+        numbers = (said.done, said.total, said.seconds)
+        if not (all(0 <= float(each) < math.inf for each in numbers) and _short(said.note)):
+            raise ValueError("no progress")
+
 
 @dataclass(frozen=True)
 class Done:
@@ -91,6 +99,10 @@ class Done:
 
     number: int
     payload: bytes
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.payload, bytes):
+            raise TypeError("no result")
 
 
 @dataclass(frozen=True)
@@ -102,10 +114,15 @@ class Failed:
     message: str
     next_step: str
 
+    def __post_init__(self) -> None:
+        if not all(map(_short, (self.kind, self.message, self.next_step))):
+            raise ValueError("no words")
+
     @classmethod
     def of(cls, number: int, error: FluoroscopeError) -> Failed:
         """The message about an error."""
-        return cls(number, type(error).__name__, error.message, error.next_step)
+        said = (shortened(each, _LONGEST - 1) for each in (error.message, error.next_step))
+        return cls(number, type(error).__name__, *said)
 
     @property
     def error(self) -> FluoroscopeError:
@@ -114,6 +131,11 @@ class Failed:
         if not (isinstance(kind, type) and issubclass(kind, FluoroscopeError)):
             kind = EngineError
         return kind(self.message, self.next_step)
+
+
+def _short(text: object) -> bool:
+    """Whether it is a text that a page can show."""
+    return isinstance(text, str) and len(text) <= _LONGEST
 
 
 _CODEC = Codec(

@@ -9,7 +9,6 @@ estimator itself, without importing anything that the file names. Imports no tor
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +19,7 @@ from core.errors import BadModel, UnknownName
 from core.models.card import ModelCard
 from core.models.fitted import classes_of, columns_of
 from core.models.skopsfile import Saved, SkopsFile
-from core.paths import located
+from core.paths import located, read_json
 from core.tasks import Task
 
 SKOPS: Final = ".skops"
@@ -122,8 +121,8 @@ def _beside(path: Path) -> dict[str, Any]:
     if not place.is_file():
         return {}
     try:
-        found = json.loads(place.read_bytes()[:1_000_000])
-    except (OSError, ValueError, RecursionError) as error:
+        found = read_json(place, 1_000_000)
+    except (OSError, ValueError) as error:
         raise BadModel(f"'{place.name}' cannot be read: {error}.", "Expected JSON.") from None
     if not isinstance(found, dict):
         raise BadModel(f"'{place.name}' is no JSON object.", "Expected classes and columns.")

@@ -17,7 +17,7 @@ from typing import Any
 
 from core.errors import BadModel, MissingExtra, UnknownName, shortened
 from core.models.card import ImagePreprocessing, ModelCard
-from core.paths import located
+from core.paths import located, read_json
 from core.tasks import Task
 
 PREFIX = "hf:"
@@ -131,6 +131,8 @@ def named(name: str) -> Path:
             f"There is no folder '{name}'.",
             "Expected a folder with config.json and model.safetensors, or owner/name on the hub.",
         )
+    from core.models.formats.admitted import unhurried
+
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import LocalEntryNotFoundError
@@ -143,6 +145,7 @@ def named(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(_FETCHED), local_files_only=True))
     except LocalEntryNotFoundError:
         pass
+    unhurried(name)
     try:
         return Path(snapshot_download(name, allow_patterns=list(_FETCHED)))
     except Exception as error:  # no network, no such model, no permission: the library's own words
@@ -155,7 +158,7 @@ def named(name: str) -> Path:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise BadModel(
             f"The {path.name} in '{path.parent.name}' cannot be read: {error}.",

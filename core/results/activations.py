@@ -26,9 +26,11 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BadInput, StorageError, UnknownName
+from core.paths import read_file, read_json
 
 Pool = Literal["whole", "mean", "max", "first", "last"]
 FORMAT = 1
+_MOST, _LARGEST = 2**26, 2**28  # examples; bytes of what is read as a whole
 _FEW = 16  # examples that tell whether a layer tells any apart
 MANIFEST, IDS, LABELS, COLUMNS, SCORES = (
     "capture.json",
@@ -112,7 +114,7 @@ class Capture:
     left_out: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.done + len(self.left_out) == self.read <= self.total:
+        if not 0 <= self.done + len(self.left_out) == self.read <= self.total <= _MOST:
             raise ValueError(f"{self.done} and {len(self.left_out)} of {self.total} examples")
         for each in self.layers:
             if not each.shape or each.shape[0] < 1:
@@ -191,9 +193,9 @@ class Capture:
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """The id of each example."""
-        with _reading(self.folder / IDS), (self.folder / IDS).open(encoding="utf-8") as file:
-            known = [json.loads(line) for _, line in zip(range(self.read), file, strict=False)]
-            return tuple(known[row] for row in self.data_rows.tolist())
+        with _reading(self.folder / IDS):
+            lines = read_file(self.folder / IDS, _LARGEST).splitlines()
+            return tuple(str(json.loads(lines[row])) for row in self.data_rows.tolist())
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64] | None:
@@ -201,8 +203,7 @@ class Capture:
         if not (self.folder / LABELS).is_file():
             return None
         with _reading(self.folder / LABELS):
-            found: npt.NDArray[np.int64] = np.load(self.folder / LABELS, allow_pickle=False)
-            return found[self.data_rows]
+            return np.asarray(np.load(self.folder / LABELS, "r")[self.data_rows], np.int64)
 
     @cached_property
     def columns(self) -> dict[str, npt.NDArray[Any]]:
@@ -211,6 +212,8 @@ class Capture:
         if not path.is_file():
             return {}
         with _reading(path), np.load(path, allow_pickle=False) as stored:
+            if any(e.compress_type or e.file_size > 4 * _LARGEST for e in stored.zip.infolist()):
+                raise ValueError("it is compressed, or too large")
             return {name: stored[name][self.data_rows] for name in stored.files}
 
     @cached_property
@@ -276,7 +279,7 @@ class Capture:
         return values[: self.done]
 
 
-_WRONG = (OSError, ValueError, EOFError, KeyError, IndexError, TypeError)
+_WRONG = (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, MemoryError)
 
 
 class _reading:  # noqa: N801 - a context manager
@@ -312,7 +315,7 @@ def open_capture(path: str | Path) -> Capture:
             "Name a folder that `fluoroscope capture` has written.",
         )
     with _reading(manifest):
-        found = json.loads(manifest.read_bytes())
+        found = read_json(manifest)
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise ValueError(f"it is not of format {FORMAT}")
         return of_manifest(folder, found)

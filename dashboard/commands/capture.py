@@ -79,7 +79,8 @@ def capture(
     made = shelved(asked) if folder is None or apart else None
     if made is None:
         call = Call("capture", ref, (), asked, seed, device)
-        made = open_capture(with_bar(engine, call, found.name))
+        with_bar(engine, call, found.name)
+        made = open_capture(asked["out"])  # whatever was answered
         if folder is None:
             tidy(place)
     if folder is not None and apart:

@@ -45,7 +45,8 @@ def of(model: ModelRef, data: Dataset, title: str = "Activations") -> Capture | 
     handle = cached.handle(Call("capture", model, (), parameters))
     under_way = waiting.under_way({title: handle})
     if handle.state == "done":
-        return open_capture(handle.result())
+        handle.result()
+        return open_capture(parameters["out"])  # where it was asked for, whatever was answered
     waiting.failed(title, handle)
     waiting.watch(under_way)
     return None

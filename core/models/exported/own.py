@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import shutil
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -22,13 +21,14 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
+from core.confinement.folders import remove
 from core.errors import BadModel, BadParameter, StorageError, UnknownName, shortened
 from core.models.card import ImagePreprocessing, ModelCard
 from core.models.exported import choice, held
 from core.models.exported.description import Description, completed
 from core.models.exported.opening import opened
 from core.models.formats import factory
-from core.paths import located
+from core.paths import located, read_json
 from core.progress import Meter
 from core.provenance import sha256, sha256_of_file
 from core.store import write_atomically
@@ -60,9 +60,12 @@ def card(name: str) -> ModelCard:
     Raises ``UnknownName`` when there is none, ``BadModel`` when its card is damaged, and what
     ``add`` raises for a path.
     """
+    from core.models.formats import admitted
+
     if factory.knows(name):
         return factory.card(name)
     if not name.startswith(PREFIX):
+        admitted.unhurried(name)
         return card(add(located(name)).name)
     folder = _folder(name.removeprefix(PREFIX))
     staged = at(folder)
@@ -185,7 +188,7 @@ def stage(path: Path, place: Workspace | None = None, meter: Meter | None = None
     for old in root.glob(".new-*"):
         with suppress(OSError):
             if time.time() - old.stat().st_mtime > _KEPT:
-                shutil.rmtree(old, ignore_errors=True)
+                remove(old)
     folder = root / f".new-{digest[:32]}"
     if not (folder / FOUND).is_file():
         draft = root / f".new-{secrets.token_hex(20)}"
@@ -199,12 +202,12 @@ def stage(path: Path, place: Workspace | None = None, meter: Meter | None = None
                 "origin": {"file": shortened(path.name), "sha256": digest},
             }
             write_atomically(draft / FOUND, json.dumps(about, indent=1).encode())
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
             draft.rename(folder)
         except OSError as error:
             raise _not_stored(path.name, error) from error
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            remove(draft)
     return at(folder)
 
 
@@ -212,7 +215,7 @@ def at(folder: Path) -> Staged:
     """What is known of a model or a staged file in its folder. Raises ``BadModel``."""
     known = (folder / CARD).is_file()
     try:
-        about = json.loads((folder / (CARD if known else FOUND)).read_bytes())
+        about = read_json(folder / (CARD if known else FOUND))
         said = Description.read(json.dumps(about["description"]))
         said = replace(said, title=shortened(about.get("title") or said.title))
         kind = str(about.get("kind", ""))
@@ -321,7 +324,7 @@ def _with(digest: str, root: Path) -> Path | None:
     """The folder of the model that these bytes became."""
     for path in sorted(root.glob(f"*/{CARD}")):
         try:
-            about = json.loads(path.read_bytes())
+            about = read_json(path)
             if about["origin"]["sha256"] == digest and (path.parent / PROGRAM).is_file():
                 return path.parent
         except (OSError, ValueError, KeyError, TypeError):

@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from core.confinement.folders import remove
 from core.confinement.kernel import calls_refused
 from core.errors import BadModel, StorageError, shortened
 from core.models.exported.description import Description
 from core.models.exported.opening import opened
 from core.models.formats.folder import link
+from core.paths import read_json
 from core.progress import Meter
 from core.provenance import sha256_of_json
 from core.store import write_atomically
@@ -47,11 +48,7 @@ def home(folder: Path, meter: Meter | None = None) -> Path:
     place = _place(folder)
     if (place / _CARD).is_file():
         return place
-    if _no_waiting.get() or calls_refused():
-        raise BadModel(
-            f"'{shortened(folder.name, 80)}' was not opened yet, or has changed since.",
-            "Open it once more.",
-        )
+    unhurried(folder.name)
     draft = place.with_name(f".new-{secrets.token_hex(20)}")
     try:
         draft.mkdir(parents=True)
@@ -63,9 +60,9 @@ def home(folder: Path, meter: Meter | None = None) -> Path:
         write_atomically(draft / _OF, json.dumps(of).encode())  # never through a link
         for old in place.parent.glob(f"*/{_OF}"):
             with suppress(OSError, ValueError, KeyError, TypeError):
-                same = json.loads(old.read_bytes())["folder"] == of["folder"]
+                same = read_json(old)["folder"] == of["folder"]
                 if same and not old.parent.name.startswith("."):
-                    shutil.rmtree(old.parent, ignore_errors=True)
+                    remove(old.parent)
         with suppress(FileExistsError):  # somebody else was faster
             draft.rename(place)
     except OSError as error:
@@ -74,7 +71,7 @@ def home(folder: Path, meter: Meter | None = None) -> Path:
             "Free some space, or choose another --workspace.",
         ) from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        remove(draft)
     return place
 
 
@@ -88,14 +85,25 @@ def known(folder: Path) -> bool:
 def notes(folder: Path) -> tuple[str, ...]:
     """What of a folder that was opened is not obeyed or left out."""
     try:
-        return tuple(map(str, json.loads((_place(folder) / _OF).read_bytes())["notes"]))
+        return tuple(map(str, read_json(_place(folder) / _OF)["notes"]))
     except (OSError, ValueError, KeyError, TypeError):
         return ()
 
 
+def unhurried(name: str) -> None:
+    """Raise ``BadModel`` for what would have to be opened or fetched in a block of ``at_once``."""
+    if _no_waiting.get() or calls_refused():
+        raise BadModel(
+            f"'{shortened(name, 80)}' was not opened yet, or has changed since.",
+            "Open it once more.",
+        )
+
+
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Nothing is opened in this block: for a page, which must not wait."""
+    """Nothing is opened or fetched in this block: for a page, which must not wait, and for names
+    that no person gave.
+    """
     token = _no_waiting.set(True)
     try:
         yield

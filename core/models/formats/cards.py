@@ -64,7 +64,7 @@ def card(name: str, folder: Path, kept: Staged) -> ModelCard:
     if kind == ESTIMATOR_KIND:
         from core.models import estimator
 
-        made = estimator.card(str(folder / kept.origin["kept"]))
+        made = estimator.card(str(folder / Path(kept.origin["kept"]).name))
         return _renamed(made, name, folder, kept)
     raise BadModel(
         f"'{shortened(name, 80)}' is kept as '{shortened(kind, 40)}', which is not known.",

@@ -7,12 +7,12 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core.confinement.folders import remove
 from core.data.archive import Archive
 from core.errors import BadModel, StorageError, shortened
 from core.models.exported import choice, own
@@ -20,6 +20,7 @@ from core.models.exported.description import Description
 from core.models.exported.opening import opened
 from core.models.formats.kind import KNOWN, Kind, graphs_in, kind_of
 from core.models.formats.onnxbytes import digest
+from core.paths import read_json
 from core.progress import Meter
 from core.provenance import sha256, sha256_of_file
 from core.store import write_atomically
@@ -71,7 +72,7 @@ def _taken(
     key = _digest(path)
     known = _with(key, root)
     if known is not None and said is None and beside is None and name in ("", known.name):
-        about = json.loads((known / own.CARD).read_bytes())
+        about = read_json(known / own.CARD)
         return own.Added(f"{own.PREFIX}{known.name}", about["found"], (), True)
     whole = (said or Description()).over(beside or Description())
     if known is not None:
@@ -88,7 +89,9 @@ def _taken(
         take = opened if meter is None else partial(opened, meter=meter)
         found = take(path, draft / own.CARD, _WORKER)
         (draft / "said.json").unlink()
-        about = json.loads((draft / own.CARD).read_bytes())
+        about = read_json(draft / own.CARD)
+        notes = tuple(map(str, found["notes"]))
+        seen = about["found"]
         about["origin"] |= {"file": shortened(file), "sha256": key}
         if missing := about.pop("missing", ()):
             _wait(draft, about, root / f".new-{key[:32]}")
@@ -97,23 +100,26 @@ def _taken(
         if known is not None:
             known.rename(draft / ".before")
         draft.rename(chosen)
-        shutil.rmtree(chosen / ".before", ignore_errors=True)
+        remove(chosen / ".before")
     except OSError as error:
         raise StorageError(
             f"'{shortened(file, 80)}' cannot be stored: {error.strerror or error}.",
             "Free some space, or choose another --workspace.",
         ) from error
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadModel(
+            f"'{shortened(file, 80)}' broke the process that opened it.", "Export it again."
+        ) from None
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    notes = tuple(found.pop("notes"))
-    return own.Added(f"{own.PREFIX}{chosen.name}", about["found"], notes, known is not None)
+        remove(draft)
+    return own.Added(f"{own.PREFIX}{chosen.name}", seen, notes, known is not None)
 
 
 def _wait(draft: Path, about: dict[str, Any], place: Path) -> None:
     """Let what was opened wait for what a person has still to say of it, as a program does."""
     write_atomically(draft / own.FOUND, json.dumps(about, indent=1).encode())
     (draft / own.CARD).unlink()
-    shutil.rmtree(place, ignore_errors=True)
+    remove(place)
     draft.rename(place)
 
 
@@ -176,7 +182,7 @@ def _with(digest: str, root: Path) -> Path | None:
     """The folder of the model that these bytes became."""
     for path in sorted(root.glob(f"*/{own.CARD}")):
         try:
-            about: Any = json.loads(path.read_bytes())
+            about: Any = read_json(path)
             if about["origin"]["sha256"] == digest:
                 return path.parent
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
