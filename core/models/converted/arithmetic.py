@@ -204,6 +204,30 @@ def _batch_norm(call: Call, given: Value, *stated: Value) -> Tensor:
     return F.batch_norm(values, mean, var, scale, bias, eps=call.get("epsilon", 1e-5))
 
 
+def _attention(
+    call: Call, query: Value, key: Value, value: Value, mask: Value = None, *past: Value
+) -> Tensor:
+    """Of heads on an axis of their own, or side by side in the last one."""
+    if any(each is not None for each in past) or call.outputs > 1 or call.get("softcap"):
+        raise Unconverted("Attention that keeps or tells more than its answer is not known")
+    parts = [tensor(each) for each in (query, key, value)]
+    many = call.get("q_num_heads"), call.get("kv_num_heads"), call.get("kv_num_heads")
+    beside = parts[0].ndim == 3
+    if beside:
+        parts = [
+            torch.unflatten(each, -1, (heads or 1, -1)).transpose(1, 2)
+            for each, heads in zip(parts, many, strict=True)
+        ]
+    found = F.scaled_dot_product_attention(
+        *parts,
+        attn_mask=None if mask is None else tensor(mask, parts[0]),
+        is_causal=bool(call.get("is_causal")),
+        scale=call.get("scale"),
+        enable_gqa=parts[0].shape[1] != parts[1].shape[1],
+    )
+    return found.transpose(1, 2).flatten(2) if beside else found
+
+
 def _not(call: Call, given: Value) -> Value:
     if isinstance(given, np.ndarray):
         return known([not each for each in given.reshape(-1).tolist()]).reshape(given.shape)
@@ -263,6 +287,7 @@ ARITHMETIC: Mapping[str, Operator] = {
     **{name: partial(_unary, compute) for name, compute in _TENSORS.items()},
     **{name: partial(_binary, *pair) for name, pair in _PAIRS.items()},
     **{name: partial(_reduced, compute) for name, compute in _REDUCTIONS.items()},
+    "Attention": _attention,
     "ArgMax": partial(_arg, torch.argmax), "ArgMin": partial(_arg, torch.argmin),
     "BatchNormalization": _batch_norm, "Cast": _cast, "Clip": _clip, "CumSum": _cumsum,
     "Einsum": _einsum, "Gelu": _gelu, "Gemm": _gemm, "GroupNormalization": _group_norm,
