@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.moving import addressed, follow, quiet
+from tests.browser.moving import addressed, quiet
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -21,16 +21,14 @@ pytestmark = pytest.mark.browser
 SOON = 60_000
 
 
-def judged(page: Page, address: str, title: str) -> Locator:
-    """Go to a page as a person does; its main part."""
+def judged(page: Page, address: str) -> Locator:
+    """Open a page by its address; its main part."""
     page.goto(address)
-    expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SOON)
-    follow(page, title)
     return page.get_by_test_id("stMain")
 
 
 def test_from_a_mistake_to_what_is_near_it(page: Page, served: str) -> None:
-    main = judged(page, f"{served}/?model=digits_cnn&methods=saliency", "Evaluation")
+    main = judged(page, f"{served}/evaluation?model=digits_cnn&methods=saliency")
     mistake = main.get_by_role("button", name=re.compile("taken for")).first
     expect(mistake).to_be_visible(timeout=SOON)
     quiet(page)
@@ -46,7 +44,7 @@ def test_from_a_mistake_to_what_is_near_it(page: Page, served: str) -> None:
 
 
 def test_where_two_models_disagree_and_why(page: Page, served: str) -> None:
-    main = judged(page, f"{served}/?model=digits_cnn&methods=saliency", "Compare")
+    main = judged(page, f"{served}/compare?model=digits_cnn&methods=saliency")
     expect(main.get_by_text("The example in hand")).to_be_visible(timeout=SOON)
     quiet(page)
     cell = main.locator(".st-key-answers .scatterlayer .point").nth(1)

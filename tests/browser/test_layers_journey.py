@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.browser.moving import addressed, follow, quiet
+from tests.browser.moving import addressed, quiet
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -23,10 +23,8 @@ SOON = 60_000
 
 
 def layers(page: Page, address: str) -> Locator:
-    """Go to the Layers page as a person does; its main part."""
+    """Open the Layers page by its address; its main part."""
     page.goto(address)
-    expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SOON)
-    follow(page, "Layers")
     main = page.get_by_test_id("stMain")
     expect(main.get_by_text("The band is healthy")).to_be_visible(timeout=SOON)
     quiet(page)
@@ -38,7 +36,7 @@ def asked(page: Page, name: str) -> list[str]:
 
 
 def test_from_confused_classes_to_a_unit_switched_off_and_on_again(page: Page, served: str) -> None:
-    main = layers(page, f"{served}/?model=digits_cnn&methods=saliency")
+    main = layers(page, f"{served}/layers?model=digits_cnn&methods=saliency")
     main.get_by_role("radio", name="Where classes part").click()
     expect(main.get_by_role("combobox", name="Classes")).to_be_visible(timeout=SOON)
     quiet(page)
@@ -100,11 +98,11 @@ def test_the_page_is_full_in_every_appearance(
 
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    main = layers(page, f"{served}/?model={model}")
+    main = layers(page, f"{served}/layers?model={model}")
     expect(main.get_by_text("What drives unit")).to_be_visible(timeout=SOON)
     quiet(page)
     charts = page.get_by_test_id("stPlotlyChart")
-    assert charts.count() >= 5
+    expect(charts.nth(4)).to_be_visible(timeout=SOON)
     for chart in charts.all():
         box = chart.bounding_box()
         assert box is not None

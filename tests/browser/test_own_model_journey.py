@@ -102,8 +102,7 @@ def looked_into(page: Page, name: str) -> None:
 def test_one_file_of_plain_pytorch(page: Page, served: str, tmp_path: Path) -> None:
     outside: list[str] = []
     page.on("request", lambda asked: outside.append(asked.url) if ".invalid" in asked.url else None)
-    page.goto(f"{served}/?model=digits_cnn")
-    follow(page, "Your model")
+    page.goto(f"{served}/models?model=digits_cnn")
     upload = page.locator(".st-key-bring input[type=file]")
     upload.set_input_files(exported(tmp_path / "squares.pt2"))
     addressed(page, model="own:squares")
@@ -135,8 +134,7 @@ def slow(folder: Path) -> Path:
 def test_opening_goes_on_after_a_reload_and_can_be_cancelled(
     page: Page, served: str, tmp_path: Path
 ) -> None:
-    page.goto(f"{served}/?model=digits_cnn")
-    follow(page, "Your model")
+    page.goto(f"{served}/models?model=digits_cnn")
     page.locator(".st-key-bring input[type=file]").set_input_files(slow(tmp_path))
     page.get_by_text(re.compile("^Opening slow")).wait_for(timeout=SOON)
     page.goto(page.url.replace("/models", "/"))
@@ -150,8 +148,7 @@ def test_opening_goes_on_after_a_reload_and_can_be_cancelled(
 def test_a_zip_of_a_folder_of_transformers(page: Page, served: str, tmp_path: Path) -> None:
     outside: list[str] = []
     page.on("request", lambda asked: outside.append(asked.url) if ".invalid" in asked.url else None)
-    page.goto(f"{served}/?model=digits_cnn")
-    follow(page, "Your model")
+    page.goto(f"{served}/models?model=digits_cnn")
     page.locator(".st-key-bring input[type=file]").set_input_files(saved(tmp_path))
     addressed(page, model="own:tiny-vit")
     page.get_by_text(re.compile("red, green, ")).wait_for(timeout=SOON)

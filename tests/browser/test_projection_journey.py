@@ -23,10 +23,8 @@ SOON = 60_000
 
 
 def projection(page: Page, address: str) -> Locator:
-    """Go to the Projection page as a person does; the map."""
+    """Open the Projection page by its address; the map."""
     page.goto(address)
-    expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SOON)
-    follow(page, "Projection")
     plane = page.locator("div.scatter")
     expect(plane).to_have_attribute("data-map", re.compile("."), timeout=SOON)
     return plane
@@ -58,7 +56,7 @@ def asked(page: Page, name: str) -> list[str]:
 
 
 def test_lasso_examples_attribution_and_back(page: Page, served: str) -> None:
-    plane = projection(page, f"{served}/?model=digits_cnn&methods=saliency")
+    plane = projection(page, f"{served}/projection?model=digits_cnn&methods=saliency")
     settled(page)
     lasso(page, plane, [(0.02, 0.02), (0.98, 0.02), (0.98, 0.6), (0.02, 0.6)])
     main = page.get_by_test_id("stMain")
@@ -94,7 +92,7 @@ def test_lasso_examples_attribution_and_back(page: Page, served: str) -> None:
 
 
 def test_a_point_shows_its_text_and_a_click_takes_it_in_hand(page: Page, served: str) -> None:
-    plane = projection(page, f"{served}/?model=text_rnn&methods=saliency")
+    plane = projection(page, f"{served}/projection?model=text_rnn&methods=saliency")
     settled(page)
     at = plane.evaluate(
         """(node) => {
