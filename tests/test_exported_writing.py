@@ -67,7 +67,7 @@ def run(verb: Any, model: LoadedModel, example: Example, **parameters: Any) -> A
     return found
 
 
-@pytest.mark.parametrize("kind", ["t5", "bart"])
+@pytest.mark.parametrize("kind", ["t5", pytest.param("bart", marks=pytest.mark.slow)])
 def test_an_export_is_the_folder(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
