@@ -218,12 +218,15 @@ def _attention(
             torch.unflatten(each, -1, (heads or 1, -1)).transpose(1, 2)
             for each, heads in zip(parts, many, strict=True)
         ]
+    one, two, three = parts
     found = F.scaled_dot_product_attention(
-        *parts,
-        attn_mask=None if mask is None else tensor(mask, parts[0]),
+        one,
+        two,
+        three,
+        attn_mask=None if mask is None else tensor(mask, one),
         is_causal=bool(call.get("is_causal")),
         scale=call.get("scale"),
-        enable_gqa=parts[0].shape[1] != parts[1].shape[1],
+        enable_gqa=one.shape[1] != two.shape[1],
     )
     return found.transpose(1, 2).flatten(2) if beside else found
 
