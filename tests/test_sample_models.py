@@ -267,3 +267,5 @@ def test_a_model_that_was_brought_is_offered_examples_of_its_kind() -> None:
             assert other.task is known.task
             if known.preprocessing and other.preprocessing:
                 assert other.preprocessing.channels == known.preprocessing.channels
+    clothes = replace(catalogue()["digits_cnn"], name="own:x", classes=("bag", "coat", "hat"))
+    assert examples_like(clothes) == examples_for("fashion_cnn")

@@ -63,16 +63,20 @@ def examples_for(model: str) -> tuple[GalleryItem, ...]:
 
 def examples_like(card: ModelCard) -> tuple[GalleryItem, ...]:
     """The examples of the announced model that is most alike in what it reads: of the same task,
-    with as many channels; none where it reads columns, which no other has.
+    with as many channels and classes of the same names; none where it reads columns, which no
+    other has.
     """
+
+    classes = {each.casefold() for each in card.classes}
 
     def channels(about: ModelCard) -> int:
         return about.preprocessing.channels if about.preprocessing else 0
 
-    def likeness(about: ModelCard) -> tuple[bool, ...]:
-        task = about.task
+    def likeness(about: ModelCard) -> tuple[int, ...]:
+        task, shown = about.task, bool(examples_for(about.name))
         same = channels(about) == channels(card)
-        return task.axis == card.task.axis, task is card.task, same, bool(examples_for(about.name))
+        shared = len({each.casefold() for each in about.classes} & classes)
+        return task.axis == card.task.axis, task is card.task, same, shown, shared
 
     best = max(catalogue().values(), key=likeness)  # the first of several
     fits = card.task.axis != "columns" and likeness(best)[0]

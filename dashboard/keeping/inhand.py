@@ -168,7 +168,14 @@ def skipped(found: DataSurvey) -> None:
     rows = {"Left out": found.skipped[:_MOST_SHOWN], "Why": found.reasons[:_MOST_SHOWN]}
     _listed(pd.DataFrame(rows))
     whole = pd.DataFrame({"name": found.skipped, "reason": found.reasons})
-    st.download_button("All as CSV", whole.to_csv(index=False), "left-out.csv", type="tertiary")
+    st.download_button(
+        "All as CSV",
+        data=lambda: whole.to_csv(index=False).encode(),  # made when it is wanted
+        file_name="left-out.csv",
+        mime="text/csv",
+        on_click="ignore",
+        type="tertiary",
+    )
 
 
 def _listed(frame: pd.DataFrame) -> None:

@@ -50,6 +50,8 @@ def test_a_zip_is_brought_and_judged(place: Workspace) -> None:
     app.run()
     left = next(each.value for each in app.dataframe if "Why" in each.value)
     assert left["Left out"].tolist() == ["4/notes.txt", "4/half.png"]
+    (whole,) = (each.proto for each in app.get("download_button") if "CSV" in each.proto.label)
+    assert whole.deferred_file_id, "what nobody asks for is not kept at an address that goes away"
     assert not app.exception
 
 
