@@ -48,6 +48,7 @@ CHROME_FLAGS = (
 )
 START_SECONDS = 90.0
 JOURNEYS = "tests/browser/"
+LONG = ("test_training_command.py", "test_training_kills.py", "test_ways_in.py")
 FAILED = pytest.StashKey[bool]()
 
 
@@ -88,9 +89,16 @@ def _own_main_module() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Journeys come first, then pages: what is long and begins last leaves other processes idle."""
+    """Journeys come first, then pages, then files that take a minute: what is long and begins last
+    leaves other processes idle.
+    """
     folders = ("browser", "pages")
-    items.sort(key=lambda item: (*folders, item.path.parent.name).index(item.path.parent.name))
+
+    def turn(item: pytest.Item) -> tuple[int, bool]:
+        folder = item.path.parent.name
+        return (*folders, folder).index(folder), item.path.name not in LONG
+
+    items.sort(key=turn)
     needy = [item for item in items if item.get_closest_marker("gpu")]
     if needy:
         import torch

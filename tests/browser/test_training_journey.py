@@ -52,7 +52,7 @@ def test_start_leave_come_back_cancel_resume_compare(page: Page, served: str) ->
     complaints: list[str] = []
     again.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     page.close()
-    training(again, f"{served}/?runs={name}")
+    again.goto(f"{served}/training?runs={name}")
     standing = again.get_by_text(re.compile(r"learning · epoch \d+"))
     expect(standing).to_be_visible(timeout=SOON)
     chart = again.locator(".live-chart .main-svg").first
