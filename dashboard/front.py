@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 WINDOW = "fluoroscope_window"  # a cookie: pixels across the window
 _VIEWS = Path(__file__).parent / "views"
+# What a stranger's network answers is text on pages: were it ever read as markup, the browser would
+# ask no other server for a picture, and so tell it nothing.
+_POLICY = (
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; frame-src 'self' data: blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'"
+)
 _SCRIPT = f"""<script>
       window.__streamlit = {{ BACKEND_BASE_URL: new URL('.', location.href).href }}
       document.cookie = `{WINDOW}=${{innerWidth}}; path=/; samesite=strict`
@@ -39,9 +45,10 @@ def page() -> str:
 def routes() -> list[Route]:
     """The first page and every other one by its address."""
     text = page()
+    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": _POLICY}
 
     async def index(_: Request) -> Response:
-        return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
+        return HTMLResponse(text, headers=headers)
 
     names = sorted(each.stem for each in _VIEWS.glob("[!_]*.py"))
     return [Route(f"/{name}", index) for name in ("", *names)]

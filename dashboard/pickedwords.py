@@ -90,8 +90,8 @@ def _masked(call: Call, name: str, now: Prediction) -> None:
             then = f"the log-probability of the same output goes **{change}**"
         else:
             then = f"it says **{said(found)}**"
-        by = found.provenance.parameters["replacement"]
-        how = "" if by == "mask" else f" :gray[({by}: it has no mask token)]"
+        by = str(found.provenance.parameters["replacement"])
+        how = "" if by == "mask" else f" :gray[({state.plain(by)}: it has no mask token)]"
         st.markdown(f"With **{state.plain(name)}** masked{how} {then}")
     waiting.failed("Masking", handle)
     waiting.watch(open_calls)

@@ -251,6 +251,29 @@ def test_a_document_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
         codec.encode([[]] * 1000)
 
 
+# Pictures, which a worker makes anew for the pages
+
+
+def test_pictures_that_are_too_large_or_none_are_not_decoded() -> None:
+    from PIL import Image
+
+    from dashboard import thumbnails
+
+    def png(side: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.new("L", (side, side)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    small = thumbnails.decoded(png(8))
+    assert small is not None
+    assert small.size == (8, 8)
+    grey = thumbnails.address(b"", 8)
+    for file in (png(5000), png(8)[:40], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"x"):
+        assert thumbnails.decoded(file) is None
+        assert thumbnails.address(file, 8) == grey
+        assert thumbnails.mean([0], lambda row, file=file: file) is None
+
+
 # Folders
 
 

@@ -67,7 +67,9 @@ def test_the_browser_is_told_where_the_server_is() -> None:
     client = TestClient(Starlette(routes=front.routes()))
     stems = {each.stem for each in Path(dashboard.__file__).parent.glob("views/*.py")}
     for name in ("", *stems - {"__init__"}):
-        text = client.get(f"/{name}").text
+        answer = client.get(f"/{name}")
+        assert "img-src 'self' data: blob:;" in answer.headers["Content-Security-Policy"]
+        text = answer.text
         first = text.index("<script")
         assert first < text.index("BACKEND_BASE_URL") < text.index("</script>")
         assert 'src="./static/js/' in text[first:]

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from core.confinement.limits import GIB, lower
+from core.confinement.limits import GIB, lower, no_dumps
 
 _log = logging.getLogger(__name__)
 _NEVER = frozenset({
@@ -60,7 +60,7 @@ def guard(memory: float, places: Sequence[Path] = ()) -> None:
     global _installed
     _limit[0] = memory
     lower(resource.RLIMIT_DATA, int(memory * GIB))
-    lower(resource.RLIMIT_CORE, 0)
+    no_dumps()
     if _installed:
         return
     _installed = True

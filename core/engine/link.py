@@ -71,6 +71,7 @@ class Link:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=around,
+                start_new_session=setup.sealed,  # away from the terminal
             )
         except OSError as error:
             if self._home is not None:

@@ -36,7 +36,7 @@ def draw(
     left, right = st.columns([1, 1], gap="large") if wide else (st.container(), st.container())
     with left:
         st.markdown(
-            f"**{state.plain(layer)}** · {found.kind} · {found.units:,} units over "
+            f"**{state.plain(layer)}** · {state.plain(found.kind)} · {found.units:,} units over "
             f"{behaviour.examples:,} examples"
         )
         for each in STATISTICS.values():

@@ -18,6 +18,7 @@ from streamlit import runtime
 from core.data.dataset import Dataset
 from core.results.activations import Capture
 from core.tasks import Task
+from dashboard import thumbnails
 from dashboard.wording import words
 
 MOST = 20_000  # examples; of more only the number is shown
@@ -66,15 +67,14 @@ def _atlas(count: int, picture_of: Callable[[int], bytes]) -> dict[str, Any]:
     size = 0
     sheet = np.empty(0)
     for row in range(count):
-        file = picture_of(row)
-        if not file:
+        image = thumbnails.decoded(picture_of(row))
+        if image is None:
             continue
-        with Image.open(io.BytesIO(file), formats=("PNG", "JPEG")) as image:
-            if not size:
-                size = min(_SIZE, max(image.size))
-                rows = -(-count // _ACROSS)
-                sheet = np.zeros((rows * size, _ACROSS * size, 3), np.uint8)
-            picture = image.convert("RGB").resize((size, size), Image.Resampling.BOX)
+        if not size:
+            size = min(_SIZE, max(image.size))
+            rows = -(-count // _ACROSS)
+            sheet = np.zeros((rows * size, _ACROSS * size, 3), np.uint8)
+        picture = image.convert("RGB").resize((size, size), Image.Resampling.BOX)
         top, left = row // _ACROSS * size, row % _ACROSS * size
         sheet[top : top + size, left : left + size] = np.asarray(picture)
     if not size:

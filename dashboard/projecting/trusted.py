@@ -52,7 +52,7 @@ def draw(shown: Projection, stable: Handle | None) -> None:
             "place means little. They are ringed.",
             **state.bind("rings", _rings(), lambda on: "" if on else "no"),
         )
-    by = "Fluoroscope's own engine" if shown.engine == "fluoroscope" else shown.engine
+    by = "Fluoroscope's own engine" if shown.engine == "fluoroscope" else state.plain(shown.engine)
     st.caption(f"{_verdict(shown)} {trust.sentence.capitalize()}; laid out by {by}.")
     for note in shown.notes:
         st.caption(state.plain(note))

@@ -165,8 +165,9 @@ def _toolbar(
     for name in chosen.methods:
         if name not in names:
             fit = architecture.fits.get(name)
-            reason = fit.reason if fit else f"There is no method '{state.plain(name)}' here."
-            st.warning(f"{titles.get(name, state.plain(name))} is not shown. {reason}")
+            reason = fit.reason if fit else f"There is no method '{name}' here."
+            title = titles.get(name) or state.plain(name)
+            st.warning(f"{title} is not shown. {state.plain(reason)}")
     picked = st.multiselect(
         "Methods",
         names,
@@ -225,7 +226,8 @@ def _settings(
                 continue
             refused = [m for m in known if not architecture.fits[m.name].usable]
             for other in refused:
-                st.markdown(f"**{other.title}** · {architecture.fits[other.name].reason}")
+                reason = state.plain(architecture.fits[other.name].reason)
+                st.markdown(f"**{other.title}** · {reason}")
             if not refused:
                 st.caption("Every method is valid for this model.")
 

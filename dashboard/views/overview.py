@@ -159,11 +159,12 @@ def _layers(card: ModelCard, architecture: Architecture) -> None:
     if architecture.rewrites:
         st.caption(
             "For hooked methods, rewritten with the same weights: "
-            + "; ".join(architecture.rewrites)
+            + "; ".join(map(state.plain, architecture.rewrites))
             + "."
         )
     if architecture.unrewritable:
-        st.caption(f"Could not be rewritten for hooked methods: {architecture.unrewritable}")
+        why = state.plain(architecture.unrewritable)
+        st.caption(f"Could not be rewritten for hooked methods: {why}")
 
 
 def _quality(card: ModelCard) -> None:
