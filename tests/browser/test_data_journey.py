@@ -49,7 +49,8 @@ def test_a_zip_of_class_folders_is_judged(page: Page, served: str) -> None:
     page.get_by_text("12 examples · 3 classes · 2 left out").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Details").click()
-    expect(page.get_by_role("dialog").get_by_text("2 left out", exact=True)).to_be_visible()
+    left_out = page.get_by_role("dialog").get_by_text("2 left out", exact=True)
+    expect(left_out).to_be_visible(timeout=SOON)
     page.keyboard.press("Escape")
     own = re.search(r"data=([0-9a-f]{16})", page.url)
     assert own is not None
