@@ -379,9 +379,10 @@ def test_machine_code_of_a_brought_model_is_held_by_the_kernel(
 @needs_seal
 def test_a_job_on_a_brought_model_is_sealed_and_no_other(tmp_path: Path) -> None:
     place = Workspace(tmp_path / "place")
-    asked = deeds(tmp_path)
     told = {}
-    for name in (BROUGHT.name, KNOWN.name):
+    for number, name in enumerate((BROUGHT.name, KNOWN.name), 1):
+        # What it is, which others read, is not its own to say.
+        asked = {**deeds(tmp_path), "outside": str(place.jobs / str(number) / "job.json")}
         parameters = {**asked, "model": [name, ""]}
         job = submit(place, "machine", parameters, "cpu", worker="confined_verbs")
         assert job.wait() == "done", job.log()

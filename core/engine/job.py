@@ -6,6 +6,7 @@ log.txt        what its process printed
 cancel         is there once somebody asked it to stop
 lock           held by its process from before anybody can see the folder until that process is gone
 result.npz     what the verb returned, where it returned something
+sealed/        where a sealed process keeps status.json and result.npz: it writes nowhere else here
 
 Jobs are numbered in the order of submission. A job waits until no earlier one for the same device
 has a process any more; nothing but locks, which the kernel lets go of, says who is alive.
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -47,7 +49,7 @@ JOB_VERBS: Mapping[str, str] = {
     "train": "core.training.loop:train_folder",
 }
 
-_ABOUT, _STATUS, _LOG, _CANCEL = "job.json", "status.json", "log.txt", "cancel"
+_ABOUT, _STATUS, _LOG, _CANCEL, _APART = "job.json", "status.json", "log.txt", "cancel", "sealed"
 LOCK, RESULT = "lock", "result.npz"
 
 
@@ -103,6 +105,12 @@ class Job:
         """Its number, by which people name it."""
         return self.folder.name
 
+    @property
+    def desk(self) -> Path:
+        """The folder that its process writes to."""
+        apart = self.folder / _APART
+        return apart if apart.is_dir() else self.folder
+
     @cached_property
     def about(self) -> dict[str, Any]:
         """What to do, which never changes: ``verb``, ``parameters``, ``device``, ``line`` (who
@@ -143,7 +151,7 @@ class Job:
     def status(self) -> JobStatus:
         """What its process last wrote; a damaged file counts as a job that failed."""
         try:
-            return JobStatus.from_json(read_json(self.folder / _STATUS))
+            return JobStatus.from_json(read_json(self.desk / _STATUS))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             return JobStatus("failed", message=f"Its {_STATUS} cannot be read: {error}.")
 
@@ -188,7 +196,7 @@ class Job:
 
         Raises ``StorageError`` when it is damaged.
         """
-        path = self.folder / RESULT
+        path = self.desk / RESULT
         try:
             return decode(read_file(path, 2**30)) if path.is_file() else None
         except ValueError as error:
@@ -220,12 +228,10 @@ class Job:
 
     def log(self, most: int = 2**24) -> str:
         """What its process printed, the last so many bytes of it."""
-        try:
-            with (self.folder / _LOG).open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - most))
-                return file.read(most).decode(errors="replace")
-        except OSError:
-            return ""
+        with suppress(OSError), (self.folder / _LOG).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            return file.read(most).decode(errors="replace")
+        return ""
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines that its process printed."""
@@ -239,12 +245,12 @@ class Job:
         """
         data = json.dumps(asdict(status), ensure_ascii=False).encode()
         try:
-            write_atomically(self.folder / _STATUS, data, durable=durable)
+            write_atomically(self.desk / _STATUS, data, durable=durable)
         except StorageError:
             if status.state in UNFINISHED:
                 raise
             # No room for a second file: what it came to must be said all the same.
-            (self.folder / _STATUS).write_bytes(data)
+            (self.desk / _STATUS).write_bytes(data)
 
 
 def submit(
@@ -265,30 +271,25 @@ def submit(
     root = workspace.jobs
     strange = ModelRef((parameters.get("model") or [""])[0], "").brought
     about = {
-        "verb": verb,
-        "parameters": dict(parameters),
-        "device": device,
-        "line": line(device),
+        "verb": verb, "parameters": dict(parameters), "device": device, "line": line(device),
         "created": datetime.now(UTC).replace(microsecond=0).isoformat(),
-    }
+    }  # fmt: skip
     job = Job(root / f".new-{secrets.token_hex(8)}")
     try:
         write_atomically(job.folder / _ABOUT, json.dumps(about, indent=1).encode())
+        if strange:
+            (job.folder / _APART).mkdir()
         job.write(JobStatus())
         with (job.folder / _LOG).open("wb") as log, (job.folder / LOCK).open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             job = _numbered(job, root)
-            home = job.folder / "tmp" if strange else None
-            start, around = command(worker, home, [job.folder, workspace.apart.root])
+            home = job.desk / "tmp" if strange else None
+            start, around = command(worker, home, [job.desk, workspace.apart.root])
             process = subprocess.Popen(  # noqa: S603 - our own command
-                [*start, str(job.folder), str(lock.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(lock.fileno(),),
-                start_new_session=True,
+                [*start, str(job.folder), str(lock.fileno())], stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, pass_fds=(lock.fileno(),), start_new_session=True,
                 env=around,
-            )
+            )  # fmt: skip
     except (OSError, StorageError) as error:
         shutil.rmtree(job.folder, ignore_errors=True)
         if isinstance(error, StorageError):
@@ -307,10 +308,8 @@ def jobs(workspace: Workspace) -> tuple[Job, ...]:
     found = []
     for folder in root.iterdir() if root.is_dir() else ():
         if folder.name.isdecimal():
-            try:
+            with suppress(BadInput):
                 found.append(Job.open(folder))
-            except BadInput:
-                continue
     return tuple(sorted(found, key=lambda each: int(each.id), reverse=True))
 
 

@@ -105,7 +105,7 @@ class JobWorker:
         function: Callable[[Mapping[str, Any], Meter], Any] = resolve(self._verbs[verb])
         value = function(parameters, Meter(self._heard, self._asked.is_set))
         if value is not None:
-            write_atomically(self._job.folder / RESULT, encode(value))
+            write_atomically(self._job.desk / RESULT, encode(value))
 
     def _heard(self, progress: Progress) -> None:
         self._progress = progress
@@ -179,7 +179,7 @@ def main(verbs: Mapping[str, str] = JOB_VERBS) -> int:
     try:
         job = Job.open(Path(sys.argv[1]))
         place = Workspace(job.folder.parents[1])
-        guard(settings.value("worker_gib"), [job.folder, place.apart.root])
+        guard(settings.value("worker_gib"), [job.desk, place.apart.root])
         if not calls_refused():  # not sealed: a person's own code may run
             factory.permit_listed(place.root)
         hold(job, int(sys.argv[2]) if len(sys.argv) == 3 else None)
