@@ -33,8 +33,8 @@ ASKING = ("feature_ablation", "shapley_value_sampling", "kernel_shap", "lime")
 @pytest.fixture(autouse=True, scope="module")
 def announced() -> None:
     """The source, also where the installed package does not name it yet."""
-    assert estimator.knows("/a/model.skops") and estimator.knows("b.ONNX")
-    assert not estimator.knows("tabular_mlp")
+    assert estimator.knows("/a/model.skops") and estimator.knows("/b.ONNX")
+    assert not estimator.knows("tabular_mlp") and not estimator.knows("b.onnx")
 
 
 def people() -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
