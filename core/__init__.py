@@ -13,7 +13,13 @@ The public names are loaded when they are first used, so importing this package 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# No library that is used here reports to its makers: ONNX Runtime does on Linux and macOS, unless
+# it is told otherwise before it is imported (its pull request 27379).
+for _variable in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+    os.environ[_variable] = "1"
 
 _HOMES = {
     "Attribution": "core.results",
