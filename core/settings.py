@@ -58,7 +58,12 @@ LIMITS: Final = (
         "Memory of the process that computes.",
     ),
     Limit("step_seconds", 600, "seconds", "Time for one step of a model that somebody brought."),
-    Limit("results_gib", 2, "GiB", "Kept results; captures as much again, brought models too."),
+    Limit(
+        "results_gib",
+        2,
+        "GiB",
+        "Kept results; as much again for those of brought models, and for captures.",
+    ),
 )
 _BEFORE: Final = {f"{name}_gb": f"{name}_gib" for name in ("zip", "array", "results")}
 """What settings were called once; they still count."""

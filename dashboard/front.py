@@ -11,12 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from streamlit import file_util
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 WINDOW = "fluoroscope_window"  # a cookie: pixels across the window
 _VIEWS = Path(__file__).parent / "views"
@@ -42,13 +44,30 @@ def page() -> str:
     return f"{before}{_SCRIPT}{script}{after}" if script else whole
 
 
-def routes() -> list[Route]:
-    """The first page and every other one by its address."""
+def routes(below: str = "") -> list[Route]:
+    """The first page and every other one by its address, ``below`` a path such as ``/tools``."""
     text = page()
-    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": _POLICY}
+    root = f"/{below.strip('/')}".rstrip("/")
 
     async def index(_: Request) -> Response:
-        return HTMLResponse(text, headers=headers)
+        return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
 
     names = sorted(each.stem for each in _VIEWS.glob("[!_]*.py"))
-    return [Route(f"/{name}", index) for name in ("", *names)]
+    return [Route(f"{root}/{name}", index) for name in ("", *names)]
+
+
+class Policy:
+    """Tells the browser, with whatever it is given, where pictures may come from: an address that
+    is no page's brings Streamlit's page, too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Content-Security-Policy"] = _POLICY
+            await send(message)
+
+        await self._app(scope, receive, told)

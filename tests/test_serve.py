@@ -67,14 +67,28 @@ def test_the_browser_is_told_where_the_server_is() -> None:
     client = TestClient(Starlette(routes=front.routes()))
     stems = {each.stem for each in Path(dashboard.__file__).parent.glob("views/*.py")}
     for name in ("", *stems - {"__init__"}):
-        answer = client.get(f"/{name}")
-        assert "img-src 'self' data: blob:;" in answer.headers["Content-Security-Policy"]
-        text = answer.text
+        text = client.get(f"/{name}").text
         first = text.index("<script")
         assert first < text.index("BACKEND_BASE_URL") < text.index("</script>")
         assert 'src="./static/js/' in text[first:]
     assert client.get("/elsewhere").status_code == 404
     assert client.get("/layers/_stcore/health").status_code == 404
+    below = TestClient(Starlette(routes=front.routes("tools/")))
+    assert [below.get(each).status_code for each in ("/tools/", "/tools/layers")] == [200, 200]
+    assert [below.get(each).status_code for each in ("/", "/layers")] == [404, 404]
+
+
+def test_no_address_brings_a_page_without_its_policy() -> None:
+    """Of the dashboard as it is served: also what is no page's, which Streamlit answers."""
+    from starlette.testclient import TestClient
+
+    from dashboard.served import app
+
+    client = TestClient(app)
+    for address in ("/", "/layers", "/elsewhere", "/index.html"):
+        answer = client.get(address)
+        assert answer.text.lstrip().startswith("<!"), address
+        assert "img-src 'self' data: blob:;" in answer.headers["Content-Security-Policy"], address
 
 
 @pytest.mark.parametrize(
