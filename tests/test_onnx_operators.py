@@ -125,7 +125,14 @@ CASES = [
     one("Elu", X, alpha=0.5),
     one("LeakyRelu", X, alpha=0.3),
     one("HardSigmoid", X, alpha=1 / 6, beta=0.5),
+    one("HardSigmoid", X, alpha=0.4),
     one("PRelu", X, weight(4, 1, 1)),
+    one("PRelu", X, weight(1, 4, 1, 1)),
+    one("PRelu", X, weight(1, 1, 1, 1)),
+    one("PRelu", X, weight(6)),
+    one("PRelu", ROWS[0], weight(8)),
+    one("PRelu", X[:, :, :4, :4], weight(4)),
+    one("PRelu", X, [weight(4, 6, 6)]),
     one("Clip", X, np.float32(0), np.float32(6)),
     one("Clip", X, np.float32(-0.5), np.float32(0.25)),
     one("Clip", X, version=6, min=-0.1, max=0.2),
@@ -165,6 +172,14 @@ CASES = [
     one("Gather", ROWS, np.int64(-1), axis=1),
     one("GatherElements", ROWS, np.zeros((2, 5, 1), np.int64), axis=2),
     one("GatherND", ROWS, np.array([[0, 1], [1, -1]])),
+    one("ScatterElements", ROWS, [IDS[:, :, None] % 5], [weight(2, 3, 1)], axis=1),
+    one("ScatterElements", ROWS, [np.array([[[-1], [0]]])], [weight(1, 2, 1)], axis=-1),
+    one("ScatterElements", ROWS, [IDS[:, :, None] * 0], [weight(2, 3, 1)], axis=1,
+        reduction="add", version=18),
+    one("ScatterND", ROWS, np.array([[0, 1], [1, -1]]), [weight(2, 8)]),
+    one("ScatterND", ROWS, np.array([[0, 1], [0, 1]]), [weight(2, 8)], reduction="add"),
+    one("TopK", ROWS, ints(3), outputs=2),
+    one("TopK", ROWS, ints(2), outputs=2, axis=1, largest=0),
     one("Reshape", ROWS, ints(0, -1, 4)),
     one("Reshape", ROWS, ints(2, 40)),
     one("Reshape", ROWS, ints(2, 5, 2, 4)),
@@ -192,6 +207,7 @@ CASES = [
     one("Pad", X, ints(1, 0, 0, 0, 0, 0, 0, 1)),
     one("Pad", X, ints(0, 0, 1, 2, 0, 0, 3, 4), mode="reflect"),
     one("Pad", X, ints(0, 0, 1, 2, 0, 0, 3, 4), mode="edge"),
+    one("Pad", X, ints(0, 0, 1, 2, 0, 0, 3, 4), version=19, mode="wrap"),
     one("Trilu", ROWS, np.int64(1)),
     one("Trilu", ROWS, upper=0),
     one("Resize", X, np.float32([]), np.float32([1, 1, 2, 2]), mode="nearest", nearest_mode="floor",
@@ -200,6 +216,8 @@ CASES = [
     one("Resize", X, np.float32([]), np.float32([]), ints(2, 4, 9, 12), mode="linear",
         coordinate_transformation_mode="align_corners"),
     one("DepthToSpace", X, blocksize=2, mode="CRD"),
+    one("DepthToSpace", np.concatenate([X, -X], 1), blocksize=2),
+    one("SpaceToDepth", X, blocksize=2),
     *(one(kind, ROWS, weight(1, gates * 3, 8), weight(1, gates * 3, 3), weight(1, gates * 6),
           outputs=2, hidden_size=3, **({"linear_before_reset": 1} if kind == "GRU" else {}))
       for kind, gates in GATES.items()),
@@ -296,6 +314,20 @@ def test_a_tensor_that_a_graph_makes_of_nothing(kind: str) -> None:
     made = model([node], {"x": ROWS}, dict(zip(names, inputs, strict=True)))
     with pytest.raises(BadModel, match=rf"{kind} makes a tensor of \d+ GiB"):
         ours(made, {"x": ROWS})
+
+
+def test_a_number_that_grows_without_an_end() -> None:
+    """A size times itself, again and again: its digits would fill the memory."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("ReduceProd", ["s"], ["n0"]),
+        *(helper.make_node("Mul", [f"n{i}"] * 2, [f"n{i + 1}"]) for i in range(60)),
+        helper.make_node("Sub", ["n60", "n60"], ["z"]),
+        helper.make_node("Cast", ["z"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "f"], ["y"]),
+    ]
+    with pytest.raises(Unconverted, match="more than 64 bits"):
+        ours(model(nodes, {"x": ROWS}, {}), {"x": ROWS})
 
 
 def branch() -> Any:

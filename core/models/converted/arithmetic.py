@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.models.converted.graph import Call, Unconverted
+from core.models.converted.graph import Array, Call, Unconverted
 from core.models.converted.values import CODES, DTYPES, Value, known, numbers, tensor
 
 Operator = Callable[..., Any]
@@ -39,10 +39,17 @@ def _binary(compute: Operator, on_known: Operator | None, call: Call, *given: Va
     found = given[0]
     for other in given[1:]:
         if on_known and isinstance(found, np.ndarray) and isinstance(other, np.ndarray):
-            found = known(on_known(found, other))
+            found = _sized(known(on_known(found, other)))
         else:
             one, two = _pair(found, other)
             found = compute(one, two)
+    return found
+
+
+def _sized(found: Array) -> Array:
+    """Whole numbers of 64 bits, as ONNX has them: longer ones would grow without an end."""
+    if any(isinstance(each, int) and each.bit_length() > 64 for each in found.reshape(-1).tolist()):
+        raise Unconverted("it computes a size of more than 64 bits")
     return found
 
 
@@ -96,7 +103,7 @@ def _axes(call: Call, given: Tensor, axes: Value) -> list[int] | None:
 
 def _reduced(compute: Callable[..., Tensor], call: Call, given: Value, axes: Value = None) -> Value:
     if isinstance(given, np.ndarray) and call.kind == "ReduceProd" and given.ndim == 1:
-        whole = known(math.prod(given.tolist()))
+        whole = _sized(known(math.prod(given.tolist())))
         return whole.reshape(1) if call.get("keepdims", 1) else whole
     values = tensor(given)
     over = _axes(call, values, axes)
@@ -241,6 +248,15 @@ def _gelu(call: Call, given: Value) -> Tensor:
     return F.gelu(tensor(given), approximate=call.get("approximate", "none"))
 
 
+def _prelu(call: Call, given: Value, slope: Value) -> Tensor:
+    values = tensor(given)
+    return torch.where(values >= 0, values, values * tensor(slope, values))
+
+
+def _hard_sigmoid(call: Call, given: Value) -> Tensor:
+    return torch.clamp(call.get("alpha", 0.2) * tensor(given) + call.get("beta", 0.5), 0, 1)
+
+
 def _cumsum(call: Call, given: Value, axis: Value) -> Tensor:
     values = tensor(given)
     if call.get("reverse") or call.get("exclusive"):
@@ -294,9 +310,10 @@ ARITHMETIC: Mapping[str, Operator] = {
     "ArgMax": partial(_arg, torch.argmax), "ArgMin": partial(_arg, torch.argmin),
     "BatchNormalization": _batch_norm, "Cast": _cast, "Clip": _clip, "CumSum": _cumsum,
     "Einsum": _einsum, "Gelu": _gelu, "Gemm": _gemm, "GroupNormalization": _group_norm,
-    "InstanceNormalization": _instance_norm, "IsInf": _isinf, "LayerNormalization": _layer_norm,
-    "LogSoftmax": partial(_softmax, True), "LpNormalization": _norm, "MatMul": _product,
-    "Mod": _mod, "Neg": _negative, "Not": _not, "Pow": _power, "RMSNormalization": _rms_norm,
+    "HardSigmoid": _hard_sigmoid, "InstanceNormalization": _instance_norm, "IsInf": _isinf,
+    "LayerNormalization": _layer_norm, "LogSoftmax": partial(_softmax, True),
+    "LpNormalization": _norm, "MatMul": _product, "Mod": _mod, "Neg": _negative, "Not": _not,
+    "PRelu": _prelu, "Pow": _power, "RMSNormalization": _rms_norm,
     "Softmax": partial(_softmax, False),
 }  # fmt: skip
 """What each operator computes, of a ``Call`` and its inputs."""

@@ -235,15 +235,17 @@ def _softmax(call: Call) -> nn.Module | None:
 
 def _hard_sigmoid(call: Call) -> nn.Module | None:
     usual = abs(call.get("alpha", 0.2) - 1 / 6) < 1e-4 and call.get("beta", 0.5) == 0.5
-    if not usual:
-        raise Unconverted("HardSigmoid of another slope than 1/6 is not known")
-    return nn.Hardsigmoid()
+    return nn.Hardsigmoid() if usual else None
 
 
 def _prelu(call: Call, values: Sequence[Value], constants: Constants) -> Layer | None:
-    slope = constants[1]
-    if slope is None or slope.size != (slope.shape[0] if slope.ndim else 1):
-        raise Unconverted("PRelu with a slope for each place is not known")
+    """With one slope, or one for each channel; those of another axis are no layer of torch's."""
+    slope, rank = constants[1], tensor(values[0]).ndim
+    if slope is None or slope.size == 0 or slope.ndim > rank:
+        return None
+    channels = slope.shape[slope.ndim - rank + 1] if slope.ndim >= rank - 1 > 0 else 1
+    if slope.size != channels:
+        return None
     return Layer(_weights(nn.PReLU(slope.size, device="meta"), weight=slope.reshape(-1)))
 
 

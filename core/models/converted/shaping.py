@@ -146,40 +146,6 @@ def _slice(
     return given
 
 
-def _gather(call: Call, given: Value, index: Value) -> Value:
-    if given is None or index is None:
-        raise Unconverted("Gather lacks an input")
-    axis = call.get("axis", 0) % max(1, given.ndim)
-    if isinstance(given, np.ndarray) and isinstance(index, np.ndarray):
-        return known(np.take(given, index.astype(np.int64), axis))
-    values = tensor(given, index if isinstance(index, Tensor) else None)
-    if isinstance(index, np.ndarray) and index.ndim == 0:
-        return values.select(axis, index.item())
-    places = _from_front(tensor(index, values).long(), values.shape[axis])
-    found = values.index_select(axis, places.reshape(-1))
-    return found.reshape((*values.shape[:axis], *places.shape, *values.shape[axis + 1 :]))
-
-
-def _from_front(places: Tensor, size: Any) -> Tensor:
-    return torch.where(places < 0, places + size, places)
-
-
-def _gather_elements(call: Call, given: Value, index: Value) -> Tensor:
-    values = tensor(given)
-    axis = call.get("axis", 0) % values.ndim
-    places = tensor(index, values).long()
-    return torch.gather(values, axis, _from_front(places, values.shape[axis]))
-
-
-def _gather_nd(call: Call, given: Value, index: Value) -> Tensor:
-    values = tensor(given)
-    places = tensor(index, values).long()
-    if call.get("batch_dims", 0):
-        raise Unconverted("GatherND of each example is not known")
-    chosen = [_from_front(each, values.shape[axis]) for axis, each in enumerate(places.unbind(-1))]
-    return values[tuple(chosen)]
-
-
 def _expand(call: Call, given: Value, shape: Value) -> Value:
     if given is None:
         raise Unconverted("Expand lacks an input")
@@ -262,9 +228,10 @@ def _pad(
     if mode == "constant":
         filled = call.get("value", 0.0) if value is None else tensor(value).item()
         return F.pad(values, flat, value=filled)
-    if mode not in ("reflect", "edge") or any(sides[axis] != (0, 0) for axis in (0, 1)):
+    name = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}.get(mode)
+    if name is None or any(sides[axis] != (0, 0) for axis in (0, 1)):
         raise Unconverted(f"Pad of the mode '{mode}' is not known")
-    return F.pad(values, flat, mode="replicate" if mode == "edge" else mode)
+    return F.pad(values, flat, mode=name)
 
 
 def _resize(call: Call, given: Value, *more: Value) -> Tensor:
@@ -299,18 +266,27 @@ def _trilu(call: Call, given: Value, diagonal: Value = None) -> Tensor:
     return (torch.triu if call.get("upper", 1) else torch.tril)(tensor(given), by)
 
 
-def _to_depth(call: Call, given: Value) -> Tensor:
+def _to_space(call: Call, given: Value) -> Tensor:
+    """Channels become pixels of a block: ``CRD`` as torch shuffles them, else blocks come first."""
+    values, size = tensor(given), call.get("blocksize", 1)
     if call.get("mode", "DCR") != "CRD":
-        raise Unconverted("DepthToSpace of the mode 'DCR' is not known")
-    return F.pixel_shuffle(tensor(given), call.get("blocksize", 1))
+        parts = torch.unflatten(values, 1, (size * size, -1)).transpose(1, 2)
+        values = parts.flatten(1, 2)
+    return F.pixel_shuffle(values, size)
+
+
+def _from_space(call: Call, given: Value) -> Tensor:
+    size = call.get("blocksize", 1)
+    parts = torch.unflatten(F.pixel_unshuffle(tensor(given), size), 1, (-1, size * size))
+    return parts.transpose(1, 2).flatten(1, 2)
 
 
 SHAPING: Mapping[str, Operator] = {
-    "Concat": _concat, "ConstantOfShape": _filled, "DepthToSpace": _to_depth, "Dropout": _same,
-    "Expand": _expand, "Flatten": _flatten, "Gather": _gather, "GatherElements": _gather_elements,
-    "GatherND": _gather_nd, "Identity": _same, "Pad": _pad, "Range": _range, "Reshape": _reshape,
-    "Resize": _resize, "Shape": _shape, "Size": _size, "Slice": _slice, "Split": _split,
-    "Squeeze": _squeeze, "Tile": _tile, "Transpose": _transpose, "Trilu": _trilu,
-    "Unsqueeze": _unsqueeze, "Upsample": _resize, "Where": _where,
+    "Concat": _concat, "ConstantOfShape": _filled, "DepthToSpace": _to_space, "Dropout": _same,
+    "Expand": _expand, "Flatten": _flatten, "Identity": _same, "Pad": _pad, "Range": _range,
+    "Reshape": _reshape, "Resize": _resize, "Shape": _shape, "Size": _size, "Slice": _slice,
+    "SpaceToDepth": _from_space, "Split": _split, "Squeeze": _squeeze, "Tile": _tile,
+    "Transpose": _transpose, "Trilu": _trilu, "Unsqueeze": _unsqueeze, "Upsample": _resize,
+    "Where": _where,
 }  # fmt: skip
 """What each operator does, of a ``Call`` and its inputs."""

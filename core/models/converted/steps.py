@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from core.errors import BadModel, shortened
 from core.models.converted.arithmetic import ARITHMETIC, Operator
 from core.models.converted.graph import Array, Call, Graph, Node, Unconverted
+from core.models.converted.indexing import INDEXING
 from core.models.converted.layers import LAYERS, Layer
 from core.models.converted.places import Place, named, places
 from core.models.converted.recurrent import RECURRENT
 from core.models.converted.shaping import SHAPING
 from core.models.converted.values import DTYPES, Value, bounded
 
-_OPERATORS: Final = {**ARITHMETIC, **SHAPING}
+_OPERATORS: Final = {**ARITHMETIC, **INDEXING, **SHAPING}
 _BUILDERS: Final = {**LAYERS, **RECURRENT}
 _FEW: Final = 64  # whole numbers that may be sizes
 
