@@ -50,7 +50,7 @@ gpu: $(TEST_READY)
 	$(PYTEST) -m gpu
 
 # Each prints ratios beside the floor or a peer in the same run: make bench ONLY="capture projection"
-ONLY ?= capture layers projection scatter attention text attribution evaluation comparison importance surrogate data program
+ONLY ?= capture layers projection scatter attention text attribution evaluation comparison importance surrogate data program onnx
 bench: $(TEST_READY)
 	@for name in $(ONLY); do \
 	    echo; echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; \

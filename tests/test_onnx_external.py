@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from core.errors import BadModel
+from core.models.converted.graph import read
 from core.models.formats import onnxbytes
 from core.models.formats.onnxbytes import beside, digest, size, whole
 
@@ -170,3 +171,53 @@ def test_a_table_model_follows_no_file(tmp_path: Path, opened: list[str]) -> Non
     with pytest.raises(BadModel, match="outside its folder"):
         rowscorer.load(str(path), ["a", "b"])
     assert not [each for each in opened if "secret" in each]
+
+
+@pytest.mark.parametrize("what", ["doubled 30 times", "in a circle", "70 deep", "in a branch"])
+def test_functions_that_call_functions(what: str, tmp_path: Path) -> None:
+    """A file of a few kilobytes that is a thousand million nodes when it is written out."""
+    sets = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
+
+    def function(name: str, *inside: str) -> Any:
+        names = ["a", *(f"t{place}" for place in range(len(inside) - 1)), "b"]
+        nodes = [
+            helper.make_node(each, [names[i]], [names[i + 1]], domain="own" if "f" in each else "")
+            for i, each in enumerate(inside)
+        ]
+        return helper.make_function("own", name, ["a"], ["b"], nodes, sets)
+
+    deep, times = {"70 deep": (70, 1), "in a circle": (1, 1)}.get(what, (30, 2))
+    functions = [function(f"f{i}", *[f"f{i + 1}"] * times) for i in range(deep)]
+    last = ["f0"] if what == "in a circle" else ["Relu"]
+    first: Any = helper.make_node("f0", ["x"], ["y"], domain="own")
+    info = helper.make_tensor_value_info
+    if what == "in a branch":
+        out = [info("y", TensorProto.FLOAT, None)]
+        inner = helper.make_graph([first], "inner", [], out)
+        first = helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+    made = helper.make_graph(
+        [first], "net", [info("x", TensorProto.FLOAT, [2, 3]), info("c", TensorProto.BOOL, [])],
+        [info("y", TensorProto.FLOAT, [2, 3])],
+    )  # fmt: skip
+    path = tmp_path / "net.onnx"
+    model = helper.make_model(
+        made, opset_imports=sets, functions=[*functions, function(f"f{deep}", *last)], ir_version=10
+    )
+    onnx.save(model, path)
+    with pytest.raises(BadModel, match="more than 100,000 nodes"):
+        whole(path)
+
+
+def test_functions_of_an_exporter(tmp_path: Path) -> None:
+    """A layer that was written as a function is taken."""
+    sets = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
+    node = helper.make_node("Relu", ["a"], ["b"])
+    layer = helper.make_function("own", "Layer", ["a"], ["b"], [node], sets)
+    calls = [helper.make_node("Layer", [a], [b], domain="own") for a, b in (("x", "h"), ("h", "y"))]
+    info = helper.make_tensor_value_info
+    made = helper.make_graph(
+        calls, "net", [info("x", TensorProto.FLOAT, [2, 3])], [info("y", TensorProto.FLOAT, [2, 3])]
+    )
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(made, opset_imports=sets, functions=[layer], ir_version=10), path)
+    assert [each.kind for each in read(whole(path)).nodes] == ["Relu", "Relu"]

@@ -330,6 +330,19 @@ def test_a_number_that_grows_without_an_end() -> None:
         ours(model(nodes, {"x": ROWS}, {}), {"x": ROWS})
 
 
+def test_sizes_that_double_without_an_end() -> None:
+    """Kept as numbers of Python, they would take some 40 bytes each."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s0"]),
+        *(helper.make_node("Concat", [f"s{i}"] * 2, [f"s{i + 1}"], axis=0) for i in range(40)),
+        helper.make_node("Size", ["s40"], ["n"]),
+        helper.make_node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "f"], ["y"]),
+    ]
+    with pytest.raises(Unconverted, match="more than 100,000 sizes"):
+        ours(model(nodes, {"x": ROWS}, {}), {"x": ROWS})
+
+
 def branch() -> Any:
     """A graph with another one inside."""
     info = helper.make_tensor_value_info("z", TensorProto.FLOAT, [1])

@@ -18,7 +18,7 @@ from core.errors import shortened
 
 Array = npt.NDArray[Any]
 
-_MOST_NODES: Final = 100_000
+MOST_NODES: Final = 100_000  # with its functions written out
 _FLOW: Final = ("If", "Loop", "Scan", "SequenceMap")
 _DOMAINS: Final = ("", "ai.onnx")
 _DTYPES: Final = frozenset(
@@ -94,8 +94,8 @@ def read(data: bytes) -> Graph:
     if len(model.functions):
         model = onnx.inliner.inline_local_functions(model)
     graph = model.graph
-    if len(graph.node) > _MOST_NODES:
-        raise Unconverted(f"it has more than {_MOST_NODES:,} nodes")
+    if len(graph.node) > MOST_NODES:
+        raise Unconverted(f"it has more than {MOST_NODES:,} nodes")
     if len(graph.sparse_initializer):
         raise Unconverted("its weights are sparse")
     version = max(

@@ -17,6 +17,7 @@ from core.models.converted.values import DTYPES, Value, bounded, known, number, 
 
 _FAR = 2**62
 _FEW = 64  # whole numbers that may be sizes
+_MANY = 100_000  # of them that are kept apart from tensors
 
 
 def _shape(call: Call, given: Value) -> Array:
@@ -102,6 +103,8 @@ def _unsqueeze(call: Call, given: Value, axes: Value = None) -> Value:
 def _concat(call: Call, *given: Value) -> Value:
     arrays = [each for each in given if isinstance(each, np.ndarray)]
     if len(arrays) == len(given):
+        if sum(each.size for each in arrays) > _MANY:
+            raise Unconverted(f"it computes with more than {_MANY:,} sizes")
         return np.concatenate([each.astype(object) for each in arrays], call.get("axis", 0))
     like = next(each for each in given if isinstance(each, Tensor))
     return torch.cat([tensor(each, like) for each in given], call.get("axis", 0))
@@ -151,7 +154,8 @@ def _expand(call: Call, given: Value, shape: Value) -> Value:
         raise Unconverted("Expand lacks an input")
     sizes = _together(list(given.shape), numbers(shape, call.kind))
     bounded(sizes, call.kind)
-    if isinstance(given, np.ndarray) and all(isinstance(each, int) for each in sizes):
+    whole = all(isinstance(each, int) for each in sizes)
+    if isinstance(given, np.ndarray) and whole and math.prod(sizes) <= _MANY:
         return np.broadcast_to(given, sizes)
     return tensor(given).expand(sizes)
 

@@ -8,14 +8,18 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from core.errors import BadModel, MissingExtra, shortened
+from core.models.converted.graph import MOST_NODES
 from core.provenance import sha256, sha256_of_file
 
 LARGEST: Final = 2**31  # what a protocol buffer holds
+_Name = tuple[str, str, str]  # domain, name and overload
+_DEEPEST: Final = 64  # functions within functions
 AGAIN: Final = "Export it again, with standard operators and its weights inside."
 _ONE_FILE: Final = (
     "Write one file: torch.onnx.export(…, external_data=False); or bring a folder or zip with the "
@@ -44,6 +48,12 @@ def whole(path: Path) -> bytes:
         model = onnx.load_model_from_string(data)
     except DecodeError:
         raise BadModel(f"'{path.name}' is no ONNX graph, or it is cut off.", AGAIN) from None
+    if len(model.functions) and _written_out(model) > MOST_NODES:
+        raise BadModel(
+            f"'{shortened(path.name, 80)}' calls functions within functions, and has more than "
+            f"{MOST_NODES:,} nodes when they are written out.",
+            AGAIN,
+        )
     room = LARGEST - len(data)
     found = False
     for tensor in _tensors(model, onnx.TensorProto):
@@ -96,6 +106,40 @@ def missing(path: Path) -> MissingExtra:
 def _text(data: Any, start: int, length: bytes) -> str:
     count = length[0] if len(length) == 1 else (length[0] & 0x7F) + (length[1] << 7)
     return bytes(data[start : start + count]).decode("utf-8", "replace")
+
+
+def _written_out(model: Any) -> int:
+    """How many nodes a graph has where each call of a function stands for the function's nodes;
+    more than any graph may have where functions call each other in a circle, or too deep.
+    """
+    calls = {
+        (each.domain, each.name, each.overload): _called(each.node) for each in model.functions
+    }
+    sizes: dict[_Name, int] = {}
+    for _ in range(_DEEPEST):
+        ready = [
+            key
+            for key, inside in calls.items()
+            if key not in sizes and all(each in sizes for each in inside if each in calls)
+        ]
+        if not ready:
+            break
+        for key in ready:
+            sizes[key] = sum(sizes.get(each, 1) * times for each, times in calls[key].items())
+    if len(sizes) < len(calls):
+        return MOST_NODES + 1
+    return sum(sizes.get(each, 1) * times for each, times in _called(model.graph.node).items())
+
+
+def _called(nodes: Iterable[Any]) -> Counter[_Name]:
+    """How often each operator stands among nodes and in the graphs inside them."""
+    found: Counter[_Name] = Counter()
+    for node in nodes:
+        found[node.domain, node.op_type, node.overload] += 1
+        for setting in node.attribute:
+            for inner in (*([setting.g] if setting.HasField("g") else []), *setting.graphs):
+                found += _called(inner.node)
+    return found
 
 
 def _tensors(message: Any, kind: type) -> Iterator[Any]:
