@@ -13,6 +13,7 @@ import torch
 from core.errors import BadModel
 from core.models.converted.graph import Unconverted, read
 from core.models.converted.steps import Steps
+from core.models.converted.values import TooLarge
 
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
@@ -339,7 +340,7 @@ def test_sizes_that_double_without_an_end() -> None:
         helper.make_node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
         helper.make_node("Add", ["x", "f"], ["y"]),
     ]
-    with pytest.raises(Unconverted, match="more than 100,000 sizes"):
+    with pytest.raises(TooLarge, match="more than 100,000 sizes"):
         ours(model(nodes, {"x": ROWS}, {}), {"x": ROWS})
 
 

@@ -12,6 +12,7 @@ import copy
 import json
 import shutil
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -660,14 +661,20 @@ def test_what_is_said_of_a_graph_changes_its_fingerprint(pairs: Any) -> None:
     assert not np.allclose(one[0].logits, other[0].logits)
 
 
+@pytest.mark.parametrize("kind", ["onnx", "zip"])
 def test_a_graph_over_texts_waits_for_its_tokenizer(
-    pairs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, pairs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page asks for it, and need not open the file again."""
     pair = pairs("onnx", "lstm")
     monkeypatch.setenv("FLUOROSCOPE_WORKSPACE", str(tmp_path / "place"))
-    path = tmp_path / "words.onnx"
-    path.write_bytes(whole(pair.path))  # in one file
+    path = tmp_path / f"words.{kind}"
+    if kind == "zip":  # as the exporter writes it, the weights in a file beside it
+        with zipfile.ZipFile(path, "w") as archive:
+            for part in (pair.path, pair.path.with_name(f"{pair.path.name}.data")):
+                archive.write(part, part.name)
+    else:
+        path.write_bytes(whole(pair.path))  # in one file
     place = workspace()
     digest = arrival.keep(place, path.name, path.read_bytes())
     waits = arrival.waiting(place, digest)

@@ -13,7 +13,16 @@ from torch import Tensor
 
 from core.models.converted.arithmetic import Operator
 from core.models.converted.graph import Array, Call, Unconverted
-from core.models.converted.values import DTYPES, Value, bounded, known, number, numbers, tensor
+from core.models.converted.values import (
+    DTYPES,
+    TooLarge,
+    Value,
+    bounded,
+    known,
+    number,
+    numbers,
+    tensor,
+)
 
 _FAR = 2**62
 _FEW = 64  # whole numbers that may be sizes
@@ -104,7 +113,10 @@ def _concat(call: Call, *given: Value) -> Value:
     arrays = [each for each in given if isinstance(each, np.ndarray)]
     if len(arrays) == len(given):
         if sum(each.size for each in arrays) > _MANY:
-            raise Unconverted(f"it computes with more than {_MANY:,} sizes")
+            raise TooLarge(
+                f"{call.kind} makes a list of more than {_MANY:,} sizes.",
+                "Make it smaller in the network, and export it again.",
+            )
         return np.concatenate([each.astype(object) for each in arrays], call.get("axis", 0))
     like = next(each for each in given if isinstance(each, Tensor))
     return torch.cat([tensor(each, like) for each in given], call.get("axis", 0))

@@ -49,24 +49,26 @@ def add(
         return own.add(path, said, name, place)
     if kind is Kind.ONNX and path.is_dir():
         (graph,) = graphs_in(path)
-        return _taken(graph, graph.name, said, name, place, meter)
+        return _taken(graph, graph, said, name, place, meter)
     if kind not in (Kind.FOLDER_ZIP, Kind.ONNX_ZIP):
-        return _taken(path, path.name, said, name, place, meter)
+        return _taken(path, path, said, name, place, meter)
     archive, unpacked = _unpacked(path) if kind is Kind.FOLDER_ZIP else _graph_unpacked(path)
     try:
-        return _taken(unpacked, path.name, said, name, place, meter)
+        return _taken(unpacked, path, said, name, place, meter)
     finally:
         del archive  # with it goes what was unpacked
 
 
 def _taken(
     path: Path,
-    file: str,
+    came: Path,
     said: Description | None,
     name: str,
     place: Workspace | None,
     meter: Meter | None,
 ) -> own.Added:
+    """``path`` is what is opened of the file that ``came``."""
+    file = came.name
     beside = _beside(path)
     root = (place or workspace()).models
     key = _digest(path)
@@ -94,7 +96,8 @@ def _taken(
         seen = about["found"]
         about["origin"] |= {"file": shortened(file), "sha256": key}
         if missing := about.pop("missing", ()):
-            _wait(draft, about, root / f".new-{key[:32]}")
+            waits = sha256_of_file(came) if came.is_file() else key
+            _wait(draft, about, root / f".new-{waits[:32]}")
             raise BadModel(*map(str, missing))
         write_atomically(draft / own.CARD, json.dumps(about, indent=1).encode())
         if known is not None:
