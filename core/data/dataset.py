@@ -97,6 +97,11 @@ def open_dataset(ref: DataRef) -> Dataset:
     return found
 
 
+def ships(model: ModelCard) -> bool:
+    """Whether data come with a model."""
+    return bool(announced(model) or model.raw.get("data_file"))
+
+
 def _shipped(model: ModelCard) -> Dataset:
     function = announced(model)
     if not function and (beside := model.raw.get("data_file")):

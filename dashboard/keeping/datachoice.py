@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.data.dataset import ships
 from core.data.kept import InHand, all_kept, keep_data, kept_data
 from core.errors import FluoroscopeError
 from core.tasks import AxisKind
@@ -33,13 +34,15 @@ def settled(chosen: state.Selection) -> state.Selection:
     """The selection, without data that are not there or not for this model."""
     if not chosen.data:
         return chosen
+    card = cached.model_card(chosen.model)
+    others = " Those of the model are shown." if ships(card) else ""
     try:
         suited = kept_data(cached.place(), InHand.parsed(chosen.data).key).axis
-        if suited in ("", cached.model_card(chosen.model).task.axis):
+        if suited in ("", card.task.axis):
             return chosen
-        notice = "Your data are of another kind than this model reads: its own are shown."
+        notice = f"Your data are of another kind than this model reads.{others}"
     except FluoroscopeError as error:
-        notice = f"{error.message} Those of the model are shown."
+        notice = f"{error.message}{others}"
     chosen = state.change(data="", **inhand.FRESH)
     state.tell(notice)
     return chosen
@@ -47,14 +50,15 @@ def settled(chosen: state.Selection) -> state.Selection:
 
 def draw(chosen: state.Selection) -> None:
     """Draw the choice, where there is any, and how much was read."""
-    axis = cached.model_card(chosen.model).task.axis
+    card = cached.model_card(chosen.model)
+    axis = card.task.axis
     named = InHand.parsed(chosen.data)
     kept = {
         each.key: each
         for each in all_kept(cached.place())
         if each.axis in ("", axis) or each.key == named.key
     }
-    names = {"": "Come with the model"}
+    names = {"": "Come with the model" if ships(card) else "None"}
     for key, each in kept.items():  # a choice is known by what it says, so each says another thing
         same = each.name in names.values()
         names[key] = f"{each.name} ({key[:4]})" if same else each.name

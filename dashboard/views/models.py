@@ -139,7 +139,7 @@ def _take(added: own.Added) -> None:
     state.change(model=added.name, brought="", **sidebar.FRESH)
     if added.notes:
         told = " ".join(f"{each[0].upper()}{each[1:]}." for each in added.notes)
-        state.tell(f"{told} Say it better on the left, if it is not so.")
+        state.tell(f"{told} Say it better on the page Your model, if it is not so.")
     st.rerun()
 
 

@@ -25,6 +25,7 @@ from dashboard.learning import columns
 from dashboard.theme import is_dark
 
 _FIRST = 6  # values of a row that are shown
+_WIDE = 700  # pixels across the page, from which words and a picture fit beside each other
 
 
 def main() -> None:
@@ -37,7 +38,8 @@ def main() -> None:
     if inspecting.state == "done":
         architecture = inspecting.result()
     _numbers(card, architecture)
-    words, answer = st.columns([3, 2], gap="large")
+    wide = ruler.width() >= _WIDE
+    words, answer = st.columns([3, 2], gap="large") if wide else (st.container(), st.container())
     words.markdown(state.plain(card.summary))
     with answer:
         _example(chosen)
@@ -82,7 +84,7 @@ def _example(chosen: state.Selection) -> None:
             st.plotly_chart(figure, theme=None, config=downloads.CHART, key="answer")
             st.caption(_values(prediction.axis))
             return
-        shares = [2, 3] if ruler.width() >= 700 else [1, 3]
+        shares = [2, 3] if ruler.width() >= _WIDE else [1, 3]
         picture, bars = st.columns(shares, vertical_alignment="center")
         if prediction.picture is not None:
             picture.image(_enlarged(prediction.picture), caption="What the network sees")

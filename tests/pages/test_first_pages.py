@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.gallery import gallery_item
-from dashboard import cached, state
+from dashboard import cached, ruler, state
 from sample_models import MODELS, TABLE_MODELS, TEXT_MODELS
 from tests import images
 from tests.pages.driving import handles, opened, param, settle, words
@@ -169,6 +169,16 @@ def test_overview_of_every_model(model: str) -> None:
     assert all(metric.value not in ("", "…") for metric in app.metric)
     assert len(charts(app)) >= 2
     assert cached.models()[model].summary in words(app).replace("\\", "")
+
+
+@pytest.mark.parametrize(("width", "beside"), [(1040, True), (520, False)])
+def test_the_picture_of_the_overview_has_room(
+    width: int, beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the words only where there is room for both."""
+    monkeypatch.setattr(ruler, "width", lambda: width)
+    app = opened("views/overview.py", model="digits_cnn")
+    assert any(each.columns for each in app.main.columns) is beside
 
 
 def test_a_target_that_is_not_there_gives_way_to_the_predicted_class() -> None:

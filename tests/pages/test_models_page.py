@@ -57,6 +57,7 @@ def test_a_network_is_brought_and_described(place: Workspace, tmp_path: Path) ->
     dropped(app, exported(tmp_path / "shapes.pt2"))
     assert not app.exception
     assert "Its 3 classes have no names" in words(app)
+    assert "on the page Your model" in words(app)  # where it is read on another page, too
     assert "Looked into" not in [each.label for each in app.selectbox]  # there is no choice
     assert param(app, "model") == ["own:shapes"]
     before = own.card("own:shapes")

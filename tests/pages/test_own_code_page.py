@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core import settings
+from core.data.kept import keep_data
 from core.workspace import Workspace
 from dashboard import cached
 from tests.pages.driving import opened, param, settle, words
@@ -31,7 +34,12 @@ def code(place: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def test_it_is_listed_made_and_asked(place: Workspace, code: Path) -> None:
+    arrays = BytesIO()
+    np.savez(arrays, images=np.zeros((2, 8, 8), np.uint8))
+    keep_data(place, "mine.npz", arrays.getvalue())
     app = opened(model="digits_cnn")
+    data = next(each for each in app.selectbox if each.label == "Data")
+    assert data.options == ["Come with the model", "mine.npz"]
     choice = next(each for each in app.selectbox if each.label == "Model")
     assert choice.options[-3:] == [NAME, "own_code:broken", "nowhere:net"]
     choice.set_value(NAME)
@@ -42,6 +50,8 @@ def test_it_is_listed_made_and_asked(place: Workspace, code: Path) -> None:
     assert "2 classes · 248 parameters" in words(app)
     choice = next(each for each in app.selectbox if each.label == "Model")
     assert "Shapes of mine" in choice.options
+    data = next(each for each in app.selectbox if each.label == "Data")
+    assert data.options == ["None", "mine.npz"]  # nothing comes with it
     assert "own_code" not in sys.modules  # this is the process of the dashboard
     # Its code changes: it is made again.
     before = cached.model_ref(NAME)
