@@ -303,6 +303,37 @@ def test_pooling_keeps_its_settings(tmp_path: Path) -> None:
         assert type(pair.taken.get_submodule(str(number))) is type(pool)
 
 
+STANDARD = {
+    "transposed": (
+        nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2), nn.ConvTranspose2d(6, 4, 2, bias=False),
+    ),
+    "instance": (nn.InstanceNorm2d(4), nn.InstanceNorm2d(4, affine=True, eps=1e-3)),
+    "of training": (nn.InstanceNorm2d(4, track_running_stats=True),),
+    "slopes": (nn.PReLU(), nn.PReLU(4, 0.1), nn.SELU(), nn.CELU(0.5)),
+    "shuffled": (nn.PixelShuffle(2),),
+    "in one dimension": (
+        nn.Flatten(2), nn.InstanceNorm1d(4, affine=True), nn.ConvTranspose1d(4, 3, 3),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", STANDARD)
+def test_layers_of_torch_are_themselves(what: str, tmp_path: Path) -> None:
+    """Rules of methods go by the class: an unknown one is passed through as if it were linear."""
+    torch.manual_seed(0)
+    network = nn.Sequential(*STANDARD[what])
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.rand_like(weight))
+        network(torch.rand(2, 4, 6, 6))
+    pair = taken_in(Case(lambda: network, (torch.rand(3, 4, 6, 6),)), tmp_path / "net.pt2")
+    for name, layer in network.named_children():
+        assert type(pair.taken.get_submodule(name)) is type(layer)
+        assert repr(pair.taken.get_submodule(name)) == repr(layer)
+    with torch.no_grad():
+        assert torch.equal(pair.taken(*pair.given), pair.live(*pair.given))
+
+
 def test_a_module_used_twice_is_used_twice(pairs: Any) -> None:
     pair = pairs("residual, of a fixed batch")
     calls = []

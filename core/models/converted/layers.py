@@ -167,6 +167,15 @@ def _layer_norm(call: Call, values: Sequence[Value], constants: Constants) -> La
     return Layer(_weights(module, weight=weight, bias=bias))
 
 
+def _instance_norm(call: Call, values: Sequence[Value], constants: Constants) -> Layer | None:
+    kinds: Mapping[int, Any] = {3: nn.InstanceNorm1d, 4: nn.InstanceNorm2d, 5: nn.InstanceNorm3d}
+    rank, (weight, bias) = tensor(values[0]).ndim, constants[1:3]
+    if rank not in kinds or weight is None or bias is None or not _is_weight(weight, 1):
+        return None
+    module = kinds[rank](len(weight), call.get("epsilon", 1e-5), affine=True, device="meta")
+    return Layer(_weights(module, weight=weight, bias=bias))
+
+
 def _embedding(call: Call, values: Sequence[Value], constants: Constants) -> Layer | None:
     weight = constants[0]
     places = values[1]
@@ -283,6 +292,7 @@ LAYERS: Mapping[str, Builder] = {
     "AveragePool": _pool, "BatchNormalization": _batch_norm, "Clip": _clip, "Conv": _convolution,
     "ConvTranspose": _convolution, "Gather": _embedding, "Gemm": _linear,
     "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool,
-    "LayerNormalization": _layer_norm, "MatMul": _linear, "MaxPool": _pool, "PRelu": _prelu,
+    "InstanceNormalization": _instance_norm, "LayerNormalization": _layer_norm,
+    "MatMul": _linear, "MaxPool": _pool, "PRelu": _prelu,
 }  # fmt: skip
 """How the layer of an operator is built; None where it is no layer, but arithmetic."""

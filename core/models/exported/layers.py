@@ -7,7 +7,6 @@ backpropagation, counts of multiply-adds and word embeddings depend on the kind 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,9 +14,7 @@ from torch import fx, nn
 from torch.export.unflatten import InterpreterModule
 
 from core.models.exported.steps import spoken
-
-Arguments = Mapping[str, Any]
-Maker = Callable[[nn.Module, Arguments], nn.Module | None]
+from core.models.exported.weighted import WITH_WEIGHTS
 
 _WINDOW = ("kernel_size", "stride", "padding")
 _POINTWISE: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
@@ -34,9 +31,12 @@ _POINTWISE: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "hardsigmoid": (nn.Hardsigmoid, ()),
     "hardtanh": (nn.Hardtanh, ("min_val", "max_val")),
     "softplus": (nn.Softplus, ("beta", "threshold")),
+    "selu": (nn.SELU, ()),
+    "celu": (nn.CELU, ("alpha",)),
     "softmax": (nn.Softmax, ("dim",)),
     "log_softmax": (nn.LogSoftmax, ("dim",)),
     "flatten": (nn.Flatten, ("start_dim", "end_dim")),
+    "pixel_shuffle": (nn.PixelShuffle, ("upscale_factor",)),
     "adaptive_avg_pool1d": (nn.AdaptiveAvgPool1d, ("output_size",)),
     "adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d, ("output_size",)),
     "adaptive_max_pool2d": (nn.AdaptiveMaxPool2d, ("output_size",)),
@@ -146,9 +146,9 @@ def _standard(part: InterpreterModule, kind: str) -> nn.Module | None:
         if settings.get("stride") == []:
             settings["stride"] = None
         found = make(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
-    elif name in _WITH_WEIGHTS:
+    elif name in WITH_WEIGHTS:
         try:
-            found = _WITH_WEIGHTS[name](part, arguments)
+            found = WITH_WEIGHTS[name](part, arguments)
         except (KeyError, AttributeError, TypeError, ValueError):
             return None
     if found is None or type(found).__name__ != kind:
@@ -169,122 +169,6 @@ def _bound(target: Any, node: fx.Node) -> dict[str, Any]:
         else:
             found[each.name] = node.kwargs.get(each.name, each.default_value)
     return found
-
-
-def _tensor(part: nn.Module, value: Any) -> Any:
-    """The weight that an argument stands for."""
-    if value is None:
-        return None
-    if not isinstance(value, fx.Node) or value.op != "get_attr" or "." in str(value.target):
-        raise ValueError("no weight of its own")
-    return getattr(part, str(value.target))
-
-
-def _filled(module: nn.Module, **tensors: Any) -> nn.Module:
-    for name, tensor in tensors.items():
-        if tensor is None:
-            continue
-        if isinstance(tensor, nn.Parameter):
-            module.register_parameter(name, tensor)
-        else:
-            module._parameters.pop(name, None)
-            module._buffers.pop(name, None)
-            module.register_buffer(name, tensor)
-    return module
-
-
-def _linear(part: nn.Module, given: Arguments) -> nn.Module:
-    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
-    module = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
-    return _filled(module, weight=weight, bias=bias)
-
-
-def _convolution(part: nn.Module, given: Arguments) -> nn.Module:
-    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
-    kinds: dict[int, Any] = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
-    padding = given["padding"]
-    module: nn.Module = kinds[weight.ndim](
-        weight.shape[1] * given["groups"],
-        weight.shape[0],
-        tuple(weight.shape[2:]),
-        tuple(given["stride"]),
-        padding if isinstance(padding, str) else tuple(padding),
-        tuple(given["dilation"]),
-        given["groups"],
-        bias is not None,
-        device="meta",
-    )
-    return _filled(module, weight=weight, bias=bias)
-
-
-def _batch_norm(part: nn.Module, given: Arguments) -> nn.Module | None:
-    kinds = {
-        "BatchNorm1d": nn.BatchNorm1d,
-        "BatchNorm2d": nn.BatchNorm2d,
-        "BatchNorm3d": nn.BatchNorm3d,
-    }
-    kind = str(getattr(part, "_ty", "")).rpartition(".")[2]
-    mean, var = _tensor(part, given["running_mean"]), _tensor(part, given["running_var"])
-    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
-    if given["training"] or mean is None or kind not in kinds:
-        return None
-    module = kinds[kind](
-        len(mean), given["eps"], given["momentum"], weight is not None, device="meta"
-    )
-    seen = getattr(part, "num_batches_tracked", None)
-    if seen is None:
-        seen = torch.tensor(0)
-    return _filled(
-        module,
-        weight=weight,
-        bias=bias,
-        running_mean=mean,
-        running_var=var,
-        num_batches_tracked=seen,
-    )
-
-
-def _layer_norm(part: nn.Module, given: Arguments) -> nn.Module:
-    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
-    module = nn.LayerNorm(
-        tuple(given["normalized_shape"]),
-        given["eps"],
-        weight is not None,
-        bias is not None,
-        device="meta",
-    )
-    return _filled(module, weight=weight, bias=bias)
-
-
-def _group_norm(part: nn.Module, given: Arguments) -> nn.Module:
-    weight, bias = _tensor(part, given["weight"]), _tensor(part, given["bias"])
-    module = nn.GroupNorm(given["num_groups"], len(weight), given["eps"], device="meta")
-    return _filled(module, weight=weight, bias=bias)
-
-
-def _embedding(part: nn.Module, given: Arguments) -> nn.Module:
-    weight = _tensor(part, given["weight"])
-    padding = given["padding_idx"]
-    rows, width = weight.shape
-    module = nn.Embedding(rows, width, None if padding < 0 else padding, device="meta")
-    return _filled(module, weight=weight)
-
-
-def _dropout(part: nn.Module, given: Arguments) -> nn.Module | None:
-    return None if given["train"] else nn.Dropout(given["p"])
-
-
-_WITH_WEIGHTS: dict[str, Maker] = {
-    "linear": _linear,
-    "conv1d": _convolution,
-    "conv2d": _convolution,
-    "conv3d": _convolution,
-    "batch_norm": _batch_norm,
-    "layer_norm": _layer_norm,
-    "group_norm": _group_norm,
-    "embedding": _embedding,
-    "dropout": _dropout,
-}
 
 
 def _reunite(root: nn.Module) -> None:
