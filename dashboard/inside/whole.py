@@ -38,8 +38,12 @@ def draw(
     architecture: Architecture,
     behaviour: Behaviour | None,
     capture: Capture | None,
+    waits: bool,
 ) -> str:
-    """The strip of all layers and, below it, their table; the name of the layer in hand."""
+    """The strip of all layers and, below it, their table; the name of the layer in hand. While it
+    ``waits`` for statistics, which of them is shown cannot be chosen: a choice that changed by
+    itself once they are there would be told back as if a person had made it.
+    """
     leaves = {each.name: each for each in architecture.layers if each.leaf}
     over = {each.name: each for each in behaviour.layers} if behaviour else {}
     names = list(over) or list(leaves)
@@ -55,7 +59,8 @@ def draw(
             list(options),
             format_func=options.get,
             width=280,
-            **state.bind("statistic", chosen),
+            disabled=waits,
+            **({"key": "statistic:waits"} if waits else state.bind("statistic", chosen)),
         )
         st.selectbox(
             "Layer in hand",

@@ -52,6 +52,13 @@ def of(model: ModelRef, data: Dataset, title: str = "Activations") -> Capture | 
     return None
 
 
+def given_up() -> bool:
+    """Whether activations, or what is told of their layers, cannot be had on this page."""
+    shown = [each for key, each in state.handles().items() if key in state.wanted()]
+    lost = [each for each in shown if each.state in ("failed", "cancelled")]
+    return any(each.call.verb in ("capture", "layer_behaviour") for each in lost)
+
+
 def layer_in_hand(chosen: state.Selection, capture: Capture) -> str:
     """The layer that was chosen, if it is captured; else the last one before the answer."""
     return chosen.module if chosen.module in capture.names else capture.last

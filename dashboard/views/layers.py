@@ -49,7 +49,8 @@ def main() -> None:
             behaviour = looking.result()
         waiting.failed("Statistics of layers", looking)
         waiting.watch(under_way)
-    layer = whole.draw(now, architecture, behaviour, capture)
+    waits = behaviour is None and data is not None and not captured.given_up()
+    layer = whole.draw(now, architecture, behaviour, capture, waits)
     left_out = {
         "lens": not lens.fits(now),
         "part": capture is not None and not part.fits(capture),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from tests.pages.driving import handles, opened, param, settle, words
 
@@ -41,6 +44,27 @@ def test_each_part(panel: str, verb: str, said: str) -> None:
     assert not app.error
     assert verbs(app)[verb] == "done"
     assert said in words(app)
+
+
+def test_what_is_shown_of_layers_is_chosen_once_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the browser tells back what was shown before, as if a person had chosen it."""
+    from dashboard.projecting import captured
+
+    def box(app: AppTest) -> Any:
+        return next(each for each in app.selectbox if each.label == "Every layer's")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(captured, "captured", lambda *_: None)
+        app = opened(PAGE, model="digits_cnn")
+        assert box(app).disabled
+        assert box(app).key != "bound:statistic"
+        patch.setattr(captured, "given_up", lambda: True)  # a person cancelled it
+        assert not box(app.run()).disabled
+    assert not box(settle(app)).disabled
+    assert box(app).value == "rank"
+    assert "statistic" not in app.query_params
 
 
 def test_two_classes_and_another_model() -> None:
