@@ -455,6 +455,8 @@ def test_operators_are_known_to_torch() -> None:
         "max.dim_max",
         "mm.dtype",
         "lstm.data",
+        "topk.values",
+        "scatter.src_out",
         "sum.dim_DimnameList",
         "cat.names",
     ],
@@ -469,3 +471,29 @@ def test_the_list_has_nothing_that_writes_into_what_it_is_given() -> None:
         name = schema.name.removeprefix("aten::")
         if allowed(f"torch.ops.aten.{name}.{schema.overload_name or 'default'}"):
             assert not any(each.is_out for each in schema.arguments), str(schema)
+
+
+@pytest.mark.parametrize("place", [3, -4, 2**40, -(2**62)])
+@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("kind", [torch.float32, torch.int64, torch.bool])
+def test_operators_that_write_to_places_look_at_them(
+    place: int, spread: bool, kind: torch.dtype
+) -> None:
+    """Just outside and far outside, also where one place stands for many."""
+    aten, given = torch.ops.aten, torch.zeros(3, 5).to(kind)
+    for axis in (0, 1):
+        off = place if axis == 0 or abs(place) > 9 else place + (2 if place > 0 else -2)
+        index = torch.full((3, 1), off).expand(3, 5) if spread else torch.full((3, 5), off)
+        with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+            aten.scatter.src(given, axis, index, given)
+        with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+            aten.scatter.value(given, axis, index, 1)
+        with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+            aten.scatter_add(given, axis, index, given)
+    many = torch.zeros(4, 5, dtype=torch.int64)  # more places than there are values
+    for call in (aten.scatter.src, aten.scatter_add):
+        with pytest.raises(RuntimeError, match="Expected index"):
+            call(given, 1, many, given)
+    for count in (6, -1):
+        with pytest.raises(RuntimeError, match="out of range"):
+            aten.topk(torch.zeros(3, 5), count)

@@ -36,7 +36,7 @@ from core.attribution.compute import attribute
 from core.errors import BadModel, NotValid
 from core.models import transformer
 from core.models.adapter import Batch
-from core.models.exported import opening, own
+from core.models.exported import opening, operators, own
 from core.models.exported.description import Description
 from core.models.formats import architecture, arrival, door, factory, graphs, taking
 from core.models.formats.onnxbytes import whole
@@ -626,6 +626,33 @@ def test_a_graph_without_layers_is_only_asked(pairs: Any, tmp_path: Path) -> Non
         run(attention, model, examples)
 
 
+def test_a_graph_whose_program_is_refused_is_only_asked(
+    pairs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator that is known here, and that no program may call."""
+    pairs("onnx", "cnn")  # in whose workspace it comes
+    from onnx import TensorProto, helper, save
+
+    monkeypatch.setattr(operators, "ATEN", operators.ATEN - {"erf"})
+    info = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Erf", ["x"], ["a"]),
+        helper.make_node("GlobalAveragePool", ["a"], ["b"]),
+        helper.make_node("Flatten", ["b"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "net", [info("x", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [info("y", TensorProto.FLOAT, ["n", 3])],
+    )  # fmt: skip
+    opset = helper.make_opsetid("", 17)
+    save(helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "erf.onnx")
+    added = door.add(tmp_path / "erf.onnx")
+    assert "aten.erf.default', which is not on the list of operators" in added.notes[-1]
+    pixels = torch.rand(2, 3, 8, 8)
+    with load(core.reference(added.name), "cpu").exclusive() as ready:
+        torch.testing.assert_close(ready(pixels), torch.erf(pixels).mean((2, 3)))
+
+
 def test_a_graph_that_fills_the_memory(pairs: Any, tmp_path: Path) -> None:
     """A table of 20 GB made of nothing: a sentence, and no other way is tried."""
     pairs("onnx", "cnn")
@@ -719,17 +746,18 @@ def test_a_folder_of_ones_own_architecture(pairs: Any, tmp_path: Path) -> None:
             door.add(each)
 
 
-class Largest(nn.Module):
-    """The largest values of word embeddings, which are found by sorting."""
+class Fitted(nn.Module):
+    """Word embeddings by a determinant, an operator that does not become layers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(11, 4)
-        self.fc = nn.Linear(8, 2)
+        self.fc = nn.Linear(1, 2)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Logits ``[example, class]``."""
-        return self.fc(self.embedding(ids).topk(2, dim=1).values.flatten(1))
+        found = self.embedding(ids)
+        return self.fc(torch.linalg.det(found.mT @ found)[:, None])
 
 
 def test_a_graph_over_texts(pairs: Any, tmp_path: Path) -> None:
@@ -738,8 +766,8 @@ def test_a_graph_over_texts(pairs: Any, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of itself
         torch.onnx.export(
-            Largest().eval(), (torch.tensor([[1, 2, 3]]),), path, external_data=False, verbose=False
+            Fitted().eval(), (torch.tensor([[1, 2, 3]]),), path, external_data=False, verbose=False
         )
-    with pytest.raises(BadModel, match=r"numbers of tokens.*TopK is an operator") as caught:
+    with pytest.raises(BadModel, match=r"numbers of tokens.*Det is an operator") as caught:
         door.add(path, said("bert"))
     assert "torch.export.save" in caught.value.next_step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,10 +60,18 @@ def _scatter_elements(call: Call, given: Value, index: Value, updates: Value) ->
 
 
 def _scatter_nd(call: Call, given: Value, index: Value, updates: Value) -> Tensor:
+    """Rows of the axes that are chosen are put together, so that one number names each."""
     values = tensor(given)
     places = tensor(index, values).long()
-    chosen = [_from_front(each, values.shape[axis]) for axis, each in enumerate(places.unbind(-1))]
-    return values.index_put(tuple(chosen), tensor(updates, values), accumulate=_adds(call))
+    axes = values.shape[: places.shape[-1]]
+    rows = values.reshape(math.prod(axes), -1)
+    row = torch.zeros_like(places[..., 0])
+    for each, size in zip(places.unbind(-1), axes, strict=True):
+        row = row * size + _from_front(each, size)
+    whole = row.reshape(-1, 1).expand(-1, rows.shape[1])
+    new = tensor(updates, values).reshape(whole.shape)
+    made = rows.scatter_add(0, whole, new) if _adds(call) else rows.scatter(0, whole, new)
+    return made.reshape(values.shape)
 
 
 def _adds(call: Call) -> bool:

@@ -53,7 +53,7 @@ upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d _w
 _weight_norm_interface
 """
 _INDEXED = """
-gather index index_select masked_fill one_hot
+gather index index_select masked_fill one_hot scatter scatter_add topk
 """
 _MADE = """
 arange eye full full_like linspace meshgrid new_full new_ones new_zeros ones ones_like scalar_tensor
@@ -90,7 +90,7 @@ WITH_GRAPHS = frozenset(
 """Operators that run a part of the program under a setting of its own."""
 
 _LEFT_OUT = (
-    *("out", "out_mode", "dim_max", "dim_min"),  # write into what they are given
+    *("out", "out_mode", "dim_max", "dim_min", "values"),  # write into what they are given
     "data",  # of packed sequences
 )
 _ATEN = re.compile(r"torch\.ops\.aten\.(\w+)\.(\w+)", re.ASCII)

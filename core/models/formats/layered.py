@@ -52,8 +52,12 @@ def layered(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of itself
         torch.export.save(made, raw, extra_files={CARD: said.written()})
-    found = clean(raw, target)
-    raw.unlink()
+    try:
+        found = clean(raw, target)
+    except BadModel as error:  # it calls what no program may call
+        raise Unconverted(error.message.partition(": ")[2].rstrip(".")) from error
+    finally:
+        raw.unlink()
     encode = encoder(found.card)
     seal()
     if encode is not None:
