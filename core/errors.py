@@ -64,6 +64,8 @@ class UnknownName(UserError):
         near = difflib.get_close_matches(shortened(name).lower(), list(lowered), n=3, cutoff=0.5)
         if near:
             offer = "Did you mean " + " or ".join(f"'{lowered[match]}'" for match in near) + "?"
+        elif not names:
+            offer = ""
         elif len(names) <= 24:
             offer = "Known: " + ", ".join(names) + "."
         else:

@@ -94,6 +94,15 @@ def test_it_is_kept_once_and_asked_by_name(file: Path, added: own.Added) -> None
     assert own.card(str(file)).name == added.name
 
 
+def test_a_file_is_computed_by_the_name_that_it_has_in_the_workspace(
+    file: Path, added: own.Added
+) -> None:
+    """The process that computes is sealed, and may not open it again."""
+    ref = core.reference(str(file))
+    assert ref == core.reference(added.name)
+    assert ref.name == added.name
+
+
 def test_it_answers_like_the_live_network(added: own.Added) -> None:
     picture = core.open_example("assets/examples/digit-2.png")
     model = core.reference(added.name)
@@ -133,6 +142,7 @@ def test_names_are_looked_at(file: Path, added: own.Added) -> None:
         own.card("own:My-shape")
     with pytest.raises(UnknownName, match="no file"):
         own.add(file.with_name("other.pt2"))
+    assert str(UnknownName.of("model", "x", (), "Make one.")) == "There is no model 'x'. Make one."
 
 
 def test_a_process_that_breaks_or_is_too_slow_is_a_sentence(

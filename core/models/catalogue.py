@@ -117,9 +117,14 @@ def _fingerprint(path: Path, size: int, modified: int) -> str:
 
 
 def reference(name: str) -> ModelRef:
-    """The reference of a model by name, with the fingerprint of its weights as they are now."""
+    """The reference of a model by name, with the fingerprint of its weights as they are now. A file
+    that was taken over is called as it is in the workspace: who computes it need not open it again.
+    """
     name = whole(name)
-    return ModelRef(name, fingerprint(weights_file(card(name)), _remembered))
+    about = card(name)
+    if not _PREFIXED.match(name) and about.name.startswith("own:"):
+        name = about.name
+    return ModelRef(name, fingerprint(weights_file(about), _remembered))
 
 
 def whole(name: str) -> str:
