@@ -47,16 +47,17 @@ def looks_up(part: nn.Module) -> bool:
 def everywhere(module: nn.Module, part: Tensor, ids: Tensor) -> Iterator[None]:
     """Inside, every look-up of ``ids`` ``[example, token]`` answers with ``part``
     ``[example, token, width]``: as they are, transposed, padded at the end, or moved on by one as
-    in the decoder of a classifier.
+    in the decoder of a classifier; or a few examples at a time, the last ones filled up, as in a
+    network of a fixed number.
 
     Another text beside it, that ``module.texts_held`` tells, is looked up as it is. Raises
     ``BadModel`` for look-ups of anything else, or when there is none.
     """
-    found = 0
+    found = begun = 0
     others: Sequence[Any] = getattr(module, "texts_held", ())
 
     def answer(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        nonlocal found
+        nonlocal found, begun
         if any(each.gave(args[0]) for each in others):
             return output
         found += 1
@@ -64,6 +65,9 @@ def everywhere(module: nn.Module, part: Tensor, ids: Tensor) -> Iterator[None]:
         if usual and output.shape == part.shape and len(ids) != ids.shape[1]:
             return part  # the usual case, without waiting for the device
         placed = _placed(args[0], output, ids, part)
+        if placed is None:
+            placed = _from(begun, args[0], ids, part)
+            begun += len(args[0])
         if placed is None:
             raise _cannot_be_followed()
         return placed
@@ -88,6 +92,16 @@ def _placed(given: Tensor, output: Tensor, ids: Tensor, part: Tensor) -> Tensor 
     if len(given) == len(ids) and given.ndim == 2 and torch.equal(given[:, :count], ids):
         return torch.cat([part, output[:, count:]], dim=1)
     return None
+
+
+def _from(start: int, given: Tensor, ids: Tensor, part: Tensor) -> Tensor | None:
+    """``part`` of the examples from ``start``, the last one again where there are no more; None
+    where ``given`` are others.
+    """
+    if given.ndim != 2 or given.shape[1] != ids.shape[1] or start >= len(ids):
+        return None
+    rows = torch.arange(start, start + len(given), device=ids.device).clamp(max=len(ids) - 1)
+    return part[rows] if torch.equal(given, ids[rows]) else None
 
 
 @contextmanager
