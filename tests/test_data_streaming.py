@@ -36,7 +36,7 @@ TEXTS = ["plain", 'a "quoted",\nline;\r\nand\tmore', "日本語 👩‍👩‍�
 def on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Even a few rows go to the disk, in small blocks."""
     monkeypatch.setattr(spool, "IN_MEMORY", 1)
-    monkeypatch.setattr(spool, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(spool, "decoded_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(ownexamples, "_OPENED", {})
 
 

@@ -30,7 +30,9 @@ def code(place: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (place.root / settings.FILE).write_text(f"models = {json.dumps(names)}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLUOROSCOPE_CODE", str(folder))
+        cached.engine.clear()  # a worker learns where code lies when it starts
         yield folder
+        cached.engine.clear()
 
 
 def test_it_is_listed_made_and_asked(place: Workspace, code: Path) -> None:
